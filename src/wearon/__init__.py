@@ -1,0 +1,1 @@
+"""The WearOn worker: try-on tasks become pictures, and one photo becomes a size."""

@@ -1,0 +1,1 @@
+"""Fetching what others point us at."""

@@ -1,0 +1,1 @@
+"""Picture bytes: decoding hostile ones, preparing them for the image model."""

@@ -1,0 +1,1 @@
+"""Sessions, credits and stored pictures: the platform that the worker serves."""

@@ -1,0 +1,190 @@
+"""What the worker needs from the platform that owns sessions, credits and pictures, in the worker's own words.
+
+Two classes speak it: `SupabasePlatform` in production and `LocalPlatform` for trying the worker out. Both pass
+the same test suite (`tests/integration/platform`).
+
+Every method makes one attempt. It raises
+
+    PlatformError
+    ├── PlatformUnavailable   no answer, or a 5xx: it may or may not have happened, so look before acting again
+    └── PlatformRefused       a definite no (4xx): it has not happened and will not by asking again
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+
+class PlatformError(Exception):
+    """The platform did not do what it was asked."""
+
+
+class PlatformUnavailable(PlatformError):
+    """No usable answer came: the change may or may not have been made."""
+
+
+class PlatformRefused(PlatformError):
+    """The platform understood and said no."""
+
+
+class Channel(StrEnum):
+    """Where the generation was bought: in a partner's store, or on WearOn itself."""
+
+    B2B = "b2b"
+    B2C = "b2c"
+
+
+class Status(StrEnum):
+    """States of a session. `completed` and `failed` are final."""
+
+    QUEUED = "queued"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+OPEN_STATUSES = (Status.QUEUED, Status.PENDING, Status.PROCESSING)
+"""From these a session may still move; `pending` is a legacy state that only b2c has."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRef:
+    """Names one session together with its owner: `store_id` for b2b, `user_id` for b2c."""
+
+    channel: Channel
+    owner_id: str
+    session_id: str
+
+    @property
+    def picture_path(self) -> str:
+        """Where the result lies in the bucket: the same for every attempt, so that a re-run finds it."""
+        if self.channel is Channel.B2B:
+            return f"stores/{self.owner_id}/generated/{self.session_id}.jpg"
+        return f"generated/{self.owner_id}/{self.session_id}.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session row as it was read."""
+
+    ref: SessionRef
+    status: Status
+    credits_used: int
+    created_at: datetime
+    request_id: str | None = None
+    """The platform's request id (b2b only): the key of the store's ledger."""
+    error_message: str | None = None
+    generated_image_url: str | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a finished session is told. Token counts and cost are None when a paid answer did not carry them."""
+
+    generated_image_url: str
+    processing_time_ms: int
+    input_tokens: int | None
+    output_tokens: int | None
+    estimated_cost_usd: Decimal | None
+    completed_at: datetime
+
+
+class LedgerEntryType(StrEnum):
+    """The kinds of ledger rows that a refund decision looks at; rows of other kinds are left out."""
+
+    DEDUCTION = "deduction"
+    OVERAGE = "overage"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One row of a credit ledger that concerns a given session."""
+
+    type: LedgerEntryType
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserRefund:
+    """b2c: `refund_credits`. Not idempotent: two calls pay twice."""
+
+    user_id: str
+    amount: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRefund:
+    """b2b, the store paid: `refund_store_credits`. A second one for a request is refused by the ledger."""
+
+    store_id: str
+    amount: int
+    request_id: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShopperRefund:
+    """b2b in resell mode, the shopper paid: `refund_store_shopper_credits`. Refused when repeated, too."""
+
+    store_id: str
+    shopper_email: str
+    amount: int
+    request_id: str
+    description: str
+
+
+Refund = UserRefund | StoreRefund | ShopperRefund
+
+
+class Platform(Protocol):
+    """Sessions, credits and pictures."""
+
+    async def find_session(self, channel: Channel, session_id: str) -> Session | None:
+        """Read the row whoever owns it; None when there is none."""
+
+    async def start_session(self, ref: SessionRef) -> bool:
+        """queued | pending | processing -> processing. False: no such open session of this owner."""
+
+    async def requeue_session(self, ref: SessionRef) -> bool:
+        """processing -> queued, while a rate limit is waited out. False: it was not processing."""
+
+    async def complete_session(self, ref: SessionRef, completion: Completion) -> bool:
+        """processing -> completed. False: it was not processing any more (or the last answer was lost)."""
+
+    async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
+        """queued | pending | processing -> failed. True: this call made the transition and owns the refund."""
+
+    async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
+        """Sessions of both channels that are still open and older than that, oldest first."""
+
+    async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
+        """The ledger rows of the session's charge.
+
+        b2b: all rows of the store with the session's `request_id` (none when it has none). b2c: refunds of the
+        user whose description carries the session id.
+        """
+
+    async def give_back(self, refund: Refund) -> bool:
+        """Call the refund function. False: the ledger already had it (23505), nothing was paid now."""
+
+    async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
+        """Put the result at `ref.picture_path`, replacing what an earlier attempt left there."""
+
+    async def has_picture(self, ref: SessionRef) -> bool:
+        """Whether an earlier attempt has already stored a result."""
+
+    async def sign_picture(self, ref: SessionRef) -> str:
+        """A URL of the stored result that lives for 6 hours (the contract's 21600 s)."""
+
+    async def check(self) -> None:
+        """Make one cheap request; raises when the platform cannot be used."""
+
+    async def aclose(self) -> None:
+        """Give back connections and files."""

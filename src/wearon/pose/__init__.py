@@ -1,0 +1,1 @@
+"""Finding a person in a picture: the MediaPipe pose model, in processes of its own."""

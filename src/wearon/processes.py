@@ -1,0 +1,67 @@
+"""A pool of processes for CPU work on hostile input: one that hangs or dies is replaced, the others go on.
+
+The standard ProcessPoolExecutor cannot end one worker (a crash breaks the whole pool, a hang stays for ever), so
+this is Pebble's pool behind an awaitable call. Processes are spawned, not forked: a fork would copy the event
+loop's threads and locks.
+"""
+
+import asyncio
+import multiprocessing
+import signal
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import ParamSpec, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ProcessFailed(Exception):
+    """The process took too long or died; it has been replaced."""
+
+
+class KillablePool:
+    """`processes` workers, each of which has run `initializer(*initargs)` before its first call."""
+
+    def __init__(
+        self,
+        processes: int,
+        initializer: Callable[..., None] | None = None,
+        initargs: tuple[object, ...] = (),
+    ) -> None:
+        self.processes = processes
+        self._pool = ProcessPool(
+            max_workers=processes,
+            initializer=_initialize,
+            initargs=[initializer, initargs],
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    async def run(self, timeout: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `function` in one of the processes, for at most `timeout` seconds of its running time.
+
+        Raises what the function raises, or ProcessFailed when its process was ended or died. Cancelling the
+        call ends the process that works on it.
+        """
+        future = self._pool.schedule(function, args=args, kwargs=kwargs, timeout=timeout)
+        try:
+            result: R = await asyncio.wrap_future(future)
+        except FutureTimeoutError as error:
+            raise ProcessFailed(f"took longer than {timeout:g} s") from error
+        except ProcessExpired as error:
+            raise ProcessFailed(f"its process died (exit code {error.exitcode})") from error
+        return result
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+
+def _initialize(initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> None:
+    # Ctrl-C reaches the whole process group, but stopping in order is the parent's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if initializer is not None:
+        initializer(*initargs)

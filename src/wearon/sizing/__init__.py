@@ -1,0 +1,1 @@
+"""A photo and a height become a size."""
