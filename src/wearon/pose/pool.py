@@ -1,0 +1,239 @@
+"""Processes that hold a warm pose detector, and the queue in front of them.
+
+    PoseError
+    ├── PoseBusy          too many are waiting: an answer would come too late to be of use
+    └── PoseUnavailable   no process could do it: starting, replaced, hung on this picture or died of it
+
+Each process is a `KillablePool` of one: whichever hangs, dies or breaks is thrown away and a new one warmed in its
+place, while the others go on. A process is given work only when it has run an inference.
+"""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, TypeVarTuple
+
+import structlog
+
+from wearon.pose.detector import Detector
+from wearon.processes import KillablePool
+
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+WARM_UP_SECONDS = 60.0
+"""Importing mediapipe and loading the model takes 2-5 s, building the bundle 1 s more; a cold disk much longer."""
+MAX_WAIT_SECONDS = 0.7
+"""The contract promises an estimate in under 1 s; the picture's download and the inference need the rest."""
+TYPICAL_RUN_SECONDS = 0.08
+"""Decoding plus inference on a picture of 512 px: what a call is taken to cost until calls have been measured."""
+RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+"""Between attempts to warm a process that does not come up; the last one for ever."""
+
+
+class PoseError(Exception):
+    """The pose pool did not do the work."""
+
+
+class PoseBusy(PoseError):
+    """Too many pictures are waiting."""
+
+
+class PoseUnavailable(PoseError):
+    """No pose process could do the work."""
+
+
+class PosePool:
+    """`processes` processes with a detector each."""
+
+    def __init__(
+        self, model_path: Path | None, processes: int, *, max_wait_seconds: float = MAX_WAIT_SECONDS
+    ) -> None:
+        self.processes = processes
+        self._model_path = model_path
+        self._max_wait = max_wait_seconds
+        self._slots: list[_Slot] = []
+        self._idle: asyncio.Queue[_Slot] = asyncio.Queue()
+        self._waiting = 0
+        self._run_seconds = TYPICAL_RUN_SECONDS
+        self._background: set[asyncio.Task[Any]] = set()
+        self._log = structlog.get_logger()
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one process is warm and alive."""
+        return self.warm > 0
+
+    @property
+    def warm(self) -> int:
+        """How many of the processes are warm and alive."""
+        return sum(slot.usable for slot in self._slots)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a process."""
+        return self._waiting
+
+    async def start(self) -> None:
+        """Start all processes and return when each has run one inference.
+
+        Raises PoseUnavailable, with the reason, when one does not come up; nothing is left running then.
+        """
+        self._slots = [_Slot() for _ in range(self.processes)]
+        started = await asyncio.gather(
+            *(slot.warm_up(self._model_path) for slot in self._slots), return_exceptions=True
+        )
+        failures = [result for result in started if result is not None]
+        if failures:
+            self.close()
+            raise PoseUnavailable(f"the pose model could not be started: {failures[0]}") from failures[0]
+        for slot in self._slots:
+            self._idle.put_nowait(slot)
+        self._log.info("pose processes are warm", processes=self.processes)
+
+    async def run(self, function: Callable[[Detector, *Ts], R], *args: *Ts, timeout: float = 5.0) -> R:
+        """Call `function(detector, *args)` in one of the processes and return its result.
+
+        `function` must be importable by name; arguments, result and errors must pickle. What it raises is raised
+        here. `timeout` limits its running time, in seconds. Raises PoseBusy when no process would be free in time,
+        PoseUnavailable when there is none, or when the call hung or took its process down. A caller that is
+        cancelled leaves at once, but work that has begun is finished: that costs less than a new process.
+        """
+        slot = await self._idle_slot()
+        work = self._in_background(self._work(slot, function, args, timeout))
+        outcome = await asyncio.shield(work)
+        if isinstance(outcome, _Raised):
+            raise outcome.error
+        return outcome.value
+
+    def close(self) -> None:
+        """End all processes, whatever they are doing."""
+        for task in self._background:
+            task.cancel()
+        for slot in self._slots:
+            slot.pool.close()
+        self._slots = []
+        self._idle = asyncio.Queue()
+
+    async def _idle_slot(self) -> "_Slot":
+        if not self._slots:
+            raise PoseUnavailable("the pose pool is not running")
+        self._refuse_when_late()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._max_wait):
+                while not (slot := await self._idle.get()).usable:
+                    self._replace(slot)  # it died while it was idle
+                return slot
+        except TimeoutError as error:
+            if self.ready:
+                raise PoseBusy("no pose process came free in time") from error
+            raise PoseUnavailable("the pose processes are starting") from error
+        finally:
+            self._waiting -= 1
+
+    def _refuse_when_late(self) -> None:
+        """Say no now rather than after a wait in vain: those who can still be served are served sooner."""
+        if not self._idle.empty():
+            return
+        expected = (self._waiting + 1) * self._run_seconds / max(1, self.warm)
+        if expected > self._max_wait:
+            raise PoseBusy(f"{self._waiting} pictures are waiting")
+
+    async def _work(
+        self, slot: "_Slot", function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float
+    ) -> "_Returned[R] | _Raised":
+        started = time.monotonic()
+        try:
+            outcome: _Returned[R] | _Raised = await slot.pool.run(timeout, _call, function, args)
+        except Exception as error:  # noqa: BLE001 (whatever Pebble says: this process is not to be used again)
+            self._log.warning("pose process lost", error=str(error), error_type=type(error).__name__)
+            self._replace(slot)
+            return _Raised(PoseUnavailable(f"the pose process was lost: {error}"))
+        self._idle.put_nowait(slot)
+        # A moving average over about ten calls: follows a change of load in a second, but not one large photo.
+        self._run_seconds += 0.1 * (time.monotonic() - started - self._run_seconds)
+        return outcome
+
+    def _replace(self, slot: "_Slot") -> None:
+        slot.pid = None
+        self._in_background(self._warm_again(slot))
+
+    async def _warm_again(self, slot: "_Slot") -> None:
+        for attempt in itertools.count():
+            try:
+                await asyncio.to_thread(slot.pool.close)
+                slot.pool = KillablePool(processes=1)
+                await slot.warm_up(self._model_path)
+            except Exception as error:  # noqa: BLE001 (there is nobody to tell; /health shows it, and we try again)
+                delay = RESTART_DELAYS_SECONDS[min(attempt, len(RESTART_DELAYS_SECONDS) - 1)]
+                self._log.error("pose process does not start", error=str(error), retry_in_s=delay)
+                await asyncio.sleep(delay)
+            else:
+                self._idle.put_nowait(slot)
+                self._log.info("pose process replaced", pid=slot.pid)
+                return
+
+    def _in_background(self, coroutine: Coroutine[object, object, R]) -> asyncio.Task[R]:
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+class _Slot:
+    """One process: a pool of one, and its pid while it is warm."""
+
+    def __init__(self) -> None:
+        self.pool = KillablePool(processes=1)
+        self.pid: int | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.pid is not None and _is_alive(self.pid)
+
+    async def warm_up(self, model_path: Path | None) -> None:
+        self.pid = await self.pool.run(WARM_UP_SECONDS, _load, model_path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# What follows runs in the pose processes.
+
+
+@dataclass(frozen=True, slots=True)
+class _Returned(Generic[R]):
+    value: R
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """An error of the function itself, carried as a value: whatever is raised instead concerns the process."""
+
+    error: Exception
+
+
+_detectors: list[Detector] = []
+"""The process's detector: loading one takes seconds, and a process is asked for one thing at a time."""
+
+
+def _load(model_path: Path | None) -> int:
+    _detectors.append(Detector(model_path))
+    return os.getpid()
+
+
+def _call(function: Callable[[Detector, *Ts], R], args: tuple[*Ts]) -> _Returned[R] | _Raised:
+    try:
+        return _Returned(function(_detectors[0], *args))
+    except Exception as error:  # noqa: BLE001 (raised again in the parent)
+        return _Raised(error)

@@ -1,0 +1,63 @@
+"""What the pose model finds: one person's joints and silhouette."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Joint(IntEnum):
+    """Rows of `Pose.landmarks` (BlazePose's 33 points). Left and right are the person's own."""
+
+    NOSE = 0
+    LEFT_EYE = 2
+    RIGHT_EYE = 5
+    LEFT_EAR = 7
+    RIGHT_EAR = 8
+    MOUTH_LEFT = 9
+    MOUTH_RIGHT = 10
+    LEFT_SHOULDER = 11
+    RIGHT_SHOULDER = 12
+    LEFT_ELBOW = 13
+    RIGHT_ELBOW = 14
+    LEFT_WRIST = 15
+    RIGHT_WRIST = 16
+    LEFT_PINKY = 17
+    RIGHT_PINKY = 18
+    LEFT_INDEX = 19
+    RIGHT_INDEX = 20
+    LEFT_HIP = 23
+    RIGHT_HIP = 24
+    LEFT_KNEE = 25
+    RIGHT_KNEE = 26
+    LEFT_ANKLE = 27
+    RIGHT_ANKLE = 28
+    LEFT_HEEL = 29
+    RIGHT_HEEL = 30
+    LEFT_TOE = 31
+    RIGHT_TOE = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """One person in one picture.
+
+    Points outside the picture are guessed by the model: x and y leave 0..1 there and the visibility is low.
+    """
+
+    landmarks: NDArray[np.float32]
+    """(33, 4): x, y in 0..1 of width and height, z (about the scale of x, smaller is nearer), visibility 0..1."""
+    mask: NDArray[np.float32]
+    """(height, width): how surely each pixel belongs to this person, 0..1."""
+    width: int
+    height: int
+
+    def point(self, joint: Joint) -> tuple[float, float]:
+        """The joint's place in pixels (x to the right, y down)."""
+        x, y = self.landmarks[joint, :2]
+        return float(x) * self.width, float(y) * self.height
+
+    def visibility(self, joint: Joint) -> float:
+        """How surely the joint can be seen, 0..1."""
+        return float(self.landmarks[joint, 3])

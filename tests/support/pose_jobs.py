@@ -1,0 +1,33 @@
+"""Functions for the pose pool to run: in a module that its processes can import by name."""
+
+import os
+import time
+
+from PIL import Image
+
+from wearon.pose import Detector
+
+
+def people_in_a_blank_picture(detector: Detector, width: int) -> int:
+    return len(detector.detect(Image.new("RGB", (width, 200))))
+
+
+def own_pid(detector: Detector) -> int:
+    return os.getpid()
+
+
+def die(detector: Detector) -> None:
+    os._exit(3)
+
+
+def hang(detector: Detector) -> None:
+    time.sleep(600)
+
+
+def work_for(detector: Detector, seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def fail(detector: Detector) -> None:
+    raise KeyError("no such thing")

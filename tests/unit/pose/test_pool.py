@@ -1,0 +1,90 @@
+"""The pool's behaviour towards its callers, with real processes and the real model."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import pose_jobs as jobs
+from wearon.pose import Detector, PoseBusy, PosePool, PoseUnavailable
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[PosePool]:
+    pool = PosePool(None, 1, max_wait_seconds=30)
+    await pool.start()
+    yield pool
+    pool.close()
+
+
+async def test_runs_functions_next_to_a_detector_and_passes_their_errors_on(pool: PosePool) -> None:
+    assert pool.ready
+    assert pool.warm == pool.processes == 1
+    assert await pool.run(jobs.people_in_a_blank_picture, 300) == 0
+    with pytest.raises(KeyError, match="no such thing"):
+        await pool.run(jobs.fail)
+    assert pool.waiting == 0
+
+
+@pytest.mark.parametrize("end", [jobs.die, jobs.hang])
+async def test_replaces_a_process_that_dies_or_hangs(pool: PosePool, end: Callable[[Detector], None]) -> None:
+    first = await pool.run(jobs.own_pid)
+    with pytest.raises(PoseUnavailable):
+        await pool.run(end, timeout=0.3)
+    assert not pool.ready
+    second = await pool.run(jobs.own_pid)  # waits for the new one
+    assert second != first
+    assert pool.ready
+
+
+async def test_replaces_a_process_that_dies_while_idle(pool: PosePool) -> None:
+    first = await pool.run(jobs.own_pid)
+    os.kill(first, 9)
+    async with asyncio.timeout(10):
+        while pool.ready:  # noqa: ASYNC110 (there is nothing to wait on: nobody has noticed yet)
+            await asyncio.sleep(0.01)
+    assert await pool.run(jobs.own_pid) != first
+
+
+async def test_a_cancelled_call_costs_no_process(pool: PosePool) -> None:
+    first = await pool.run(jobs.own_pid)
+    call = asyncio.create_task(pool.run(jobs.work_for, 0.3))
+    await asyncio.sleep(0.1)
+    call.cancel()
+    assert await pool.run(jobs.own_pid) == first
+
+
+async def test_says_no_to_more_than_it_can_serve_in_time() -> None:
+    pool = PosePool(None, 1, max_wait_seconds=0.2)
+    await pool.start()
+    try:
+        calls = [asyncio.create_task(pool.run(jobs.work_for, 0.5)) for _ in range(20)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    finally:
+        pool.close()
+    assert sum(isinstance(outcome, int) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, PoseBusy) for outcome in outcomes) == 19
+
+
+async def test_a_model_that_cannot_be_loaded_is_reported_with_its_reason(tmp_path: Path) -> None:
+    pool = PosePool(tmp_path / "absent.task", 1)
+    with pytest.raises(PoseUnavailable, match=r"absent\.task"):
+        await pool.start()
+    assert not pool.ready
+    with pytest.raises(PoseUnavailable):
+        await pool.run(jobs.own_pid)
+
+
+def test_the_mask_belongs_to_the_caller() -> None:
+    # Kept out of the pool: the array must own its memory before it is pickled.
+    detector = Detector()
+    pixels = np.random.default_rng(5).integers(0, 255, (300, 200, 3), dtype=np.uint8)
+    poses = detector.detect(Image.fromarray(pixels))
+    detector.close()
+    assert all(pose.mask.flags.owndata and pose.mask.shape == (300, 200) for pose in poses)
