@@ -1,0 +1,222 @@
+"""The one guarded downloader, for pictures that strangers point us at.
+
+It sits directly on httpcore, the connection pool under httpx: one call is one HTTP exchange there. Redirects,
+cookies, proxies from the environment and decompression need not be switched off, they do not exist.
+
+    FetchError   no picture: its reason, and whether trying again later may help
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable, Sequence
+from ipaddress import ip_address
+
+import httpcore
+
+from wearon.net.addresses import IPAddress, Resolver, SystemResolver, is_globally_reachable
+from wearon.net.urls import Origin, Target
+
+MAX_BYTES = 10 * 1024 * 1024
+"""What the bucket takes at most, so no honest picture is larger."""
+
+MAX_CONNECTIONS = 16
+"""At once, for each of trusted and other origins: 320 MB in the worst case, and five times what 300 generations
+a minute with two pictures of 0.3 s each keep busy."""
+
+MAX_PIECES = 20_000
+"""10 MB in segments of 536 bytes, the smallest that TCP must carry. More are an attack on our CPU: every chunk
+of a byte costs the HTTP parser as much as one of a megabyte."""
+
+_BREATH_PIECES = 64
+"""Pieces that arrived together are handed out without a pause: after so many the loop gets its turn."""
+
+_RESOLVE_LIMIT_S = 6.0
+"""glibc asks a second time after 5 s; whoever needs longer than that second answer is down."""
+
+_CONNECT_ATTEMPTS = 4
+_CONNECT_LIMIT_S = 1.2
+"""Before the next address is tried: enough for a lost SYN, which is sent again after 1 s."""
+
+_KEEPALIVE_S = 20.0
+"""Shorter than any server's in our way (Kong 75 s, Cloudflare 400 s): no request meets a closing connection."""
+
+_RETRY_STATUSES = {408, 425, 429}
+"""Besides 5xx, the answers that mean: not now."""
+
+
+class FetchError(Exception):
+    """There is no picture. `reason` is fit for logs and callers: no address, no part of the URL is in it."""
+
+    def __init__(self, reason: str, *, transient: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.transient = transient
+
+
+class PictureFetcher:
+    """Downloads pictures. Origins in `trusted_origins` (scheme://host[:port]) may lie at private addresses.
+
+    Trusted and other origins have separate pools and separate limits: no connection to a private address is
+    ever within reach of a stranger's URL, and strangers' slow servers cannot use up the slots of our own storage.
+    """
+
+    def __init__(
+        self,
+        *,
+        trusted_origins: Iterable[str],
+        max_bytes: int = MAX_BYTES,
+        max_connections: int = MAX_CONNECTIONS,
+        resolver: Resolver | None = None,
+        connector: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        """`resolver` finds the addresses of untrusted names; `connector` makes all connections."""
+        self._trusted_origins = frozenset(Origin.parse(origin) for origin in trusted_origins)
+        self._max_bytes = max_bytes
+        connector = connector or httpcore.AnyIOBackend()
+        self._own_resolver = SystemResolver()
+        self._trusted = _Lane(connector, max_connections)
+        self._public = _Lane(_GuardedBackend(resolver or self._own_resolver, connector), max_connections)
+
+    async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+        """GET the URL: at most `max_bytes` of content type image/*, all of it within `deadline_s` seconds.
+
+        The time includes waiting for a free slot, the name look-up and the transfer. Raises FetchError.
+        """
+        try:
+            target = Target.parse(url)
+        except ValueError as error:
+            raise FetchError(str(error), transient=False) from None
+        lane = self._trusted if target.origin in self._trusted_origins else self._public
+        try:
+            async with asyncio.timeout(deadline_s), lane.slots:
+                return await self._download(lane.pool, target)
+        except (TimeoutError, httpcore.TimeoutException):
+            raise FetchError(f"took longer than {deadline_s:g} s", transient=True) from None
+        except httpcore.ConnectError as error:
+            raise FetchError("could not connect", transient=True) from error
+        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+            raise FetchError("the transfer broke off", transient=True) from error
+        except httpcore.LocalProtocolError as error:
+            raise FetchError("no request can be made of this URL", transient=False) from error
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._trusted.pool.aclose()
+        await self._public.pool.aclose()
+        self._own_resolver.close()
+
+    async def _download(self, pool: httpcore.AsyncConnectionPool, target: Target) -> bytes:
+        origin = target.origin
+        headers = [
+            ("Host", origin.netloc),
+            ("Accept", "image/jpeg, image/png, image/webp"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", "WearOn"),
+        ]
+        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path)
+        async with pool.stream("GET", url, headers=headers) as response:
+            _check_head(response, self._max_bytes)
+            return await _read(response.aiter_stream(), self._max_bytes)
+
+
+class _Lane:
+    """A connection pool, and the slots that keep callers from queueing inside it."""
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, max_connections: int) -> None:
+        self.slots = asyncio.Semaphore(max_connections)
+        self.pool = httpcore.AsyncConnectionPool(
+            max_connections=max_connections, keepalive_expiry=_KEEPALIVE_S, network_backend=backend
+        )
+
+
+class _GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to globally reachable addresses only. A name is looked up once; what was checked is connected to.
+
+    TLS and the Host header are made above this level from the name, so they do not notice.
+    """
+
+    def __init__(self, resolver: Resolver, connector: httpcore.AsyncNetworkBackend) -> None:
+        self._resolver = resolver
+        self._connector = connector
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        addresses = await self._addresses(host)
+        if not all(is_globally_reachable(address) for address in addresses):
+            # One private address among others is refused as a whole: such a name is a trick or a mistake.
+            raise FetchError("its address is not on the public internet", transient=False)
+        *others, last = addresses[:_CONNECT_ATTEMPTS]
+        for address in others:
+            try:
+                return await self._connector.connect_tcp(
+                    str(address), port, _CONNECT_LIMIT_S, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self._connector.connect_tcp(str(last), port, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._connector.sleep(seconds)
+
+    async def _addresses(self, host: str) -> Sequence[IPAddress]:
+        try:
+            return [ip_address(host)]
+        except ValueError:
+            pass
+        try:
+            async with asyncio.timeout(_RESOLVE_LIMIT_S):
+                addresses = await self._resolver(host)
+        except TimeoutError:
+            raise FetchError("its host name could not be looked up in time", transient=True) from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label that Python's own IDNA codec refuses
+            raise FetchError("its host name is not known", transient=_may_be_known_later(error)) from None
+        if not addresses:
+            raise FetchError("its host name is not known", transient=False)
+        return addresses
+
+
+def _may_be_known_later(error: OSError | UnicodeError) -> bool:
+    return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+
+
+def _check_head(response: httpcore.Response, max_bytes: int) -> None:
+    status = response.status
+    if 300 <= status < 400:
+        raise FetchError("answered with a redirect, which is not followed", transient=False)
+    if status != 200:
+        raise FetchError(f"answered with status {status}", transient=status >= 500 or status in _RETRY_STATUSES)
+    headers = {name.lower(): value.strip().lower() for name, value in response.headers}
+    if not headers.get(b"content-type", b"").startswith(b"image/"):
+        raise FetchError("its content type is not image/*", transient=False)
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        # Pictures are compressed already: unpacking whatever it is would only open the door to bombs.
+        raise FetchError("came compressed although that was not asked for", transient=False)
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+async def _read(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
+    # One growing buffer, not a list of pieces: a piece of two bytes weighs 35 as an object.
+    body = bytearray()
+    pieces = 0
+    async for piece in stream:
+        body += piece
+        pieces += 1
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        if pieces > MAX_PIECES:
+            raise FetchError("came in too many small pieces", transient=False)
+        if pieces % _BREATH_PIECES == 0:
+            await asyncio.sleep(0)
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> FetchError:
+    return FetchError(f"is larger than {max_bytes / 1024 / 1024:g} MB", transient=False)
