@@ -1,6 +1,6 @@
 """Fetching what others point us at."""
 
 from wearon.net.fetch import FetchError, PictureFetcher
-from wearon.net.urls import Origin
+from wearon.net.origins import Origin
 
 __all__ = ["FetchError", "Origin", "PictureFetcher"]

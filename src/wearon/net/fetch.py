@@ -14,7 +14,7 @@ from ipaddress import ip_address
 import httpcore
 
 from wearon.net.addresses import IPAddress, Resolver, SystemResolver, is_globally_reachable
-from wearon.net.urls import Origin, Target
+from wearon.net.origins import Origin, Target
 
 MAX_BYTES = 10 * 1024 * 1024
 """What the bucket takes at most, so no honest picture is larger."""
