@@ -1,0 +1,184 @@
+"""Every setting of the worker, read once from the environment and `.env`. Nobody else reads the environment.
+
+`load_settings` answers with complete, checked settings or raises `SettingsError`, which lists everything that is
+wrong at once and never prints a value.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from wearon.net.origins import Origin
+
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+PRODUCTION_NEEDS = {
+    "redis_url": "where producers push tasks, such as rediss://default:<password>@<host>:6379",
+    "supabase_url": "the project's URL, such as https://<project>.supabase.co",
+    "supabase_service_role_key": "the service role key, from the project's API settings",
+    "openai_api_key": "a key of the account that pays for the pictures",
+}
+"""Without these there is no production mode; the text is the hint that an operator gets."""
+
+PRODUCTION_SIGNS = ("supabase_url", "supabase_service_role_key", "openai_api_key", "openai_base_url")
+"""Whoever sets one of these does not want the local mode by accident."""
+
+
+class SettingsError(Exception):
+    """Settings are missing or wrong; `problems` has one line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(["The settings are not complete:", *(f"  - {p}" for p in self.problems)]))
+
+
+class Mode(StrEnum):
+    """Where sessions, credits and pictures live: the real platform, or a folder for trying the worker out."""
+
+    LOCAL = "local"
+    PRODUCTION = "production"
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _parse_origins(value: object) -> object:
+    parts = _split_commas(value)
+    if isinstance(parts, tuple):
+        return tuple(part if isinstance(part, Origin) else Origin.parse(part) for part in parts)
+    return parts
+
+
+def _check_redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise ValueError("must look like redis://host:6379 or rediss://user:password@host:6379")
+    return value
+
+
+def _check_http_url(value: str) -> str:
+    parts = urlsplit(value)
+    Origin.parse(f"{parts.scheme}://{parts.netloc}")
+    return value.rstrip("/")
+
+
+RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
+HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parse_origins)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+
+
+class Settings(BaseSettings):
+    """Field names are the variables' names in lower case; `.env.example` explains each for operators."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    # Mode and place
+    wearon_mode: Mode = Mode.LOCAL
+    wearon_home: Path = Path(".wearon")
+    spool_dir: Path | None = None
+
+    # Queue
+    redis_url: RedisUrl | None = None
+    local_redis_port: int = Field(default=6390, ge=0, le=65535)
+
+    # Platform
+    supabase_url: HttpUrl | None = None
+    supabase_service_role_key: SecretStr | None = None
+
+    # Image model
+    openai_api_key: SecretStr | None = None
+    openai_base_url: HttpUrl = "https://api.openai.com/v1"
+    openai_model: str = "gpt-image-1.5"
+    openai_image_size: str = "1024x1536"
+    openai_image_quality: Literal["low", "medium", "high", "auto"] = "medium"
+    openai_input_fidelity: Literal["low", "high"] = "low"
+    openai_max_retries: int = Field(default=3, ge=0, le=20)
+    openai_requests_per_minute: int = Field(default=300, ge=1, le=100_000)
+
+    # Work
+    worker_concurrency: int = Field(default=20, ge=1, le=1000)
+    generation_deadline_s: float = Field(default=540.0, ge=10, le=3600)
+    shutdown_grace_s: float = Field(default=25.0, ge=0, le=600)
+    picture_processes: int = Field(default=CPUS, ge=1, le=64)
+    pose_processes: int = Field(default=min(CPUS, 2), ge=1, le=64)
+    pose_model_path: Path | None = None
+
+    # HTTP
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_token: SecretStr | None = None
+    cors_origins: Names = ()
+    image_trusted_origins: Origins = ()
+
+    # Logs
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_all_problems(cls, values: Any, handler: Any) -> "Settings":
+        """Choose the mode, then report what is missing together with what is wrong."""
+        values = dict(values)
+        signs = [name for name in PRODUCTION_SIGNS if values.get(name)]
+        if not values.get("wearon_mode") and signs:
+            values["wearon_mode"] = Mode.PRODUCTION
+        problems = _missing(values, signs)
+        try:
+            settings: Settings = handler(values)
+        except ValidationError as error:
+            raise SettingsError(problems + [_problem(details) for details in error.errors()]) from None
+        if problems:
+            raise SettingsError(problems)
+        return settings
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where paid pictures wait until the platform has them."""
+        return self.spool_dir or self.wearon_home / "spool"
+
+    @property
+    def trusted_origins(self) -> tuple[Origin, ...]:
+        """Origins whose pictures may come from private addresses."""
+        if self.wearon_mode is Mode.PRODUCTION and self.supabase_url:
+            return (Origin.parse(self.supabase_url), *self.image_trusted_origins)
+        return self.image_trusted_origins
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never be seen in a log."""
+        named = (self.supabase_service_role_key, self.openai_api_key, self.api_token)
+        found = [secret.get_secret_value() for secret in named if secret]
+        if self.redis_url and (password := urlsplit(self.redis_url).password):
+            found.append(password)
+        return tuple(found)
+
+
+def _missing(values: Mapping[str, object], signs: Sequence[str]) -> list[str]:
+    if str(values.get("wearon_mode") or Mode.LOCAL) != Mode.PRODUCTION:
+        return []
+    why = f"; {signs[0].upper()} is set, so this is production" if signs else ""
+    return [
+        f"{name.upper()} is missing: {hint}{why}" for name, hint in PRODUCTION_NEEDS.items() if not values.get(name)
+    ]
+
+
+def _problem(details: Mapping[str, Any]) -> str:
+    name = str(details["loc"][0]).upper() if details["loc"] else "settings"
+    return f"{name}: {details['msg'].removeprefix('Value error, ')}"
+
+
+def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+    """Read the environment and `.env`; raises SettingsError."""
+    return Settings(_env_file=env_file)

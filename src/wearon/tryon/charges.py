@@ -1,0 +1,61 @@
+"""Which credit a failed generation gives back: read from the ledger, never guessed. Pure rules, no I/O."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wearon.platform.base import (
+    Channel,
+    LedgerEntry,
+    LedgerEntryType,
+    Refund,
+    Session,
+    ShopperRefund,
+    StoreRefund,
+    UserRefund,
+)
+
+SHOPPER_PAID = re.compile(r"\(shopper=(?P<email>[^()\s]+)\)\s*$")
+"""How a deduction names the shopper whose credit it took, at the end of its description (the contract)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingOwed:
+    """Nothing was taken, or it has been given back already."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """There is no credit to give back, and a person has to look at it."""
+
+    why: str
+
+
+Verdict = Refund | NothingOwed | ByHand
+
+
+def what_to_give_back(session: Session, entries: Sequence[LedgerEntry]) -> Verdict:
+    """Decide from the session and the ledger rows of its charge.
+
+    b2c: `credits_used` to the user, unless a refund already carries the session id. b2b: to whom the deduction
+    row of the session's request was charged; without one (an overage, or nothing at all) nothing is given.
+    """
+    if any(entry.type is LedgerEntryType.REFUND for entry in entries):
+        return NothingOwed("the refund is in the ledger already")
+    if session.credits_used <= 0:
+        return NothingOwed(f"credits_used is {session.credits_used}")
+    owner_id = session.ref.owner_id
+    description = f"Refund: generation failed (session {session.ref.session_id})"
+    if session.ref.channel is Channel.B2C:
+        return UserRefund(owner_id, session.credits_used, description)
+    if session.request_id is None:
+        return ByHand("the session has no request_id, so its charge cannot be found in the ledger")
+    deduction = next((entry for entry in entries if entry.type is LedgerEntryType.DEDUCTION), None)
+    if deduction is None:
+        overage = any(entry.type is LedgerEntryType.OVERAGE for entry in entries)
+        return ByHand("charged in money as an overage" if overage else "the ledger has no deduction for it")
+    if shopper := SHOPPER_PAID.search(deduction.description):
+        return ShopperRefund(owner_id, shopper["email"], session.credits_used, session.request_id, description)
+    return StoreRefund(owner_id, session.credits_used, session.request_id, description)

@@ -1,0 +1,149 @@
+"""The consumer: takes documents from the producers' list, checks them, and hands them over to the job queue.
+
+It takes no more than the living workers can start soon, so the backlog stays in the producers' list, where everybody
+looks for it. A document on its way lies in the taken-list; what a crash leaves there is handed over again.
+"""
+
+import asyncio
+import time
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from wearon.tryon import keys
+from wearon.tryon.dead_letters import DeadLetters
+from wearon.tryon.job_queue import GENERATE, RECONNECT_S, REJECT, JobQueue, JobWorker
+from wearon.tryon.leases import Fleet
+from wearon.tryon.task import Rejected, read_task
+
+log = structlog.get_logger()
+
+BLOCK_S = 20
+"""How long one blocking command waits: three commands an idle minute. The connection's time-out is longer."""
+
+RECOVER_EVERY_S = 60.0
+"""How often the taken-list is looked through for what a dead consumer left there."""
+
+AHEAD = 1.5
+"""Jobs in the queue for each slot of the fleet: enough that no worker waits for the consumer."""
+
+
+class Consumer:
+    """Runs until cancelled. `blocking` is a connection of its own: a blocking command holds it for `BLOCK_S`."""
+
+    def __init__(
+        self, redis: Redis, blocking: Redis, queue: JobQueue, dead_letters: DeadLetters, worker: JobWorker | None
+    ) -> None:
+        self._redis = redis
+        self._blocking = blocking
+        self._queue = queue
+        self._dead_letters = dead_letters
+        self._worker = worker
+        self._depth = 0
+        self._limit = 0.0
+        self._room = asyncio.Event()
+        self._recover_at = 0.0
+        self.connected = False
+
+    def see_fleet(self, fleet: Fleet) -> None:
+        """A beat has counted the fleet's slots and jobs."""
+        self._limit = fleet.capacity * AHEAD
+        self._depth = fleet.jobs
+        self._room.set()
+
+    def see_job_finished(self) -> None:
+        """The local worker has finished a job, so the queue holds one less."""
+        self._depth -= 1
+        self._room.set()
+
+    async def run(self) -> None:
+        """Take and hand over for ever; Redis may go away and come back."""
+        pause_s = RECONNECT_S[0]
+        while True:
+            try:
+                await self._step()
+                pause_s = RECONNECT_S[0]
+                self.connected = True
+            except (RedisError, OSError) as error:
+                self.connected = False
+                log.warning("task list out of reach", error=str(error), retry_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RECONNECT_S[1])
+
+    async def _step(self) -> None:
+        if time.monotonic() >= self._recover_at:
+            await self.recover()
+            self._recover_at = time.monotonic() + RECOVER_EVERY_S
+        if not await self._wait_for_room():
+            return
+        document = await self._blocking.blmove(keys.TASKS, keys.TAKEN, BLOCK_S, "RIGHT", "LEFT")
+        if document is not None:
+            await self._hand_over(document)
+
+    async def recover(self) -> int:
+        """Hand over what lies in the taken-list; returns how many documents that were. Raises redis errors.
+
+        Documents that another consumer is handing over at this moment may be among them: a hand-over happens once.
+        """
+        documents = await self._redis.lrange(keys.TAKEN, 0, -1)
+        for document in reversed(documents):
+            await self._hand_over(document)
+        if documents:
+            log.info("documents left in the taken-list handed over", count=len(documents))
+        return len(documents)
+
+    async def _wait_for_room(self) -> bool:
+        self._room.clear()
+        if self._depth < self._limit:
+            return True
+        try:
+            async with asyncio.timeout(RECOVER_EVERY_S):
+                await self._room.wait()
+        except TimeoutError:
+            return False
+        return self._depth < self._limit
+
+    async def _hand_over(self, document: bytes) -> None:
+        task = read_task(document)
+        if isinstance(task, Rejected):
+            await self._reject(document, task)
+            return
+        job_id = f"{task.channel}:{task.ref.owner_id}:{task.session_id}"
+        await self._enqueue(document, job_id, GENERATE, task.model_dump(mode="json"))
+        log.info(
+            "task taken",
+            task_id=task.task_id,
+            session_id=task.session_id,
+            request_id=task.request_id,
+            channel=task.channel.value,
+        )
+
+    async def _reject(self, document: bytes, rejected: Rejected) -> None:
+        """Keep the document where people look; the session that it names is failed by a job of its own."""
+        ref = rejected.ref
+        await self._dead_letters.add(
+            document,
+            rejected.reason,
+            session_id=ref.session_id if ref else None,
+            request_id=rejected.request_id,
+        )
+        if ref is None:
+            await self._queue.drop(document)
+            return
+        payload: dict[str, object] = {
+            "channel": ref.channel.value,
+            "owner_id": ref.owner_id,
+            "session_id": ref.session_id,
+            "request_id": rejected.request_id,
+            "reason": f"unusable task: {rejected.reason}",
+        }
+        await self._enqueue(document, f"reject:{ref.channel}:{ref.owner_id}:{ref.session_id}", REJECT, payload)
+
+    async def _enqueue(self, document: bytes, job_id: str, function: str, payload: dict[str, object]) -> None:
+        worker_is_here = self._worker is not None and self._worker.free_slots > 0
+        self._depth = await self._queue.hand_over(
+            document, job_id, function, payload, wake_other_machine=not worker_is_here
+        )
+        if self._worker is not None and worker_is_here:
+            self._worker.wake_up.set()

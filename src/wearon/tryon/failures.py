@@ -1,0 +1,77 @@
+"""What a failed run means: run again later, or the end. One pure function; the pipeline acts on its answer."""
+
+import random
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from wearon.platform.base import PlatformUnavailable
+from wearon.tryon.generator import GenerationError, Moderated, RateLimited
+from wearon.tryon.job_queue import Attempt, PutBack
+from wearon.tryon.photos import PhotoError
+
+MODERATION_MESSAGE = (
+    "Your image was flagged by the safety filter. Please use different images that comply with content guidelines."
+)
+INTERNAL_MESSAGE = "Internal error during generation"
+"""What the shopper reads (the contract's words)."""
+
+OUTAGE_PAUSE_S = 5.0
+"""Before a job looks again for a platform or a Redis that was away: work goes on within 10 s of its return."""
+
+RATE_LIMIT_BACKOFF_S = (5.0, 60.0)
+"""First and longest pause after a 429 that did not say how long to wait; doubled each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The session fails: `message` for the shopper, `reason` for the operator."""
+
+    message: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a job is worth trying."""
+
+    max_rate_limited: int
+    """Times a job is put back for a 429 (`OPENAI_MAX_RETRIES`)."""
+    deadline_s: float
+    """From the first start; the platform's cron gives up on a b2c session after 10 minutes."""
+
+
+def judge(error: BaseException, attempt: Attempt, patience: Patience) -> PutBack | GiveUp:
+    """Decide what becomes of a job whose run ended with `error`."""
+    match error:
+        case Moderated():
+            return GiveUp(MODERATION_MESSAGE, f"moderation: {error.reason}")
+        case RateLimited():
+            return _after_rate_limit(error, attempt, patience)
+        case GenerationError():
+            return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error.reason}")
+        case PlatformUnavailable() | RedisError():
+            # Not the shopper's fault and not the picture's: an outage fails nobody, however long it is.
+            return PutBack(OUTAGE_PAUSE_S)
+        case PhotoError(again_later=True) if attempt.age_s + OUTAGE_PAUSE_S < patience.deadline_s:
+            return PutBack(OUTAGE_PAUSE_S)
+        case PhotoError():
+            return GiveUp(INTERNAL_MESSAGE, f"picture: {error}")
+        case TimeoutError():
+            return GiveUp(INTERNAL_MESSAGE, "the generation took longer than its deadline")
+        case _:
+            return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error}")
+
+
+def _after_rate_limit(error: RateLimited, attempt: Attempt, patience: Patience) -> PutBack | GiveUp:
+    if attempt.rate_limited >= patience.max_rate_limited:
+        return GiveUp(INTERNAL_MESSAGE, f"rate limited {attempt.rate_limited + 1} times: {error.reason}")
+    if error.retry_after_s is not None:
+        # A little later than asked, and not all jobs at once.
+        delay_s = error.retry_after_s + random.uniform(0.05, 0.5)  # noqa: S311
+    else:
+        longest_s = min(RATE_LIMIT_BACKOFF_S[0] * 2**attempt.rate_limited, RATE_LIMIT_BACKOFF_S[1])
+        delay_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311
+    if attempt.age_s + delay_s > patience.deadline_s:
+        return GiveUp(INTERNAL_MESSAGE, f"rate limited past the deadline: {error.reason}")
+    return PutBack(delay_s, rate_limited=True)

@@ -1,0 +1,37 @@
+"""The names of everything that the worker keeps in Redis. `docs/guarantees.md` draws how a task moves through them."""
+
+TASKS = "wearon:tasks:generation"
+"""List, the producers' (the contract's): LPUSH at the left, taken from the right."""
+
+TAKEN = "wearon:taken"
+"""List: documents on their way from `TASKS` to `JOBS`; what lies here after a crash is handed over again."""
+
+JOBS = "wearon:jobs"
+"""arq's queue, a sorted set of job ids by due time; the jobs themselves are arq's `arq:job:<id>` keys."""
+
+RUNNING = "wearon:running"
+"""Hash job id -> worker id: who runs what."""
+
+WORKERS = "wearon:workers"
+"""Sorted set worker id -> when its lease ends (ms of the Redis server's clock)."""
+
+CAPACITY = "wearon:capacity"
+"""Hash worker id -> how many jobs it runs at once."""
+
+WAKE = "wearon:wake"
+"""List of tokens: a worker on another machine waits on it instead of polling."""
+
+DEAD_LETTERS = "wearon:dead-letters"
+"""List of JSON entries, newest first, bounded."""
+
+REFUNDS = "wearon:refunds"
+"""Hash session -> refund intent (JSON): the outbox."""
+
+REFUNDS_BY_HAND = "wearon:refunds:by-hand"
+"""Hash session -> what a person has to put right (charged in money, or no charge found)."""
+
+REFUND_LOCK = "wearon:refunds:lock:"
+"""Prefix; held while one process settles an intent."""
+
+REQUEST_SLOTS = "wearon:openai:slots"
+"""When the next request to the image model may start (ms): the fleet's rate limit."""

@@ -1,0 +1,68 @@
+"""Picture URLs become prepared JPEGs: fetched and prepared side by side, one error for the first that fails."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from wearon.net.fetch import FetchError, PictureFetcher
+from wearon.pictures.decode import PictureError
+
+log = structlog.get_logger()
+
+DOWNLOAD_DEADLINE_S = 30.0
+"""For one picture, from waiting for a connection to the last byte; 10 MB need 2.7 Mbit/s."""
+
+TRIES = 3
+"""A reset or a 503 is often gone a moment later."""
+
+PAUSE_S = (0.3, 1.2)
+"""Before the second and the third try."""
+
+
+class PhotoError(Exception):
+    """One of the pictures cannot be used. `again_later`: our own storage did not answer, so it is not the picture."""
+
+    def __init__(self, reason: str, *, again_later: bool) -> None:
+        super().__init__(reason)
+        self.again_later = again_later
+
+
+class Photos:
+    """Fetches with `fetcher`; `prepare` turns downloaded bytes into an upright JPEG of at most 1024 px."""
+
+    def __init__(self, fetcher: PictureFetcher, prepare: Callable[[bytes], Awaitable[bytes]]) -> None:
+        self._fetcher = fetcher
+        self._prepare = prepare
+
+    async def prepared(self, urls: Sequence[str]) -> list[bytes]:
+        """The pictures in the order of their URLs. Raises PhotoError."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(url, _role(number))) for number, url in enumerate(urls)]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _one(self, url: str, role: str) -> bytes:
+        data = await self._fetch(url, role)
+        try:
+            return await self._prepare(data)
+        except PictureError as error:
+            raise PhotoError(f"{role}: {error}", again_later=False) from error
+
+    async def _fetch(self, url: str, role: str) -> bytes:
+        for pause_s in (*PAUSE_S, None):
+            try:
+                return await self._fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S)
+            except FetchError as error:
+                if not error.transient or pause_s is None:
+                    again_later = error.transient and self._fetcher.trusts(url)
+                    raise PhotoError(f"{role}: {error.reason}", again_later=again_later) from error
+                log.info("download is tried again", picture=role, error=error.reason)
+            await asyncio.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+
+def _role(number: int) -> str:
+    return {0: "person", 1: "garment"}.get(number, f"accessory {number - 1}")

@@ -1,0 +1,246 @@
+"""One job, from a checked task to a finished picture: the steps, readable top to bottom.
+
+Every step may be cut off by a crash and run again: sessions move only from the state they are expected in, a picture
+that was paid for is found again in the spool or in the platform's storage, and failing goes through the refund outbox.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+from structlog.contextvars import bound_contextvars
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from wearon.platform.base import (
+    OPEN_STATUSES,
+    Channel,
+    Completion,
+    Platform,
+    PlatformUnavailable,
+    SessionRef,
+    Status,
+)
+from wearon.tryon.dead_letters import DeadLetters
+from wearon.tryon.failures import INTERNAL_MESSAGE, GiveUp, Patience, judge
+from wearon.tryon.generator import GeneratedImage, ImageGenerator, ImageRequest, Usage
+from wearon.tryon.job_queue import Attempt, PutBack
+from wearon.tryon.photos import Photos
+from wearon.tryon.refunds import RefundOutbox
+from wearon.tryon.spool import Spool, SpoolError
+from wearon.tryon.task import GenerationTask
+
+log = structlog.get_logger()
+
+DEFAULT_PROMPT = (
+    "Virtual try-on. model.jpg shows the person; image_1.jpg shows a garment, any further image an accessory. "
+    "Show the same person wearing exactly that garment and those accessories. Keep the person's face, hair, skin, "
+    "body shape and pose, and the background, as they are in model.jpg. Keep the garment's colour, pattern, fabric "
+    "and cut as they are in its picture, with folds and shadows that fit the body and the light. Photorealistic, "
+    "the whole person in frame."
+)
+"""Used when the task's prompt is empty."""
+
+MAX_CRASHES = 10
+"""Starts that ended without a word before a job is taken for the cause. Deploys and machine failures come singly."""
+
+LEAST_RUN_S = 200.0
+"""What a run is given however old its job is: one image request may take 180 s."""
+
+OUTAGE_PATIENCE_S = 60.0
+"""How long a run itself waits for the platform to come back before it is put back into the queue."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPicture:
+    """A picture that is in the platform's storage, and what making it took (None: not known any more)."""
+
+    url: str
+    usage: Usage | None
+
+
+class Pipeline:
+    """The two job functions: `generate` and `reject`."""
+
+    def __init__(
+        self,
+        *,
+        platform: Platform,
+        photos: Photos,
+        generator: ImageGenerator,
+        spool: Spool,
+        outbox: RefundOutbox,
+        dead_letters: DeadLetters,
+        confirm_lease: Callable[[], Awaitable[None]],
+        patience: Patience,
+    ) -> None:
+        self._platform = platform
+        self._photos = photos
+        self._generator = generator
+        self._spool = spool
+        self._outbox = outbox
+        self._dead_letters = dead_letters
+        self._confirm_lease = confirm_lease
+        self._patience = patience
+
+    async def generate(self, payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
+        """Make the picture of one task; never raises anything but redis errors and cancellation."""
+        task = GenerationTask.model_validate(payload)
+        with bound_contextvars(
+            request_id=task.request_id,
+            session_id=task.session_id,
+            channel=task.channel.value,
+            attempt=attempt.number,
+        ):
+            try:
+                if attempt.crashes > MAX_CRASHES:
+                    raise RuntimeError(f"the worker has died {attempt.crashes} times while it had this job")
+                async with asyncio.timeout(max(LEAST_RUN_S, self._patience.deadline_s - attempt.age_s)):
+                    await self._make_picture(task, attempt)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the shopper must not be left waiting
+                return await self._after_failure(task, attempt, error)
+            return None
+
+    async def reject(self, payload: dict[str, Any], _attempt: Attempt) -> PutBack | None:
+        """Fail the session that an unusable document named, if it is its owner's."""
+        ref = SessionRef(Channel(payload["channel"]), payload["owner_id"], payload["session_id"])
+        with bound_contextvars(request_id=payload["request_id"], session_id=ref.session_id, channel=ref.channel.value):
+            await self._outbox.fail(ref, payload["request_id"], INTERNAL_MESSAGE, payload["reason"])
+        return None
+
+    async def _make_picture(self, task: GenerationTask, attempt: Attempt) -> None:
+        began = time.monotonic()
+        async with _step("start"):
+            started = await _patiently(lambda: self._platform.start_session(task.ref))
+        if not started:
+            await self._explain_why_not(task)
+            return
+        picture = await self._picture_of_an_earlier_run(task.ref, attempt)
+        if picture is None:
+            image = await self._new_image(task)
+            picture = await self._publish(task.ref, image)
+        completion = Completion(
+            generated_image_url=picture.url,
+            processing_time_ms=round((time.monotonic() - began) * 1000),
+            input_tokens=picture.usage.input_tokens if picture.usage else None,
+            output_tokens=picture.usage.output_tokens if picture.usage else None,
+            estimated_cost_usd=picture.usage.cost_usd if picture.usage else None,
+            completed_at=datetime.now(UTC),
+        )
+        await self._complete(task.ref, completion)
+        await self._spool.discard(task.ref)
+
+    async def _new_image(self, task: GenerationTask) -> GeneratedImage:
+        async with _step("photos", count=len(task.image_urls)):
+            pictures = await self._photos.prepared(task.image_urls)
+        async with _step("generate"):
+            image = await self._generator.generate(
+                ImageRequest(task.prompt.strip() or DEFAULT_PROMPT, pictures, task.request_id)
+            )
+        try:
+            await self._spool.save(task.ref, image)
+        except SpoolError as error:
+            # The picture is here and paid for; only a crash before the upload would cost a second one.
+            log.error("picture could not be spooled", error=str(error))
+        return image
+
+    async def _picture_of_an_earlier_run(self, ref: SessionRef, attempt: Attempt) -> FinishedPicture | None:
+        image = await self._spool.load(ref)
+        if image is not None:
+            log.info("picture found in the spool: it is not paid again")
+            return await self._publish(ref, image)
+        if attempt.number > 1 and await _patiently(lambda: self._platform.has_picture(ref)):
+            log.info("picture found in storage: it is not paid again")
+            return FinishedPicture(await _patiently(lambda: self._platform.sign_picture(ref)), None)
+        return None
+
+    async def _publish(self, ref: SessionRef, image: GeneratedImage) -> FinishedPicture:
+        await self._confirm_lease()
+        async with _step("upload", bytes=len(image.jpeg)):
+            await _patiently(lambda: self._platform.store_picture(ref, image.jpeg))
+            url = await _patiently(lambda: self._platform.sign_picture(ref))
+        return FinishedPicture(url, image.usage)
+
+    async def _complete(self, ref: SessionRef, completion: Completion) -> None:
+        await self._confirm_lease()
+        async with _step("complete"):
+            completed = await _patiently(lambda: self._platform.complete_session(ref, completion))
+        if not completed:
+            session = await _patiently(lambda: self._platform.find_session(ref.channel, ref.session_id))
+            completed = session is not None and session.status is Status.COMPLETED  # our answer was lost
+        if completed:
+            cost = completion.estimated_cost_usd
+            log.info(
+                "session completed",
+                processing_time_ms=completion.processing_time_ms,
+                input_tokens=completion.input_tokens,
+                output_tokens=completion.output_tokens,
+                estimated_cost_usd=None if cost is None else str(cost),
+            )
+        else:
+            log.warning("picture was made, but somebody else has ended the session meanwhile")
+
+    async def _explain_why_not(self, task: GenerationTask) -> None:
+        """The session could not be started: say why, and leave it alone."""
+        session = await _patiently(lambda: self._platform.find_session(task.channel, task.session_id))
+        if session is not None and session.ref == task.ref:
+            if session.status in OPEN_STATUSES:
+                raise PlatformUnavailable(f"the session is {session.status} but could not be started")
+            log.info("nothing to do: the session is final", status=session.status.value)
+            await self._spool.discard(task.ref)
+            return
+        reason = "no such session" if session is None else "the session belongs to somebody else"
+        await self._dead_letters.add(
+            task.model_dump_json().encode(), reason, session_id=task.session_id, request_id=task.request_id
+        )
+
+    async def _after_failure(self, task: GenerationTask, attempt: Attempt, error: Exception) -> PutBack | None:
+        verdict = judge(error, attempt, self._patience)
+        if isinstance(verdict, PutBack):
+            log.warning("put back", reason=f"{type(error).__name__}: {error}", delay_s=round(verdict.delay_s, 1))
+            if verdict.rate_limited:
+                await self._show_as_queued(task.ref)
+            return verdict
+        assert isinstance(verdict, GiveUp)
+        log.error("generation failed", reason=verdict.reason, exc_info=_unexpected(error))
+        await self._confirm_lease()
+        await self._outbox.fail(task.ref, task.request_id, verdict.message, verdict.reason)
+        await self._spool.discard(task.ref)
+        return None
+
+    async def _show_as_queued(self, ref: SessionRef) -> None:
+        try:
+            await self._platform.requeue_session(ref)
+        except PlatformUnavailable as error:
+            log.warning("session stays `processing` while it waits", error=str(error))
+
+
+@asynccontextmanager
+async def _step(name: str, **details: object) -> AsyncIterator[None]:
+    """One line when a step begins and one with its duration when it has ended well."""
+    log.info("step begins", step=name, **details)
+    began = time.monotonic()
+    yield
+    log.info("step done", step=name, ms=round((time.monotonic() - began) * 1000))
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a platform call that is safe to repeat while the platform is away."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(PlatformUnavailable),
+        wait=wait_random_exponential(multiplier=0.25, max=4),
+        stop=stop_after_delay(OUTAGE_PATIENCE_S),
+        reraise=True,
+    )
+    return await retrying(call)
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """Errors of the drawn trees say everything in their reason; anything else is a bug and gets its traceback."""
+    return None if type(error).__module__.startswith("wearon.") else error

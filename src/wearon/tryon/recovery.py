@@ -1,0 +1,128 @@
+"""Housekeeping: refunds that could not be made at once, sessions that nobody works on, old spool files.
+
+An orphan is a session that is still open long after it was made, with no trace of it anywhere in Redis: its task was
+lost before it reached us, or Redis lost its data. It is failed and refunded. A session whose task is merely waiting
+is left alone, however long.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from wearon.platform.base import Platform, PlatformError, Session
+from wearon.tryon import keys
+from wearon.tryon.failures import INTERNAL_MESSAGE
+from wearon.tryon.job_queue import JobQueue
+from wearon.tryon.leases import Fleet
+from wearon.tryon.refunds import RefundOutbox
+from wearon.tryon.spool import Spool
+
+log = structlog.get_logger()
+
+ORPHAN_AGE = timedelta(minutes=10)
+"""As long as the platform's own cron waits; producers write the row before they push the task."""
+
+RECONCILE_EVERY_S = 300.0
+"""One request to the platform for each channel; Redis is asked only when there are candidates."""
+
+SPOOL_KEEP = timedelta(days=2)
+"""A picture that nobody asked for in two days belongs to a session that has long been ended otherwise."""
+
+CANDIDATES = 500
+"""Sessions looked at in one go; the rest comes next time."""
+
+CHUNK = 1000
+"""Documents read from a list at once, so that a backlog of 100,000 does not stand in memory."""
+
+
+class Housekeeping:
+    """Runs until cancelled; told by `see_fleet` when the outbox holds something."""
+
+    def __init__(self, redis: Redis, platform: Platform, queue: JobQueue, outbox: RefundOutbox, spool: Spool) -> None:
+        self._redis = redis
+        self._platform = platform
+        self._queue = queue
+        self._outbox = outbox
+        self._spool = spool
+        self._refunds_waiting = asyncio.Event()
+
+    def see_fleet(self, fleet: Fleet) -> None:
+        """A beat has counted the outbox."""
+        if fleet.refunds:
+            self._refunds_waiting.set()
+
+    async def run(self) -> None:
+        """Settle refunds as they come up and look for orphans now and then."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._settle_refunds())
+            group.create_task(self._reconcile_regularly())
+
+    async def _settle_refunds(self) -> None:
+        while True:
+            await self._refunds_waiting.wait()
+            self._refunds_waiting.clear()
+            try:
+                await self._outbox.settle_due()
+            except (RedisError, OSError) as error:
+                log.warning("refund outbox out of reach", error=str(error))
+
+    async def _reconcile_regularly(self) -> None:
+        while True:
+            try:
+                await self.fail_orphans()
+                await self._spool.sweep(SPOOL_KEEP)
+            except (RedisError, OSError, PlatformError) as error:
+                log.warning("reconciliation postponed", error=str(error))
+            await asyncio.sleep(RECONCILE_EVERY_S)
+
+    async def fail_orphans(self) -> Sequence[Session]:
+        """Fail and refund the sessions that nobody works on; returns them. Raises platform and redis errors."""
+        orphans = await self.find_orphans()
+        for session in orphans:
+            log.error("orphaned session", session_id=session.ref.session_id, created_at=session.created_at.isoformat())
+            await self._outbox.fail(
+                session.ref,
+                session.request_id or "",
+                INTERNAL_MESSAGE,
+                "orphaned: no task, job or refund in Redis",
+            )
+        return orphans
+
+    async def find_orphans(self) -> Sequence[Session]:
+        """Open sessions past `ORPHAN_AGE` without a trace in Redis. Raises platform and redis errors."""
+        candidates = await self._platform.unfinished_sessions(datetime.now(UTC) - ORPHAN_AGE, CANDIDATES)
+        if not candidates:
+            return []
+        traced = await self._sessions_in_redis()
+        return [session for session in candidates if session.ref.session_id not in traced]
+
+    async def _sessions_in_redis(self) -> set[str]:
+        """Ids of all sessions with a task, job or refund, read in the direction in which a task moves."""
+        found: set[str] = set()
+        for name in (keys.TASKS, keys.TAKEN):
+            found |= await self._sessions_in_list(name)
+        found |= {job_id.rsplit(":", 1)[-1] for job_id in await self._queue.job_ids()}
+        found |= {intent.session_id for intent in await self._outbox.pending()}
+        return found
+
+    async def _sessions_in_list(self, name: str) -> set[str]:
+        # Tasks move towards the right end and leave there, so reading from the right misses none.
+        found: set[str] = set()
+        start = -1
+        while documents := await self._redis.lrange(name, start - CHUNK + 1, start):
+            found |= {session_id for document in documents if (session_id := _session_of(document))}
+            start -= CHUNK
+        return found
+
+
+def _session_of(document: bytes) -> str | None:
+    try:
+        session_id = json.loads(document)["session_id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return session_id.lower() if isinstance(session_id, str) else None

@@ -1,0 +1,223 @@
+"""Failing a session and giving its credit back, exactly once, whatever crashes in between.
+
+The order is the guarantee:
+
+1. the intent (whom, why, and the `completed_at` stamp that we are going to write) goes into an outbox in Redis;
+2. the session is moved to `failed`, if it is still open; whoever made that move owes the refund, and our stamp in the
+   row tells that it was us even when the answer was lost;
+3. the ledger says what was taken and whether it has been given back; if not, the refund function is called;
+4. the intent is removed.
+
+Any process may take up an intent at any step. `refund_credits` is not idempotent, so one process at a time works on an
+intent, under a lock that is longer than a call can take; the lock is left to run out when the outcome of a call is not
+known, so that the next look into the ledger sees what that call did.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import structlog
+from redis.asyncio import Redis
+
+from wearon.platform.base import (
+    Channel,
+    Platform,
+    PlatformError,
+    PlatformUnavailable,
+    Refund,
+    Session,
+    SessionRef,
+    Status,
+    UserRefund,
+)
+from wearon.tryon import keys
+from wearon.tryon.charges import ByHand, NothingOwed, what_to_give_back
+
+log = structlog.get_logger()
+
+LOCK_S = 20
+"""Longer than a refund call can be under way: our time-out (8 s) and the platform's own statement time-out (8 s)."""
+
+LATE_S = 30.0
+"""An intent older than this is an alarm: the contract with the shopper is a refund within 30 s."""
+
+RETRY_S = (2.0, 60.0)
+"""First and longest pause between tries at one intent; it is tried for ever."""
+
+UNLOCK = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
+
+class _RefundInDoubt(Exception):
+    """A call that pays again when repeated was sent, and no answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One session that is to be failed and refunded."""
+
+    channel: Channel
+    owner_id: str
+    session_id: str
+    request_id: str
+    error_message: str
+    """What the shopper reads."""
+    reason: str
+    """What the operator reads."""
+    completed_at: str
+    """ISO 8601 with microseconds: the stamp by which we know our own transition again."""
+
+    @property
+    def ref(self) -> SessionRef:
+        """The session and its owner."""
+        return SessionRef(self.channel, self.owner_id, self.session_id)
+
+    @property
+    def key(self) -> str:
+        """One intent a session."""
+        return f"{self.channel}:{self.session_id}"
+
+    @property
+    def stamp(self) -> datetime:
+        """`completed_at` as a point in time."""
+        return datetime.fromisoformat(self.completed_at)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the generation failed."""
+        return (datetime.now(UTC) - self.stamp).total_seconds()
+
+
+class RefundOutbox:
+    """Intents in Redis, and what settles them."""
+
+    def __init__(self, redis: Redis, platform: Platform) -> None:
+        self._redis = redis
+        self._platform = platform
+        self._unlock = redis.register_script(UNLOCK)
+        self._not_before: dict[str, float] = {}
+        self._tries: dict[str, int] = {}
+
+    async def fail(self, ref: SessionRef, request_id: str, error_message: str, reason: str) -> None:
+        """Fail the session and give the credit back, now if possible, else as soon as it is.
+
+        Returns once the intent is safe. Raises redis errors when it could not be written: then nothing has happened.
+        """
+        intent = Intent(
+            ref.channel,
+            ref.owner_id,
+            ref.session_id,
+            request_id,
+            error_message,
+            reason,
+            datetime.now(UTC).isoformat(timespec="microseconds"),
+        )
+        if not await self._redis.hsetnx(keys.REFUNDS, intent.key, _dump(intent)):
+            earlier = await self._redis.hget(keys.REFUNDS, intent.key)
+            intent = _load(earlier) if earlier else intent
+        await self.settle(intent)
+
+    async def pending(self) -> Sequence[Intent]:
+        """All intents that are not settled, oldest first."""
+        entries = await self._redis.hvals(keys.REFUNDS)
+        return sorted((_load(entry) for entry in entries), key=lambda intent: intent.completed_at)
+
+    async def settle_due(self) -> None:
+        """Try every intent whose pause is over. Raises redis errors."""
+        for intent in await self.pending():
+            if time.monotonic() < self._not_before.get(intent.key, 0.0):
+                continue
+            if intent.age_s > LATE_S:
+                log.error("refund is late", age_s=round(intent.age_s), **_names(intent))
+            await self.settle(intent)
+
+    async def settle(self, intent: Intent) -> None:
+        """Take one intent as far as it goes; what cannot be done now stays in the outbox."""
+        lock = keys.REFUND_LOCK + intent.key
+        token = secrets.token_hex(8)
+        if not await self._redis.set(lock, token, nx=True, ex=LOCK_S):
+            return
+        if not await self._redis.hexists(keys.REFUNDS, intent.key):
+            # Settled between our reading it and our getting the lock.
+            await self._unlock(keys=[lock], args=[token])
+            return
+        try:
+            await self._fail_and_give_back(intent)
+        except _RefundInDoubt as error:
+            # The call may still be under way at the platform: the lock stays until it cannot be any more.
+            self._postpone(intent, str(error))
+        except PlatformError as error:
+            self._postpone(intent, str(error))
+            await self._unlock(keys=[lock], args=[token])
+        else:
+            self._not_before.pop(intent.key, None)
+            self._tries.pop(intent.key, None)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hdel(keys.REFUNDS, intent.key)
+                pipe.delete(lock)
+                await pipe.execute()
+
+    async def _fail_and_give_back(self, intent: Intent) -> None:
+        moved = await self._platform.fail_session(intent.ref, intent.error_message, intent.stamp)
+        session = await self._platform.find_session(intent.channel, intent.session_id)
+        if session is None or session.ref != intent.ref:
+            log.warning("nothing to fail: no such session of this owner", **_names(intent))
+            return
+        if not moved and not _failed_by(intent, session):
+            log.info("nothing to fail: the session is final", status=session.status, **_names(intent))
+            return
+        log.info("session failed", reason=intent.reason, **_names(intent))
+        await self._give_back(intent, session)
+
+    async def _give_back(self, intent: Intent, session: Session) -> None:
+        verdict = what_to_give_back(session, await self._platform.ledger_entries(session))
+        if isinstance(verdict, NothingOwed):
+            log.info("nothing to give back", why=verdict.why, **_names(intent))
+        elif isinstance(verdict, ByHand):
+            entry = json.dumps(asdict(intent) | {"why": verdict.why})
+            await self._redis.hset(keys.REFUNDS_BY_HAND, intent.key, entry)
+            log.error("refund needs a person", why=verdict.why, **_names(intent))
+        else:
+            await self._pay(intent, verdict)
+
+    async def _pay(self, intent: Intent, refund: Refund) -> None:
+        try:
+            paid_now = await self._platform.give_back(refund)
+        except PlatformUnavailable as error:
+            if isinstance(refund, UserRefund):
+                raise _RefundInDoubt(str(error)) from error
+            raise  # a store's ledger refuses the second one, so the call may be repeated at once
+        log.info(
+            "credit given back" if paid_now else "refund is in the ledger already",
+            kind=type(refund).__name__,
+            amount=refund.amount,
+            **_names(intent),
+        )
+
+    def _postpone(self, intent: Intent, why: str) -> None:
+        tries = self._tries[intent.key] = self._tries.get(intent.key, 0) + 1
+        pause_s = min(RETRY_S[0] * 2 ** (tries - 1), RETRY_S[1])
+        self._not_before[intent.key] = time.monotonic() + pause_s
+        log.warning("refund postponed", error=why, retry_in_s=pause_s, **_names(intent))
+
+
+def _failed_by(intent: Intent, session: Session) -> bool:
+    return session.status is Status.FAILED and session.completed_at == intent.stamp
+
+
+def _names(intent: Intent) -> dict[str, str]:
+    return {"session_id": intent.session_id, "channel": intent.channel.value, "request_id": intent.request_id}
+
+
+def _dump(intent: Intent) -> str:
+    return json.dumps(asdict(intent))
+
+
+def _load(entry: bytes) -> Intent:
+    fields = json.loads(entry)
+    return Intent(**{**fields, "channel": Channel(fields["channel"])})

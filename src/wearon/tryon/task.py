@@ -1,0 +1,125 @@
+"""The queue document: what a producer pushes, checked before anything is done with it.
+
+`read_task` never raises. A document that cannot be a task becomes a `Rejected` with one clear reason, and with the
+session that it names, if it names one: that session's shopper is waiting and has paid.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
+
+from wearon.platform.base import Channel, SessionRef
+
+MAX_DOCUMENT_BYTES = 64 * 1024
+"""A task with ten signed URLs and the longest prompt that the image model takes (32,000 characters) fits."""
+
+MAX_PROMPT_CHARACTERS = 32_000
+"""The image model's own limit."""
+
+KNOWN_VERSION = 1
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("contains a NUL character")
+    return text
+
+
+def _canonical_uuid(text: str) -> str:
+    return str(UUID(text))
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
+Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_without_nul)]
+
+
+class GenerationTask(BaseModel):
+    """One try-on to make. Fields as in the contract; unknown ones are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    task_id: Uuid
+    channel: Channel
+    store_id: Uuid | None = None
+    user_id: Uuid | None = None
+    session_id: Uuid
+    image_urls: Annotated[tuple[Url, ...], Field(min_length=1, max_length=10)]
+    """First the person, second the garment, then accessories."""
+    prompt: Annotated[Text, Field(max_length=MAX_PROMPT_CHARACTERS)] = ""
+    request_id: Annotated[Text, Field(max_length=200)] = ""
+    version: int = KNOWN_VERSION
+    created_at: datetime | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_null_as_absent(cls, fields: Any) -> Any:
+        if isinstance(fields, dict):
+            return {name: value for name, value in fields.items() if value is not None}
+        return fields
+
+    @model_validator(mode="after")
+    def _check_version_and_owner(self) -> "GenerationTask":
+        if self.version != KNOWN_VERSION:
+            raise ValueError(f"version {self.version} is not known to this worker, which knows {KNOWN_VERSION}")
+        needed = "store_id" if self.channel is Channel.B2B else "user_id"
+        if getattr(self, needed) is None:
+            raise ValueError(f"{needed} is required for {self.channel}")
+        return self
+
+    @property
+    def ref(self) -> SessionRef:
+        """The session and its owner."""
+        owner_id = self.store_id if self.channel is Channel.B2B else self.user_id
+        assert owner_id is not None
+        return SessionRef(self.channel, owner_id, self.session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A document that is no task: why, and the session it names (None when it names none)."""
+
+    reason: str
+    ref: SessionRef | None = None
+    request_id: str = ""
+
+
+def read_task(document: bytes) -> GenerationTask | Rejected:
+    """Check one queue document."""
+    if len(document) > MAX_DOCUMENT_BYTES:
+        return Rejected(f"larger than {MAX_DOCUMENT_BYTES} bytes")
+    try:
+        fields = from_json(document, allow_inf_nan=False)
+    except ValueError as error:
+        return Rejected(f"not JSON: {error}")
+    if not isinstance(fields, dict):
+        return Rejected("not a JSON object")
+    try:
+        return GenerationTask.model_validate(fields)
+    except ValidationError as error:
+        request_id = fields.get("request_id")
+        return Rejected(
+            "; ".join(_complaint(details) for details in error.errors(include_input=False, include_url=False)[:5]),
+            _named_session(fields),
+            request_id[:200] if isinstance(request_id, str) else "",
+        )
+
+
+def _complaint(details: Any) -> str:
+    where = ".".join(str(part) for part in details["loc"])
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _named_session(fields: dict[str, Any]) -> SessionRef | None:
+    """The session that an unusable task still names, so that its shopper is not left waiting."""
+    try:
+        channel = Channel(fields["channel"])
+        owner = fields["store_id"] if channel is Channel.B2B else fields["user_id"]
+        return SessionRef(channel, _canonical_uuid(owner), _canonical_uuid(fields["session_id"]))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
