@@ -47,6 +47,12 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+PICTURE_URL_SECONDS = 21_600
+"""How long the URL of a result lives: 6 hours, from the contract."""
+
+MAX_PICTURE_BYTES = 10 * 1024 * 1024
+"""The bucket takes no larger object; a larger one is refused."""
+
 OPEN_STATUSES = (Status.QUEUED, Status.PENDING, Status.PROCESSING)
 """From these a session may still move; `pending` is a legacy state that only b2c has."""
 

@@ -1,0 +1,89 @@
+"""Session rows of both channels: where they lie, what their columns are called, and how one is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+
+from wearon.platform.base import OPEN_STATUSES, Channel, Session, SessionRef, Status
+
+
+class UnreadableRow(Exception):
+    """A session row is not what the contract says; names the columns, never their values."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTable:
+    """The table of a channel's sessions."""
+
+    name: str
+    owner_column: str
+    columns: tuple[str, ...]
+    open_statuses: tuple[Status, ...]
+
+
+_COLUMNS = (
+    "id", "status", "credits_used", "created_at", "error_message", "generated_image_url", "completed_at",
+)  # fmt: skip
+
+SESSION_TABLES = {
+    Channel.B2C: SessionTable("generation_sessions", "user_id", (*_COLUMNS, "user_id"), OPEN_STATUSES),
+    Channel.B2B: SessionTable(
+        "store_generation_sessions",
+        "store_id",
+        (*_COLUMNS, "store_id", "request_id"),
+        # Stores have no legacy rows, and where their status is an enum, asking for a word it lacks is an error.
+        tuple(status for status in OPEN_STATUSES if status is not Status.PENDING),
+    ),
+}
+
+
+def read_session(channel: Channel, row: Mapping[str, Any]) -> Session:
+    """Turn a row into a session. Raises UnreadableRow."""
+    try:
+        fields = _Row.model_validate({**row, "owner_id": row.get(SESSION_TABLES[channel].owner_column)})
+    except ValidationError as error:
+        names = sorted({".".join(map(str, details["loc"])) for details in error.errors(include_input=False)})
+        raise UnreadableRow(f"cannot read {', '.join(names)} of a row of {SESSION_TABLES[channel].name}") from None
+    return Session(
+        ref=SessionRef(channel, str(fields.owner_id), str(fields.id)),
+        status=fields.status,
+        credits_used=fields.credits_used,
+        created_at=fields.created_at,
+        request_id=fields.request_id,
+        error_message=fields.error_message,
+        generated_image_url=fields.generated_image_url,
+        completed_at=fields.completed_at,
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as the tables take it: UTC, so that a column without a time zone means the same."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    # A column without a time zone holds UTC: that is what the platform's now() writes.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _one_when_null(credits_used: object) -> object:
+    return 1 if credits_used is None else credits_used  # the column's default, in rows older than the column
+
+
+_Moment = Annotated[datetime, AfterValidator(_in_utc)]
+
+
+class _Row(BaseModel):
+    id: UUID
+    owner_id: UUID
+    status: Status
+    credits_used: Annotated[int, BeforeValidator(_one_when_null), Field(ge=0)]
+    created_at: _Moment
+    request_id: str | None = None
+    error_message: str | None = None
+    generated_image_url: str | None = None
+    completed_at: _Moment | None = None

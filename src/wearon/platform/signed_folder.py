@@ -1,0 +1,93 @@
+"""A folder whose files are handed out through URLs that expire: what Supabase Storage is to production."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+KEY_BYTES = 32  # as long as the SHA-256 that it keys
+
+
+class SignedFolder:
+    """Files below `folder`, named by relative POSIX paths and reached at `{public_url}/files/{path}?...`."""
+
+    def __init__(self, folder: Path, key: bytes, public_url: str, clock: Callable[[], float]) -> None:
+        """`clock` gives the present as seconds since 1970."""
+        self._folder = folder.resolve()
+        self._key = key
+        self._public_url = public_url.rstrip("/")
+        self._clock = clock
+
+    async def write(self, path: str, content: bytes) -> None:
+        """Put `content` at `path`, whole or not at all, whatever was there before. Raises OSError."""
+        target = self._inside(path)
+        if target is None:
+            raise ValueError(f"{path!r} leads out of the folder")
+        await asyncio.to_thread(write_atomically, target, content)
+
+    async def has(self, path: str) -> bool:
+        """Whether there is a file at `path`."""
+        target = self._inside(path)
+        return target is not None and await asyncio.to_thread(target.is_file)
+
+    def sign(self, path: str, lifetime: int) -> str:
+        """A URL that opens the file for `lifetime` seconds."""
+        expires = int(self._clock()) + lifetime
+        return f"{self._public_url}/files/{quote(path)}?expires={expires}&signature={self._signature(path, expires)}"
+
+    def read_signed(self, path: str, expires: int, signature: str) -> Path | None:
+        """The file that a signed URL names; None when it is expired, altered or gone."""
+        genuine = hmac.compare_digest(self._signature(path, expires).encode(), signature.encode())
+        if not genuine or expires <= self._clock():
+            return None
+        target = self._inside(path)
+        return target if target is not None and target.is_file() else None
+
+    def _signature(self, path: str, expires: int) -> str:
+        return hmac.new(self._key, f"{expires}\n{path}".encode(), hashlib.sha256).hexdigest()
+
+    def _inside(self, path: str) -> Path | None:
+        if "\0" in path or PurePosixPath(path).is_absolute():
+            return None
+        target = (self._folder / path).resolve()  # follows links and dots, so what it names is what is checked
+        return target if target.is_relative_to(self._folder) and target != self._folder else None
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a file so that a crash at any moment leaves the old one or the new one, never a part."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".unfinished-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_or_create_key(file: Path) -> bytes:
+    """The signing key kept in `file`, made at the first use; safe when several processes start at once."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_bytes()
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".unfinished-")  # made with mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as new:
+            new.write(secrets.token_bytes(KEY_BYTES))
+            new.flush()
+            os.fsync(new.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, file)  # unlike a rename, it lets the first process win
+    finally:
+        temporary.unlink()
+    return file.read_bytes()
