@@ -63,14 +63,16 @@ class PictureFetcher:
     def __init__(
         self,
         *,
-        trusted_origins: Iterable[str],
+        trusted_origins: Iterable[Origin | str],
         max_bytes: int = MAX_BYTES,
         max_connections: int = MAX_CONNECTIONS,
         resolver: Resolver | None = None,
         connector: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         """`resolver` finds the addresses of untrusted names; `connector` makes all connections."""
-        self._trusted_origins = frozenset(Origin.parse(origin) for origin in trusted_origins)
+        self._trusted_origins = frozenset(
+            origin if isinstance(origin, Origin) else Origin.parse(origin) for origin in trusted_origins
+        )
         self._max_bytes = max_bytes
         connector = connector or httpcore.AnyIOBackend()
         self._own_resolver = SystemResolver()

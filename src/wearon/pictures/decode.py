@@ -28,6 +28,14 @@ FORMATS = (
 )
 """What the bucket and the image model take. Naming the plug-ins spares Pillow loading all forty to find them."""
 
+JPEG_FORMATS = {"JPEG", "MPO"}
+"""MPO: a JPEG with further pictures behind it, as some phones save portraits. The first is the photo."""
+
+_JPEG_SCAN = b"\xff\xda"
+_JPEG_END = b"\xff\xd9"
+_JPEG_PADDING = bytes(16)
+"""libjpeg's bit buffer reads up to 8 bytes ahead of the last pixel."""
+
 MAX_PIXELS = 50_000_000
 """The largest phone pictures in use; 200 MB decoded."""
 
@@ -54,7 +62,7 @@ _UPRIGHT = {
 """What makes a picture upright that has this EXIF orientation (EXIF 2.32, 4.6.4 A)."""
 
 
-class PictureError(Exception):
+class PictureError(ValueError):
     """These bytes are not a picture that we take. `reason` is fit for logs."""
 
     def __init__(self, reason: str) -> None:
@@ -77,8 +85,8 @@ def ensure_jpeg(data: bytes) -> bytes:
     """
     with _decoding():
         image = _open(data)
-        if image.format in {"JPEG", "MPO"}:
-            image.load()
+        if image.format in JPEG_FORMATS:
+            _load(image, data)
             return data
     return prepare(data, _ANSWER_EDGE, _ANSWER_QUALITY)
 
@@ -94,7 +102,7 @@ def decode(data: bytes, max_edge: int) -> Image.Image:
         size = _fitting(image.size, max_edge)
         # JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the work; it stays at least that large.
         image.draft(None, size)
-        image.load()
+        _load(image, data)
         orientation = _orientation(image)
         profile = image.info.get("icc_profile")
         # Hamming is as sharp as bicubic when shrinking, for the price of bilinear: a quarter less time.
@@ -140,6 +148,25 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     if width * height > MAX_PIXELS:
         raise PictureError(f"has more than {MAX_PIXELS // 1_000_000} megapixels")
     return image
+
+
+def _load(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Decode the pixels; an error when some are missing.
+
+    When a JPEG's end marker comes too early, libjpeg paints the rest grey and nobody tells. Where there is none it
+    waits for more, and then Pillow tells. (With several scans it looks for the end before it paints anything, so
+    there the marker must stay: what is missing then is detail.)
+    """
+    if image.format in JPEG_FORMATS and isinstance(image.fp, io.BytesIO):
+        start = image.fp.tell()  # of the first scan, where Pillow stopped reading
+        end = data.find(_JPEG_END, start)
+        end = len(data) if end == -1 else end
+        several_scans = image.info.get("progressive") or data.find(_JPEG_SCAN, start, end) != -1
+        if not several_scans:
+            image.fp.seek(end)
+            image.fp.write(_JPEG_PADDING)
+            image.fp.truncate()
+    image.load()
 
 
 def _fitting(size: tuple[int, int], max_edge: int) -> tuple[int, int]:
