@@ -1,0 +1,297 @@
+"""OpenAI's image edits over plain HTTP (the contract, section 5): one request in, one JPEG and its price out.
+
+`wearon.tryon.openai_answers` knows what the answers mean.
+"""
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Literal
+
+import httpx
+import structlog
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from wearon.net.fetch import FetchError
+from wearon.pictures.decode import PictureError
+from wearon.tryon.generator import (
+    BadAnswer,
+    GeneratedImage,
+    GenerationError,
+    ImageRequest,
+    RequestRefused,
+    ServiceUnavailable,
+)
+from wearon.tryon.openai_answers import error_of, name_like, parse_answer, usage_of
+
+log = structlog.get_logger()
+
+ATTEMPT_TIMEOUT_S = 180.0
+"""The contract's: a generation takes 10-60 s, allow 180. Counted over the whole exchange, not byte to byte."""
+
+CONNECT_TIMEOUT_S = 10.0
+"""Three SYNs (after 0, 1 and 3 s) and a TLS handshake over a bad line; more means that nobody is there."""
+
+BACKOFF_S = (1.0, 20.0)
+"""Upper bound of the first pause before a retry, doubled each time, and of the longest. Each is drawn evenly from
+zero up, so that a fleet that failed together does not come back together."""
+
+MAX_PROMPT_CHARACTERS = 32_000
+"""The API's own limit; a longer prompt would be refused."""
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""Twenty times a 1024x1536 PNG in base64 (3 MB): no honest answer is larger."""
+
+MAX_ERROR_BYTES = 64 * 1024
+"""Error bodies are a few hundred bytes; of a longer one this much is read."""
+
+OUTPUT_COMPRESSION = 90
+"""JPEG quality of the answer. The picture is not encoded again on its way to the customer, and at 90 a 1024x1536
+one is about 0.5 MB, far below the bucket's 10 MB."""
+
+URL_FETCHES = 3
+"""Fetching a picture that an answer only points to costs nothing, and losing it costs a generation."""
+
+CLIENT_ID_CHARACTERS = 512
+"""OpenAI refuses a longer X-Client-Request-Id, and one that is not ASCII."""
+
+
+class OpenAIImages:
+    """Makes pictures with OpenAI's image models.
+
+    `before_attempt` is awaited before every request, since each one counts against the account's limit; what it
+    raises goes up unchanged. `fetch_url` downloads a picture when the answer holds a URL instead of the picture
+    (raises FetchError). `ensure_jpeg` checks the picture and turns another format into JPEG (raises PictureError).
+    A `client` that is handed in stays the caller's to close.
+
+    `input_fidelity="high"` keeps faces and prints closer to the pictures sent, for some thousand more image tokens
+    each, which can double the cost of a generation. So the default is the API's own, "low", and whoever pays
+    decides. The mini model has no such parameter; it is left out there.
+
+    5xx, network errors and time-outs are tried again up to `max_retries` times, with backoff. A 429 is not: the job
+    queue waits it out. Nothing is asked again after a status 200, which has been paid for.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        before_attempt: Callable[[], Awaitable[None]],
+        fetch_url: Callable[[str], Awaitable[bytes]],
+        ensure_jpeg: Callable[[bytes], Awaitable[bytes]],
+        base_url: str = "https://api.openai.com/v1",
+        model: str = "gpt-image-1.5",
+        size: str = "1024x1536",
+        quality: str = "medium",
+        input_fidelity: Literal["low", "high"] = "low",
+        max_retries: int = 3,
+        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+        backoff_s: tuple[float, float] = BACKOFF_S,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            # The HTTP library would say so too, and quote the key.
+            raise ValueError("the OpenAI key holds characters that no key has")
+        self._authorization = f"Bearer {api_key}"
+        self._base_url = httpx.URL(base_url.rstrip("/"))
+        self._model = model
+        self._fields = {
+            "model": model,
+            "n": "1",
+            "size": size,
+            "quality": quality,
+            "output_format": "jpeg",
+            "output_compression": str(OUTPUT_COMPRESSION),
+        }
+        if input_fidelity == "high" and "mini" not in model:
+            self._fields["input_fidelity"] = "high"
+        self._before_attempt = before_attempt
+        self._fetch_url = fetch_url
+        self._ensure_jpeg = ensure_jpeg
+        self._max_retries = max_retries
+        self._attempt_timeout_s = attempt_timeout_s
+        self._backoff_s = backoff_s
+        self._owns_client = client is None
+        self._client = client or make_client()
+
+    async def generate(self, request: ImageRequest) -> GeneratedImage:
+        """Make one picture; raises GenerationError.
+
+        Each of the `max_retries` + 1 attempts may take `attempt_timeout_s`, so bound the whole.
+        """
+        first, longest = self._backoff_s
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ServiceUnavailable),
+            stop=stop_after_attempt(self._max_retries + 1),
+            wait=wait_random_exponential(multiplier=first, max=longest),
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        body: bytes = await retrying(self._ask, request)
+        # Megabytes of base64: 1 ms of parsing and decoding, and a copy, off the loop.
+        answer = await asyncio.to_thread(parse_answer, body)
+        picture = answer.data[0].b64_json or await self._fetch(answer.data[0].url)
+        return GeneratedImage(await self._checked(picture), usage_of(answer.usage, self._model))
+
+    async def aclose(self) -> None:
+        """Close the connections, when they are ours."""
+        if self._owns_client:
+            await self._client.aclose()
+
+    async def _ask(self, request: ImageRequest) -> bytes:
+        """One attempt: the body of an answer with status 200. Raises GenerationError."""
+        await self._before_attempt()
+        started = time.monotonic()
+        paid = False
+        try:
+            async with asyncio.timeout(self._attempt_timeout_s), self._exchange(request) as response:
+                paid = response.status_code == httpx.codes.OK
+                body = await _read(response, MAX_ANSWER_BYTES if paid else MAX_ERROR_BYTES)
+        except TimeoutError:
+            raise _lost(f"no whole answer within {self._attempt_timeout_s:g} s", paid=paid) from None
+        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
+            # Not chained: their text quotes the header that is wrong.
+            raise RequestRefused(f"the request cannot be sent ({type(error).__name__})") from None
+        except httpx.NetworkError as error:
+            raise _lost(f"{type(error).__name__}: {error}", paid=paid) from None
+        except httpx.RequestError as error:
+            raise _lost(type(error).__name__, paid=paid) from None
+        if not paid:
+            raise error_of(response.status_code, response.headers, body)
+        if len(body) > MAX_ANSWER_BYTES:
+            raise BadAnswer(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        log.info(
+            "openai answered",
+            seconds=round(time.monotonic() - started, 2),
+            openai_request=name_like(response.headers.get("x-request-id")),
+        )
+        return body
+
+    def _exchange(self, request: ImageRequest) -> AbstractAsyncContextManager[httpx.Response]:
+        """POST the form. The body is streamed from the pictures as they are, not put together in memory first."""
+        # What the model can name in the prompt: the person is model.jpg, the others image_1.jpg, image_2.jpg...
+        names = ["model.jpg", *(f"image_{number}.jpg" for number in range(1, len(request.pictures)))]
+        return self._client.stream(
+            "POST",
+            f"{self._base_url}/images/edits",
+            headers={
+                "Authorization": self._authorization,
+                "X-Client-Request-Id": _client_id(request.request_id),
+                # Base64 of a JPEG hardly shrinks: compression would only cost both sides CPU.
+                "Accept-Encoding": "identity",
+            },
+            data={**self._fields, "prompt": _prompt(request.prompt)},
+            files=[
+                ("image[]", (name, picture, "image/jpeg"))
+                for name, picture in zip(names, request.pictures, strict=True)
+            ],
+            follow_redirects=False,
+        )
+
+    async def _fetch(self, url: str | None) -> bytes:
+        if url is None:
+            raise BadAnswer("the answer holds neither a picture nor a URL")
+        if not _is_theirs(url, self._base_url):
+            raise BadAnswer("the answer points to a picture that is not at OpenAI")
+        first, longest = self._backoff_s
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, FetchError) and error.transient),
+            stop=stop_after_attempt(URL_FETCHES),
+            wait=wait_random_exponential(multiplier=first, max=longest),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._fetch_url, url)
+        except FetchError as error:
+            raise BadAnswer(f"the picture that the answer points to {error.reason}") from None
+
+    async def _checked(self, picture: bytes) -> bytes:
+        try:
+            return await self._ensure_jpeg(picture)
+        except PictureError as error:
+            raise BadAnswer(f"the picture {error.reason}") from error
+
+
+def make_client() -> httpx.AsyncClient:
+    """A client fit for many slow requests to one host."""
+    keep_alive = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        # Nothing is sent for up to a minute while a picture is made; NAT tables forget silent connections sooner.
+        keep_alive += [
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+        ]
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(
+            # Every running job (WORKER_CONCURRENCY is at most 1000) may wait for its answer at the same time. Idle
+            # connections go after 30 s, before the other side closes them under a request.
+            limits=httpx.Limits(max_connections=1000, max_keepalive_connections=50, keepalive_expiry=30.0),
+            socket_options=keep_alive,
+            trust_env=False,
+        ),
+        # Attempts have a time-out of their own; this one finds a host that is not there.
+        timeout=httpx.Timeout(ATTEMPT_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        trust_env=False,
+    )
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    """The body, decompressed; of one that is longer than `limit` bytes, a little more than that."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
+
+
+def _lost(reason: str, *, paid: bool) -> GenerationError:
+    if paid:
+        return BadAnswer(f"the answer broke off: {reason}")
+    return ServiceUnavailable(reason)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning(
+        "openai unavailable, trying again",
+        attempt=state.attempt_number,
+        pause_s=round(state.upcoming_sleep, 2),
+        reason=getattr(error, "reason", None),
+    )
+
+
+def _prompt(prompt: str) -> str:
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        # Better a picture from most of the prompt than none.
+        log.warning("prompt cut", characters=len(prompt), limit=MAX_PROMPT_CHARACTERS)
+        prompt = prompt[:MAX_PROMPT_CHARACTERS]
+    return prompt.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
+
+
+def _client_id(request_id: str) -> str:
+    return re.sub(r"[^\x21-\x7e]", "_", request_id)[:CLIENT_ID_CHARACTERS]
+
+
+def _is_theirs(url: str, base_url: httpx.URL) -> bool:
+    """Whether OpenAI may keep a picture there: the origin that gets our key, or over https a host of its own."""
+    try:
+        target = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return False
+    if target.userinfo:
+        return False
+    if (target.scheme, target.host, target.port) == (base_url.scheme, base_url.host, base_url.port):
+        return True
+    https = target.scheme == "https" and target.port is None
+    return https and target.host.endswith((".openai.com", ".blob.core.windows.net"))
