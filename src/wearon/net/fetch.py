@@ -76,8 +76,11 @@ class PictureFetcher:
         self._max_bytes = max_bytes
         connector = connector or httpcore.AnyIOBackend()
         self._own_resolver = SystemResolver()
-        self._trusted = _Lane(connector, max_connections)
-        self._public = _Lane(_GuardedBackend(resolver or self._own_resolver, connector), max_connections)
+        self._trusted = _Lane(connector, max_connections, max_keepalive=max_connections)
+        # A stranger's connection serves one request: every request's address is checked, and what a server sends
+        # after its answer meets nobody else's.
+        guarded = _GuardedBackend(resolver or self._own_resolver, connector)
+        self._public = _Lane(guarded, max_connections, max_keepalive=0)
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         """GET the URL: at most `max_bytes` of content type image/*, all of it within `deadline_s` seconds.
@@ -124,10 +127,13 @@ class PictureFetcher:
 class _Lane:
     """A connection pool, and the slots that keep callers from queueing inside it."""
 
-    def __init__(self, backend: httpcore.AsyncNetworkBackend, max_connections: int) -> None:
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, max_connections: int, max_keepalive: int) -> None:
         self.slots = asyncio.Semaphore(max_connections)
         self.pool = httpcore.AsyncConnectionPool(
-            max_connections=max_connections, keepalive_expiry=_KEEPALIVE_S, network_backend=backend
+            max_connections=max_connections,
+            max_keepalive_connections=max_keepalive,
+            keepalive_expiry=_KEEPALIVE_S,
+            network_backend=backend,
         )
 
 

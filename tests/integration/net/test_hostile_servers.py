@@ -1,0 +1,220 @@
+"""The downloader against real loopback servers that behave badly."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from support.hostile_server import MEGABYTE, HostileServer
+from wearon.net.fetch import MAX_CONNECTIONS, FetchError, PictureFetcher
+
+PLENTY_S = 60.0
+"""A deadline that no test reaches."""
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[HostileServer]:
+    async with HostileServer() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def fetcher(server: HostileServer) -> AsyncIterator[PictureFetcher]:
+    fetcher = PictureFetcher(trusted_origins=[server.origin], max_bytes=MEGABYTE)
+    yield fetcher
+    await fetcher.aclose()
+
+
+async def test_a_picture_arrives_whole(server: HostileServer, fetcher: PictureFetcher) -> None:
+    assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
+
+
+async def test_a_picture_of_exactly_the_largest_size_arrives(server: HostileServer, fetcher: PictureFetcher) -> None:
+    server.picture = bytes(MEGABYTE)
+    assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
+
+
+async def test_the_query_is_sent_and_the_fragment_is_not(server: HostileServer, fetcher: PictureFetcher) -> None:
+    await fetcher.fetch(f"{server.origin}/picture?token=a%2Fb&x=ü#part", deadline_s=PLENTY_S)
+    assert server.heads[0].startswith(b"GET /picture?token=a%2Fb&x=%C3%BC HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason", "transient"),
+    [
+        ("endless", "is larger than 1 MB", False),
+        ("endless-chunks", "is larger than 1 MB", False),
+        ("says-huge", "is larger than 1 MB", False),
+        ("tiny-chunks", "came in too many small pieces", False),
+        ("gzip-bomb", "came compressed although that was not asked for", False),
+        ("reset", "the transfer broke off", True),
+        ("too-short", "the transfer broke off", True),
+        ("absurd-length", "the transfer broke off", True),
+        ("endless-head", "the transfer broke off", True),
+        ("not-http", "the transfer broke off", True),
+        ("redirect", "answered with a redirect, which is not followed", False),
+        ("html", "its content type is not image/*", False),
+        ("no-type", "its content type is not image/*", False),
+        ("status/404", "answered with status 404", False),
+        ("status/403", "answered with status 403", False),
+        ("status/204", "answered with status 204", False),
+        ("status/206", "answered with status 206", False),
+        ("status/408", "answered with status 408", True),
+        ("status/429", "answered with status 429", True),
+        ("status/500", "answered with status 500", True),
+        ("status/503", "answered with status 503", True),
+    ],
+)
+async def test_misbehaviour_is_one_clear_reason(
+    server: HostileServer, fetcher: PictureFetcher, path: str, reason: str, *, transient: bool
+) -> None:
+    with pytest.raises(FetchError) as caught:
+        await fetcher.fetch(f"{server.origin}/{path}?token=secret", deadline_s=PLENTY_S)
+    assert caught.value.reason == str(caught.value) == reason
+    assert caught.value.transient is transient
+
+
+@pytest.mark.parametrize("path", ["slow-drip", "silent", "endless-informational"])
+async def test_whoever_wastes_time_meets_the_deadline(
+    server: HostileServer, fetcher: PictureFetcher, path: str
+) -> None:
+    with pytest.raises(FetchError) as caught:
+        await fetcher.fetch(f"{server.origin}/{path}", deadline_s=0.2)
+    assert caught.value.reason == "took longer than 0.2 s"
+    assert caught.value.transient
+
+
+async def test_more_than_was_promised_reaches_nobody(server: HostileServer, fetcher: PictureFetcher) -> None:
+    assert await fetcher.fetch(f"{server.origin}/too-long", deadline_s=PLENTY_S) == server.picture[:4]
+    # The surplus stands before the next answer on that connection: that one fails, and takes it along.
+    with pytest.raises(FetchError) as caught:
+        await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S)
+    assert caught.value.transient
+    assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
+
+
+async def test_nobody_listening_is_worth_another_try(fetcher: PictureFetcher) -> None:
+    async with HostileServer() as closed:
+        origin = closed.origin
+    other = PictureFetcher(trusted_origins=[origin])
+    with pytest.raises(FetchError) as caught:
+        await other.fetch(f"{origin}/picture", deadline_s=PLENTY_S)
+    assert (caught.value.reason, caught.value.transient) == ("could not connect", True)
+    await other.aclose()
+
+
+async def test_redirects_are_not_followed(server: HostileServer, fetcher: PictureFetcher) -> None:
+    with pytest.raises(FetchError):
+        await fetcher.fetch(f"{server.origin}/redirect", deadline_s=PLENTY_S)
+    assert len(server.heads) == 1
+
+
+async def test_cookies_are_not_kept(server: HostileServer, fetcher: PictureFetcher) -> None:
+    for _ in range(2):
+        await fetcher.fetch(f"{server.origin}/visit", deadline_s=PLENTY_S)
+    assert not any(b"cookie" in head.lower() for head in server.heads)
+
+
+async def test_proxies_of_the_environment_are_not_asked(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with HostileServer() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.origin)
+        fetcher = PictureFetcher(trusted_origins=[server.origin])
+        assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
+        await fetcher.aclose()
+        assert proxy.connections == 0
+
+
+async def test_trust_ends_at_the_port(server: HostileServer, fetcher: PictureFetcher) -> None:
+    async with HostileServer() as neighbour:
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(f"{neighbour.origin}/picture", deadline_s=PLENTY_S)
+        assert caught.value.reason == "its address is not on the public internet"
+        assert neighbour.connections == 0
+
+
+@pytest.mark.parametrize("host", ["localhost", "[::1]", "[::ffff:127.0.0.1]", "127.0.0.2", "127.1", "2130706433"])
+async def test_trust_ends_at_the_spelling_of_the_host(
+    server: HostileServer, fetcher: PictureFetcher, host: str
+) -> None:
+    with pytest.raises(FetchError):
+        await fetcher.fetch(f"http://{host}:{server.port}/picture", deadline_s=PLENTY_S)
+    assert server.connections == 0
+
+
+async def test_trust_ends_at_the_scheme(server: HostileServer, fetcher: PictureFetcher) -> None:
+    with pytest.raises(FetchError, match="not on the public internet"):
+        await fetcher.fetch(f"https://127.0.0.1:{server.port}/picture", deadline_s=PLENTY_S)
+    assert server.connections == 0
+
+
+async def test_an_open_connection_of_a_trusted_origin_serves_nobody_else(
+    server: HostileServer, fetcher: PictureFetcher
+) -> None:
+    for _ in range(2):
+        await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S)
+    assert server.connections == 1  # it was kept open
+    for url in (f"https://127.0.0.1:{server.port}/picture", f"http://localhost:{server.port}/picture"):
+        with pytest.raises(FetchError):
+            await fetcher.fetch(url, deadline_s=PLENTY_S)
+    assert len(server.heads) == 2
+
+
+async def test_only_so_many_connections_are_open_at_once(server: HostileServer) -> None:
+    fetcher = PictureFetcher(trusted_origins=[server.origin], max_connections=3)
+    results = await asyncio.gather(
+        *(fetcher.fetch(f"{server.origin}/slow-drip", deadline_s=0.3) for _ in range(12)), return_exceptions=True
+    )
+    assert all(isinstance(result, FetchError) for result in results)
+    assert server.most_open_connections == 3
+    await fetcher.aclose()
+
+
+async def test_slots_are_given_back_by_transfers_that_failed(server: HostileServer) -> None:
+    fetcher = PictureFetcher(trusted_origins=[server.origin], max_connections=1, max_bytes=MEGABYTE)
+    for path in ("slow-drip", "silent", "endless", "reset", "too-short", "html", "redirect"):
+        with pytest.raises(FetchError):
+            await fetcher.fetch(f"{server.origin}/{path}", deadline_s=0.3)
+    cancelled = asyncio.create_task(fetcher.fetch(f"{server.origin}/silent", deadline_s=PLENTY_S))
+    await server.saw(b"GET /silent", times=2)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
+    await fetcher.aclose()
+
+
+async def test_strangers_cannot_use_up_the_slots_of_trusted_origins(server: HostileServer) -> None:
+    async def never(host: str) -> list[object]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    fetcher = PictureFetcher(trusted_origins=[server.origin], max_connections=1, resolver=never)  # type: ignore[arg-type]
+    stranger = asyncio.create_task(fetcher.fetch("http://slow.example/picture", deadline_s=PLENTY_S))
+    assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
+    assert not stranger.done()
+    stranger.cancel()
+    await asyncio.gather(stranger, return_exceptions=True)
+    await fetcher.aclose()
+
+
+@pytest.mark.slow
+async def test_fifty_hostile_transfers_at_once_stay_within_bounds(server: HostileServer) -> None:
+    """Endless ones, bombs and drips: the process grows by no more than the transfers under way may hold."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("fetch_fifty.py")),
+        server.origin,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    failures, grown_mb = output.split()
+    assert int(failures) == 50
+    # Each holds 10 MB at most, an eighth of it in reserve; 80 MB for everything else (25 were seen).
+    assert float(grown_mb) < MAX_CONNECTIONS * 10 * 1.125 + 80
