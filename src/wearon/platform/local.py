@@ -231,7 +231,8 @@ class LocalPlatform:
         """Take the credits of one generation and open its session, both or neither.
 
         The owner is the demo's unless `owner_id` says otherwise; one that is missing is made, with DEMO_CREDITS.
-        b2b with `shopper_email` is resell mode: the shopper pays. Raises PlatformRefused when credits are short.
+        b2b with `shopper_email` is resell mode: the shopper pays. Raises PlatformRefused when credits are
+        short or the store's request was charged before.
         """
         owner = _uuid(owner_id or (DEMO_STORE_ID if channel is Channel.B2B else DEMO_USER_ID))
         account = _account(channel, owner, shopper_email)
@@ -242,7 +243,8 @@ class LocalPlatform:
             row = {"id": session_id, "status": Status.QUEUED, "credits_used": credits, "created_at": self._now()}
             if channel is Channel.B2B:
                 payer = f" (shopper={shopper_email})" if shopper_email else ""
-                await self._write_store_ledger(owner, request_id, -credits, "deduction", f"Try-on{payer}")
+                if not await self._write_store_ledger(owner, request_id, -credits, "deduction", f"Try-on{payer}"):
+                    raise PlatformRefused(f"request {request_id} has been charged already")
                 row |= {"store_id": owner, "request_id": request_id, "shopper_email": shopper_email}
             else:
                 await self._write_user_ledger(owner, -credits, "deduction", f"Try-on, session {session_id}")

@@ -1,0 +1,308 @@
+"""The platform in production: Supabase's REST API (PostgREST), its SQL functions and its Storage.
+
+One attempt is one HTTP request, sent once: supabase-py's own retries are switched off, because a request whose
+answer was lost may have been carried out, and only the caller knows where to look before asking again.
+
+HTTP/1.1 with pooled keep-alive connections, not HTTP/2: one lost connection then costs one answer and not those
+of all the requests that shared it, and an upload of a megabyte is not held up by stream windows.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import structlog
+
+from wearon.platform.base import (
+    PICTURE_URL_SECONDS,
+    Channel,
+    Completion,
+    LedgerEntry,
+    LedgerEntryType,
+    PlatformUnavailable,
+    Refund,
+    Session,
+    SessionRef,
+    ShopperRefund,
+    Status,
+    StoreRefund,
+    UserRefund,
+)
+from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_session, timestamp
+from wearon.platform.supabase_answers import Refusal, attempt, raise_for_answer
+
+if TYPE_CHECKING:
+    from postgrest._async.request_builder import AsyncQueryRequestBuilder
+    from storage3._async.file_api import AsyncBucketProxy
+    from supabase import AsyncClient
+
+BUCKET = "virtual-tryon-images"
+
+REST_SECONDS = 10.0
+"""Supabase ends a statement after 8 s: an answer that is not here by then is lost, not late."""
+
+STORAGE_SECONDS = 30.0
+"""Two megabytes over a bad line, and Storage's own 20 s for its database and its object store."""
+
+CONNECT_SECONDS = 5.0
+"""One lost SYN and its first two repetitions (1 s, 3 s)."""
+
+MAX_CONNECTIONS = 50
+"""A job waits for OpenAI most of its time and asks the platform one thing at a time; 50 serve hundreds of jobs."""
+
+KEEP_ALIVE_SECONDS = 20.0
+"""Well below the 60 s after which gateways hang up: a request into a closing connection is an answer lost."""
+
+UNIQUE_VIOLATION = "23505"
+MISSING_OBJECT_CODES = frozenset({"not_found", "NoSuchKey"})
+"""Storage's old and new name for a missing object. A missing bucket is a 404 too, and an error."""
+
+log = structlog.get_logger()
+
+
+class SupabasePlatform:
+    """`Platform` on a Supabase project, with the service role key."""
+
+    def __init__(
+        self, client: "AsyncClient", http: httpx.AsyncClient, *, rest_seconds: float, storage_seconds: float
+    ) -> None:
+        """Use `connect`."""
+        self._client = client
+        self._http = http
+        self._rest_seconds = rest_seconds
+        self._storage_seconds = storage_seconds
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        service_role_key: str,
+        *,
+        rest_seconds: float = REST_SECONDS,
+        storage_seconds: float = STORAGE_SECONDS,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> "SupabasePlatform":
+        """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
+        from supabase import AsyncClientOptions, acreate_client  # a second that local mode saves
+
+        http = httpx.AsyncClient(
+            timeout=httpx.Timeout(max(rest_seconds, storage_seconds), connect=CONNECT_SECONDS),
+            limits=httpx.Limits(
+                max_connections=max_connections,
+                max_keepalive_connections=max_connections,
+                keepalive_expiry=KEEP_ALIVE_SECONDS,
+            ),
+            trust_env=False,  # a proxy variable or .netrc must not decide where the service role key goes
+            event_hooks={"response": [raise_for_answer]},
+        )
+        options = AsyncClientOptions(
+            httpx_client=http,
+            postgrest_client_retry=False,  # on by default for reads
+            auto_refresh_token=False,
+            persist_session=False,
+        )
+        client = await acreate_client(url, service_role_key, options)
+        return cls(client, http, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
+
+    # Sessions
+
+    async def find_session(self, channel: Channel, session_id: str) -> Session | None:
+        """See Platform."""
+        table = SESSION_TABLES[channel]
+        query = self._client.table(table.name).select(*table.columns).eq("id", session_id)
+        rows = await self._rows("find session", query)
+        return _session(channel, rows[0]) if rows else None
+
+    async def start_session(self, ref: SessionRef) -> bool:
+        """See Platform."""
+        return await self._move(ref, SESSION_TABLES[ref.channel].open_statuses, {"status": Status.PROCESSING})
+
+    async def requeue_session(self, ref: SessionRef) -> bool:
+        """See Platform."""
+        return await self._move(ref, (Status.PROCESSING,), {"status": Status.QUEUED})
+
+    async def complete_session(self, ref: SessionRef, completion: Completion) -> bool:
+        """See Platform."""
+        cost = completion.estimated_cost_usd
+        changes = {
+            "status": Status.COMPLETED,
+            "generated_image_url": completion.generated_image_url,
+            "processing_time_ms": completion.processing_time_ms,
+            "input_tokens": completion.input_tokens,
+            "output_tokens": completion.output_tokens,
+            "estimated_cost_usd": None if cost is None else str(cost),  # as text: a float would not be exact
+            "completed_at": timestamp(completion.completed_at),
+        }
+        return await self._move(ref, (Status.PROCESSING,), changes)
+
+    async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
+        """See Platform."""
+        changes = {
+            "status": Status.FAILED,
+            "error_message": error_message,
+            "completed_at": timestamp(completed_at),
+        }
+        return await self._move(ref, SESSION_TABLES[ref.channel].open_statuses, changes)
+
+    async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
+        """See Platform. A row that cannot be read is logged and left out: it must not hide all the others."""
+        found: list[Session] = []
+        for channel, table in SESSION_TABLES.items():
+            query = (
+                self._client.table(table.name)
+                .select(*table.columns)
+                .in_("status", table.open_statuses)
+                .lt("created_at", timestamp(created_before))
+                .order("created_at")
+                .limit(limit)
+            )
+            for row in await self._rows("list unfinished sessions", query):
+                try:
+                    found.append(read_session(channel, row))
+                except UnreadableRow as error:
+                    log.error("session row is unreadable", session_id=row.get("id"), reason=str(error))
+        return sorted(found, key=lambda session: session.created_at)[:limit]
+
+    # Credits
+
+    async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
+        """See Platform."""
+        # All columns: the contract names some of each ledger's, and asking for one that is not there is an error.
+        if session.ref.channel is Channel.B2C:
+            query = (
+                self._client.table("credit_transactions")
+                .select("*")
+                .eq("user_id", session.ref.owner_id)
+                .eq("type", LedgerEntryType.REFUND)
+                .like("description", f"%{UUID(session.ref.session_id)}%")  # a uuid has no wildcards
+            )
+        elif session.request_id is None:
+            return []
+        else:
+            query = (
+                self._client.table("store_credit_transactions")
+                .select("*")
+                .eq("store_id", session.ref.owner_id)
+                .eq("request_id", session.request_id)
+                .in_("type", tuple(LedgerEntryType))
+            )
+        rows = await self._rows("read ledger", query)
+        return [_ledger_entry(row) for row in rows]
+
+    async def give_back(self, refund: Refund) -> bool:
+        """See Platform."""
+        function, arguments = _function_call(refund)
+        try:
+            async with attempt(function, self._rest_seconds):
+                await self._client.rpc(function, arguments).execute()
+        except Refusal as refusal:
+            # The users' ledger has no such key: there, the same code would mean that nothing was given back.
+            if refusal.code == UNIQUE_VIOLATION and not isinstance(refund, UserRefund):
+                return False
+            raise
+        return True
+
+    # Pictures
+
+    async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
+        """See Platform."""
+        async with attempt("store picture", self._storage_seconds):
+            await self._bucket.upload(ref.picture_path, jpeg, {"content-type": "image/jpeg", "upsert": "true"})
+
+    async def has_picture(self, ref: SessionRef) -> bool:
+        """See Platform."""
+        try:
+            async with attempt("look for picture", self._storage_seconds):
+                await self._bucket.info(ref.picture_path)
+        except Refusal as refusal:
+            if refusal.status == 404 and refusal.code in MISSING_OBJECT_CODES:
+                return False
+            raise
+        return True
+
+    async def sign_picture(self, ref: SessionRef) -> str:
+        """See Platform."""
+        async with attempt("sign picture", self._storage_seconds):
+            signed = await self._bucket.create_signed_url(ref.picture_path, PICTURE_URL_SECONDS)
+        url = signed["signedURL"]
+        if not url:
+            raise PlatformUnavailable("sign picture: the answer has no URL")
+        return url
+
+    # The platform itself
+
+    async def check(self) -> None:
+        """See Platform."""
+        await self._rows("check", self._client.table("generation_sessions").select("id").limit(1))
+
+    async def aclose(self) -> None:
+        """See Platform."""
+        await self._http.aclose()
+
+    # Inside
+
+    @property
+    def _bucket(self) -> "AsyncBucketProxy":
+        return self._client.storage.from_(BUCKET)
+
+    async def _move(self, ref: SessionRef, allowed: Sequence[Status], changes: dict[str, Any]) -> bool:
+        table = SESSION_TABLES[ref.channel]
+        query = (
+            self._client.table(table.name)
+            .update(changes)
+            .eq("id", ref.session_id)
+            .eq(table.owner_column, ref.owner_id)
+            .in_("status", allowed)
+            .select("id")
+        )
+        return len(await self._rows(f"session to {changes['status']}", query)) == 1
+
+    async def _rows(self, action: str, query: "AsyncQueryRequestBuilder") -> Sequence[Mapping[str, Any]]:
+        async with attempt(action, self._rest_seconds):
+            answer = await query.execute()
+        rows: object = answer.data
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise PlatformUnavailable(f"{action}: the answer is not a list of rows")
+        return rows
+
+
+def _session(channel: Channel, row: Mapping[str, Any]) -> Session:
+    try:
+        return read_session(channel, row)
+    except UnreadableRow as error:
+        raise PlatformUnavailable(str(error)) from None
+
+
+def _ledger_entry(row: Mapping[str, Any]) -> LedgerEntry:
+    try:
+        return LedgerEntry(LedgerEntryType(row["type"]), str(row["description"] or ""))
+    except (KeyError, ValueError):
+        raise PlatformUnavailable("read ledger: a row has no known type or no description") from None
+
+
+def _function_call(refund: Refund) -> tuple[str, dict[str, Any]]:
+    """The SQL function and its arguments, by their names: PostgREST picks the function by them."""
+    match refund:
+        case UserRefund():
+            return "refund_credits", {
+                "p_user_id": refund.user_id,
+                "p_amount": refund.amount,
+                "p_description": refund.description,
+            }
+        case StoreRefund():
+            return "refund_store_credits", {
+                "p_store_id": refund.store_id,
+                "p_amount": refund.amount,
+                "p_request_id": refund.request_id,
+                "p_description": refund.description,
+            }
+        case ShopperRefund():
+            return "refund_store_shopper_credits", {
+                "p_store_id": refund.store_id,
+                "p_shopper_email": refund.shopper_email,
+                "p_amount": refund.amount,
+                "p_request_id": refund.request_id,
+                "p_description": refund.description,
+            }

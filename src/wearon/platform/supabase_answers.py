@@ -1,0 +1,122 @@
+"""What an answer of Supabase, or its absence, means to the worker: every failure becomes one of the platform's errors.
+
+The libraries above httpx lose the HTTP status of most errors, so answers are judged below them, by
+`raise_for_answer` as a response hook of the HTTP client; `attempt` turns everything else that can go wrong on the
+way into an error of ours.
+
+    AnsweredNo              a hook's finding: not 2xx, or 2xx without JSON; never leaves `attempt`
+    PlatformUnavailable     network, time-out, 5xx, 408, 423, 425, 429, passing conflicts, 3xx, garbage
+    PlatformRefused
+    └── Refusal             any other 4xx, with its status and code
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from wearon.platform.base import PlatformRefused, PlatformUnavailable
+
+TRY_AGAIN_STATUSES = frozenset({408, 423, 425, 429})
+"""4xx that say "not now": time-out, locked (Storage, two uploads of one path), too early, too many requests."""
+
+TRY_AGAIN_CODES = frozenset({"TransactionError", "ResourceLocked"})
+"""Storage's names for a lost race, which it answers as 409 or 423."""
+
+REASON_CHARACTERS = 300
+"""Enough for PostgREST's longest hint-free message; a page of HTML helps nobody in a log."""
+
+_PRIVATE = re.compile(
+    r"""
+      [^\s<>"'=(),;:]+@[^\s<>"'=(),;]+    # e-mail addresses
+    | eyJ[\w-]+(?:\.[\w-]+)*              # JSON web tokens: service keys and the tokens of signed URLs
+    | \bsb_(?:secret|publishable)_[\w-]+  # the newer kind of service keys
+    | (?<=\?)\S+                          # query strings
+    """,
+    re.VERBOSE,
+)
+
+
+class Refusal(PlatformRefused):
+    """A definite no, with the HTTP status that Supabase meant and its code (such as 23505 or NoSuchKey)."""
+
+    def __init__(self, reason: str, status: int, code: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.code = code
+
+
+class AnsweredNo(Exception):
+    """An answer that is not what was asked for."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")
+        self.status = status
+        self.code = code
+
+
+async def raise_for_answer(response: httpx.Response) -> None:
+    """httpx response hook: pass JSON and empty 2xx answers, raise AnsweredNo for all others."""
+    if response.is_success:
+        if "json" not in response.headers.get("content-type", "json"):
+            raise AnsweredNo(response.status_code, "", "not JSON")  # a proxy's page, whatever its status
+        return
+    await response.aread()
+    body = _json_object(response)
+    # Storage says 400 to nearly everything and writes the status that it means into the body.
+    meant = str(body.get("statusCode", ""))
+    status = int(meant) if re.fullmatch(r"[45]\d\d", meant) and response.is_client_error else response.status_code
+    raise AnsweredNo(status, str(body.get("code") or body.get("error") or ""), _message(body, response))
+
+
+@asynccontextmanager
+async def attempt(action: str, seconds: float) -> AsyncIterator[None]:
+    """One attempt at `action`, within `seconds` in all (httpx itself only limits the time between two bytes).
+
+    Raises PlatformUnavailable or Refusal and nothing else; their reasons carry no e-mail, token or query, and
+    their causes are cut off because those do.
+    """
+    from postgrest.exceptions import APIError  # a slow import that local mode does without
+    from storage3.utils import StorageException
+
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except AnsweredNo as answer:
+        reason = f"{action}: {_presentable(str(answer))}"
+        if _may_pass(answer):
+            raise PlatformUnavailable(reason) from None
+        raise Refusal(reason, answer.status, answer.code) from None
+    except TimeoutError:
+        raise PlatformUnavailable(f"{action}: no answer within {seconds:g} s") from None
+    except httpx.HTTPError as error:
+        # Only the kind: a protocol error quotes the header that it dislikes, and that may be the key.
+        raise PlatformUnavailable(f"{action}: {type(error).__name__}") from None
+    except (APIError, StorageException, ValueError, LookupError, TypeError) as error:
+        # What the libraries raise when a 2xx answer does not have the shape that they expect.
+        raise PlatformUnavailable(f"{action}: unexpected answer ({type(error).__name__})") from None
+
+
+def _may_pass(answer: AnsweredNo) -> bool:
+    return not 400 <= answer.status < 500 or answer.status in TRY_AGAIN_STATUSES or answer.code in TRY_AGAIN_CODES
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _message(body: dict[str, Any], response: httpx.Response) -> str:
+    # `details` and `hint` are left out: PostgreSQL quotes whole rows there.
+    return str(body.get("message") or response.reason_phrase)
+
+
+def _presentable(text: str) -> str:
+    return _PRIVATE.sub("...", " ".join(text.split()))[:REASON_CHARACTERS]
