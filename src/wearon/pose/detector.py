@@ -16,6 +16,10 @@ MAX_PEOPLE = 3
 only when there are more: about 15 ms for each person found."""
 
 
+WARM_UP_PICTURE = Path(__file__).parent / "warm_up.jpg"
+"""A rendered person (from the CC0 MakeHuman mesh), small."""
+
+
 class Detector:
     """Finds people. Not for two threads; takes about 2 s to make, and about 40 ms a picture on one core."""
 
@@ -42,8 +46,10 @@ class Detector:
             )
             self._mediapipe = mediapipe
             self._landmarker = PoseLandmarker.create_from_options(options)
-            # The first inference takes far longer than the others, and prints warnings that mean nothing here.
-            self.detect(Image.new("RGB", (256, 256)))
+            # The first inference takes far longer than the others, and prints warnings that mean nothing here. It
+            # needs somebody in the picture: in an empty one the landmark network does not run.
+            with Image.open(WARM_UP_PICTURE) as picture:
+                self.detect(picture)
 
     def detect(self, picture: Image.Image) -> list[Pose]:
         """People in an upright RGB picture, the one who takes up most of it first."""

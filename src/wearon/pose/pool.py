@@ -50,9 +50,7 @@ class PoseUnavailable(PoseError):
 class PosePool:
     """`processes` processes with a detector each."""
 
-    def __init__(
-        self, model_path: Path | None, processes: int, *, max_wait_seconds: float = MAX_WAIT_SECONDS
-    ) -> None:
+    def __init__(self, model_path: Path | None, processes: int, *, max_wait_seconds: float = MAX_WAIT_SECONDS) -> None:
         self.processes = processes
         self._model_path = model_path
         self._max_wait = max_wait_seconds

@@ -1,0 +1,102 @@
+"""The estimate drawn on its photo: what was seen, where it was measured, and how sure the size is."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from wearon.pose import Detector, Pose
+from wearon.sizing.estimate import Examination, examine
+from wearon.sizing.request import EstimateRequest
+from wearon.sizing.result import SizeEstimate
+from wearon.sizing.silhouette import INSIDE
+
+HEIGHT = 1024
+"""Pixels of the drawn photo: large enough for readable labels."""
+
+_INK = (20, 24, 36)
+_PAPER = (255, 255, 255)
+_OUTLINE = (255, 122, 26)
+_JOINTS = (64, 220, 120)
+_LINES = (0, 168, 255)
+_BAR_HEIGHT = 150
+_FIRST_BODY_JOINT = 11
+"""Landmarks before it are the face's: eleven dots on an inch tell nothing."""
+
+
+def annotated_estimate(detector: Detector, photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
+    """The estimate, and a JPEG of the photo with landmarks, silhouette, measuring lines and size bar.
+
+    Runs in a pose process like `estimate` and raises what that raises.
+    """
+    examination = examine(detector, photo, request)
+    return examination.estimate, draw(examination)
+
+
+def draw(examination: Examination) -> bytes:
+    """The JPEG alone."""
+    pose = examination.pose
+    scale = HEIGHT / pose.height
+    photo = examination.picture.resize((round(pose.width * scale), HEIGHT), Image.Resampling.LANCZOS)
+    photo.paste(_OUTLINE, (0, 0), _outline(pose, photo.size))
+    sheet = Image.new("RGB", (max(photo.width, 560), HEIGHT + _BAR_HEIGHT), _PAPER)
+    left = (sheet.width - photo.width) // 2
+    sheet.paste(photo, (left, 0))
+    canvas = ImageDraw.Draw(sheet)
+    _draw_joints(canvas, pose, scale, left)
+    _draw_lines(canvas, examination, scale, left)
+    _draw_sizes(canvas, examination.estimate, sheet.width)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def _outline(pose: Pose, size: tuple[int, int]) -> Image.Image:
+    mask = Image.fromarray(np.round(pose.mask * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    inside = np.asarray(mask) >= INSIDE * 255
+    inner = inside.copy()
+    for axis in (0, 1):
+        for shift in (-2, 2):
+            inner &= np.roll(inside, shift, axis)
+    return Image.fromarray(((inside & ~inner) * 255).astype(np.uint8))
+
+
+def _draw_joints(canvas: ImageDraw.ImageDraw, pose: Pose, scale: float, left: int) -> None:
+    for x, y, _, visibility in pose.landmarks[_FIRST_BODY_JOINT:].tolist():
+        if visibility >= 0.5 and 0 <= x < 1 and 0 <= y < 1:
+            px, py = left + x * pose.width * scale, y * pose.height * scale
+            canvas.ellipse((px - 4, py - 4, px + 4, py + 4), fill=_JOINTS, outline=_INK)
+
+
+def _draw_lines(canvas: ImageDraw.ImageDraw, examination: Examination, scale: float, left: int) -> None:
+    font = ImageFont.load_default(size=20)
+    for name, line in examination.measured.lines.items():
+        ends = [(left + x * scale, y * scale) for x, y in (line.start, line.end)]
+        canvas.line(ends, fill=_LINES, width=3)
+        value = getattr(examination.estimate.measurements, name)
+        error = getattr(examination.estimate.standard_errors, name)
+        text = f"{name.removesuffix('_cm')} {value:.1f} ± {error:.1f} cm"
+        x, y = max(ends)
+        box = canvas.textbbox((x + 10, y), text, font=font, anchor="lm")
+        # Labels stay on the sheet, however far to the right the body stands.
+        shift = min(0.0, canvas.im.size[0] - 6 - box[2])
+        canvas.rectangle((box[0] + shift - 5, box[1] - 4, box[2] + shift + 5, box[3] + 4), fill=_INK)
+        canvas.text((x + 10 + shift, y), text, font=font, anchor="lm", fill=_PAPER)
+
+
+def _draw_sizes(canvas: ImageDraw.ImageDraw, estimate: SizeEstimate, width: int) -> None:
+    title = f"{estimate.recommended_size}   {estimate.confidence:.0%} sure"
+    if estimate.size_range.lower != estimate.size_range.upper:
+        title += f"   between {estimate.size_range.lower} and {estimate.size_range.upper}"
+    canvas.text((20, HEIGHT + 12), title, font=ImageFont.load_default(size=24), fill=_INK)
+    font = ImageFont.load_default(size=18)
+    cell = (width - 40) / len(estimate.size_probabilities)
+    base = HEIGHT + _BAR_HEIGHT - 30
+    for index, (name, probability) in enumerate(estimate.size_probabilities.items()):
+        x = 20 + index * cell
+        chosen = name == estimate.recommended_size
+        top = base - 2 - 50 * probability
+        canvas.rectangle((x + 4, top, x + cell - 4, base), fill=_LINES if chosen else (176, 186, 200))
+        canvas.text((x + cell / 2, base + 4), name, font=font, anchor="ma", fill=_INK)
+        if probability >= 0.005:
+            canvas.text((x + cell / 2, top - 3), f"{probability:.0%}", font=font, anchor="md", fill=_INK)

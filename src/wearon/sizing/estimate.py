@@ -1,0 +1,85 @@
+"""From a photo's bytes to a size: what a pose process is asked to run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from wearon.pictures.decode import decode
+from wearon.pose import Detector, Pose
+from wearon.sizing.body_type import body_type
+from wearon.sizing.chart import GIRTHS
+from wearon.sizing.measure import MEASURES, Measured, measure
+from wearon.sizing.refusal import NoPerson, RefusalCode
+from wearon.sizing.request import EstimateRequest
+from wearon.sizing.result import Measurements, SizeEstimate, SizeRange
+
+PHOTO_EDGE = 512
+"""Pixels of the longer side. The pose networks look at 256; the silhouette's edges gain nothing from more."""
+
+RANGE_PROBABILITY = 0.93
+"""How surely the size range holds the true size: above the 0.9 promised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """A photo looked at: all that the answer and its picture are made from."""
+
+    picture: Image.Image
+    pose: Pose
+    measured: Measured
+    estimate: SizeEstimate
+
+
+def estimate(detector: Detector, photo: bytes, request: EstimateRequest) -> SizeEstimate:
+    """The size of the person in the photo.
+
+    Raises PictureError when the bytes are not a picture, NoPerson when nobody can be measured in it.
+    """
+    return examine(detector, photo, request).estimate
+
+
+def examine(detector: Detector, photo: bytes, request: EstimateRequest) -> Examination:
+    """The size, and what it was made from. Raises like `estimate`."""
+    picture = decode(photo, PHOTO_EDGE)
+    poses = detector.detect(picture)
+    if not poses:
+        raise NoPerson(RefusalCode.NO_PERSON)
+    pose = poses[0]
+    measured = measure(pose, request)
+    return Examination(picture, pose, measured, conclude(measured, request))
+
+
+def conclude(measured: Measured, request: EstimateRequest) -> SizeEstimate:
+    """Sizes, their probabilities and the body type that follow from measurements with known errors."""
+    chart = request.size_chart
+    girths = [MEASURES.index(girth) for girth in GIRTHS]
+    probabilities = chart.probabilities(measured.mean[girths], measured.covariance[np.ix_(girths, girths)])
+    best = int(probabilities.argmax())
+    lower, upper = narrowest_range(probabilities.tolist(), RANGE_PROBABILITY, best)
+    values = dict(zip(MEASURES, measured.mean.tolist(), strict=True))
+    errors = dict(zip(MEASURES, np.sqrt(np.diag(measured.covariance)).tolist(), strict=True))
+    return SizeEstimate(
+        recommended_size=chart.names[best],
+        measurements=Measurements(**{name: round(value, 1) for name, value in values.items()}),
+        confidence=round(float(probabilities[best]), 3),
+        body_type=body_type(request.height_cm, values["chest_cm"], values["waist_cm"], errors["waist_cm"]),
+        size_range=SizeRange(lower=chart.names[lower], upper=chart.names[upper]),
+        standard_errors=Measurements(**{name: round(error, 1) for name, error in errors.items()}),
+        size_probabilities={name: round(float(p), 3) for name, p in zip(chart.names, probabilities, strict=True)},
+        warnings=(),
+    )
+
+
+def narrowest_range(probabilities: list[float], enough: float, must_hold: int) -> tuple[int, int]:
+    """First and last index of the shortest run around `must_hold` with at least `enough` probability.
+
+    Of several as short the likeliest. All of them when rounding leaves the sum short of `enough`.
+    """
+    count = len(probabilities)
+    for width in range(1, count + 1):
+        starts = range(max(0, must_hold - width + 1), min(must_hold, count - width) + 1)
+        likelihood, start = max((sum(probabilities[start : start + width]), -start) for start in starts)
+        if likelihood >= enough:
+            return -start, -start + width - 1
+    return 0, count - 1

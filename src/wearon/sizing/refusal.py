@@ -1,0 +1,33 @@
+"""When a photo gives no size at all: why, and what to do about it."""
+
+from enum import StrEnum
+
+
+class RefusalCode(StrEnum):
+    """Why no size can be told from the photo."""
+
+    NO_PERSON = "no_person"
+    BODY_OUT_OF_FRAME = "body_out_of_frame"
+    NOT_UPRIGHT = "not_upright"
+    SIDE_VIEW = "side_view"
+
+
+_HINTS = {
+    RefusalCode.NO_PERSON: "We could not find a person. Please use a photo that shows you from head to toe.",
+    RefusalCode.BODY_OUT_OF_FRAME: "Part of you is out of the picture. Please step back until all of you is in it.",
+    RefusalCode.NOT_UPRIGHT: "Please stand upright, facing the camera, and take the photo again.",
+    RefusalCode.SIDE_VIEW: "Please face the camera, with your shoulders square to it.",
+}
+
+
+class NoPerson(Exception):
+    """No full body to be measured: HTTP 422 with the contract's detail, plus `code` and `hint`."""
+
+    def __init__(self, code: RefusalCode) -> None:
+        super().__init__(code)
+        self.code = code
+
+    @property
+    def hint(self) -> str:
+        """One sentence for the shopper."""
+        return _HINTS[self.code]
