@@ -1,0 +1,175 @@
+"""Paid pictures on disk."""
+
+import os
+import stat
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from wearon.platform.base import Channel, SessionRef
+from wearon.tryon.generator import GeneratedImage, Usage
+from wearon.tryon.spool import Spool, SpoolError
+
+OWNER = "6a3ff3f3-6a10-4a62-b3b1-7b3d4c1f5d10"
+REF = SessionRef(Channel.B2C, OWNER, "0b0e7bb4-9d3f-4f43-9c7e-3d8a2f0d6c11")
+OTHER = SessionRef(Channel.B2C, OWNER, "11111111-9d3f-4f43-9c7e-3d8a2f0d6c11")
+IMAGE = GeneratedImage(b"\xff\xd8 a picture \n\n of several lines \xff\xd9", Usage(812, 1584, Decimal("0.056123")))
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "spool"
+
+
+@pytest.fixture
+def spool(folder: Path) -> Spool:
+    return Spool(folder)
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = files(folder)
+    return path
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def make_old(path: Path) -> None:
+    os.utime(path, (0, 0))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [IMAGE, GeneratedImage(b"jpeg", None), GeneratedImage(b"jpeg", Usage(1, 2, None))],
+    ids=["with cost", "without usage", "without cost"],
+)
+async def test_what_was_saved_is_loaded_by_another_process(folder: Path, image: GeneratedImage) -> None:
+    await Spool(folder).save(REF, image)
+    assert await Spool(folder).load(REF) == image
+
+
+async def test_nothing_is_loaded_before_anything_was_saved(spool: Spool) -> None:
+    assert await spool.load(REF) is None
+
+
+async def test_sessions_and_channels_are_kept_apart(spool: Spool) -> None:
+    await spool.save(REF, IMAGE)
+    assert await spool.load(OTHER) is None
+    assert await spool.load(SessionRef(Channel.B2B, REF.owner_id, REF.session_id)) is None
+
+
+async def test_another_owner_does_not_get_the_picture(spool: Spool) -> None:
+    await spool.save(REF, IMAGE)
+    assert await spool.load(SessionRef(REF.channel, "99999999-6a10-4a62-b3b1-7b3d4c1f5d10", REF.session_id)) is None
+
+
+async def test_saving_again_replaces(spool: Spool, folder: Path) -> None:
+    await spool.save(REF, GeneratedImage(b"older", None))
+    await spool.save(REF, IMAGE)
+    assert await spool.load(REF) == IMAGE
+    assert len(files(folder)) == 1
+
+
+async def test_discarded_is_gone_and_discarding_twice_is_harmless(spool: Spool, folder: Path) -> None:
+    await spool.save(REF, IMAGE)
+    await spool.discard(REF)
+    await spool.discard(REF)
+    assert await spool.load(REF) is None
+    assert not files(folder)
+
+
+async def test_folder_and_file_are_for_the_owner_only(spool: Spool, folder: Path) -> None:
+    await spool.save(REF, IMAGE)
+    assert permissions(folder) == 0o700
+    assert permissions(only_file(folder)) == 0o600
+
+
+async def test_every_torn_file_counts_as_absent(spool: Spool, folder: Path) -> None:
+    await spool.save(REF, IMAGE)
+    path = only_file(folder)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert await spool.load(REF) is None, f"{length} of {len(whole)} bytes"
+
+
+async def test_a_picture_with_a_hole_counts_as_absent(spool: Spool, folder: Path) -> None:
+    await spool.save(REF, IMAGE)
+    path = only_file(folder)
+    path.write_bytes(path.read_bytes().replace(b"several", b"\0" * 7))
+    assert await spool.load(REF) is None
+
+
+@pytest.mark.parametrize("session_id", ["../../etc/passwd", "..", "", "a/b", "x" * 300, "nul\0"])
+async def test_a_session_id_that_is_no_uuid_never_becomes_a_path(spool: Spool, folder: Path, session_id: str) -> None:
+    ref = SessionRef(Channel.B2C, OWNER, session_id)
+    with pytest.raises(SpoolError):
+        await spool.save(ref, IMAGE)
+    assert await spool.load(ref) is None
+    await spool.discard(ref)
+    assert not files(folder)
+
+
+async def test_a_disk_that_is_full_is_a_clear_error_and_leaves_nothing(
+    spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wearon.tryon.spool.os.fsync", full)
+    with pytest.raises(SpoolError, match="No space left on device"):
+        await spool.save(REF, IMAGE)
+    assert not files(folder)
+    assert await spool.load(REF) is None
+
+
+async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    spool = Spool(tmp_path / "file" / "spool")
+    with pytest.raises(SpoolError):
+        await spool.save(REF, IMAGE)
+    assert await spool.load(REF) is None
+    await spool.discard(REF)
+
+
+async def test_a_failed_replacement_keeps_the_older_picture(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    await spool.save(REF, IMAGE)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wearon.tryon.spool.os.fsync", full)
+    with pytest.raises(SpoolError):
+        await spool.save(REF, GeneratedImage(b"newer", None))
+    assert await spool.load(REF) == IMAGE
+
+
+async def test_sweeping_takes_what_is_old_and_remains_of_interrupted_saves(spool: Spool, folder: Path) -> None:
+    await spool.save(REF, IMAGE)
+    make_old(only_file(folder))
+    await spool.save(OTHER, IMAGE)
+    remains = folder / "tmpabc.new"
+    remains.write_bytes(b"half a pic")
+    make_old(remains)
+    (folder / "new.new").write_bytes(b"being written just now")
+    not_ours = folder / "README"
+    not_ours.touch()
+    make_old(not_ours)
+
+    assert await spool.sweep(HOUR) == 2
+    assert await spool.load(REF) is None
+    assert await spool.load(OTHER) == IMAGE
+    assert {path.name for path in files(folder)} >= {"new.new", "README"}
+    assert await spool.sweep(HOUR) == 0
+
+
+async def test_sweeping_before_anything_was_saved_is_harmless(spool: Spool) -> None:
+    assert await spool.sweep(HOUR) == 0
