@@ -34,7 +34,7 @@ from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_ses
 from wearon.platform.supabase_answers import Refusal, attempt, raise_for_answer
 
 if TYPE_CHECKING:
-    from postgrest._async.request_builder import AsyncQueryRequestBuilder
+    from postgrest import AsyncQueryRequestBuilder
     from storage3._async.file_api import AsyncBucketProxy
     from supabase import AsyncClient
 

