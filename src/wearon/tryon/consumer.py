@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from wearon.redis import LONGEST_BLOCK_S
 from wearon.tryon import keys
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.job_queue import GENERATE, RECONNECT_S, REJECT, JobQueue, JobWorker
@@ -18,9 +19,6 @@ from wearon.tryon.leases import Fleet
 from wearon.tryon.task import Rejected, read_task
 
 log = structlog.get_logger()
-
-BLOCK_S = 20
-"""How long one blocking command waits: three commands an idle minute. The connection's time-out is longer."""
 
 RECOVER_EVERY_S = 60.0
 """How often the taken-list is looked through for what a dead consumer left there."""
@@ -30,7 +28,7 @@ AHEAD = 1.5
 
 
 class Consumer:
-    """Runs until cancelled. `blocking` is a connection of its own: a blocking command holds it for `BLOCK_S`."""
+    """Runs until cancelled. `blocking` is a connection of its own: a blocking command holds it for seconds."""
 
     def __init__(
         self, redis: Redis, blocking: Redis, queue: JobQueue, dead_letters: DeadLetters, worker: JobWorker | None
@@ -77,7 +75,7 @@ class Consumer:
             self._recover_at = time.monotonic() + RECOVER_EVERY_S
         if not await self._wait_for_room():
             return
-        document = await self._blocking.blmove(keys.TASKS, keys.TAKEN, BLOCK_S, "RIGHT", "LEFT")
+        document = await self._blocking.blmove(keys.TASKS, keys.TAKEN, LONGEST_BLOCK_S, "RIGHT", "LEFT")
         if document is not None:
             await self._hand_over(document)
 

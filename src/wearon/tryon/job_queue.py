@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from signal import Signals
 from typing import Any
 
+import arq.worker
 import structlog
 from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
@@ -32,6 +33,7 @@ from arq.worker import Retry, Worker, func
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from wearon.redis import LONGEST_BLOCK_S
 from wearon.tryon import keys
 
 log = structlog.get_logger()
@@ -43,9 +45,6 @@ REJECT = "reject"
 FALLBACK_POLL_S = 10.0
 """How often a worker looks into the queue without being woken. Only jobs whose worker died while they were deferred
 need it; at 10 s it costs six commands an idle minute."""
-
-WAKE_BLOCK_S = 20
-"""A blocking wait costs a command each time it ends; the connection's time-out must be longer (`wearon.redis`)."""
 
 RECONNECT_S = (0.25, 4.0)
 """First and longest pause while Redis is away: work goes on within 10 s of its return, without hammering it."""
@@ -219,11 +218,11 @@ class JobWorker(Worker):
                 async with asyncio.timeout(FALLBACK_POLL_S):
                     await self.wake_up.wait()
 
-    async def listen_for_wake_ups(self) -> None:
-        """Wait for tokens from a consumer on another machine, for ever. Needs a connection of its own."""
+    async def listen_for_wake_ups(self, blocking: Redis) -> None:
+        """Wait for tokens from a consumer on another machine, for ever, on a connection of its own."""
         while True:
             try:
-                if await self.pool.blpop([keys.WAKE], timeout=WAKE_BLOCK_S):
+                if await blocking.blpop([keys.WAKE], timeout=LONGEST_BLOCK_S):
                     self.wake_up.set()
             except (RedisError, OSError):
                 await asyncio.sleep(RECONNECT_S[1])
@@ -331,6 +330,11 @@ async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], prog
         await remember(rate_limited=answer.rate_limited)
         asyncio.get_running_loop().call_later(answer.delay_s + 0.01, worker.wake_up.set)
         raise Retry(defer=answer.delay_s)
+
+
+def use_job_worker_in_arqs_command_line() -> None:
+    """Let the `arq` command build a JobWorker: it makes whatever class has this name, and offers no other choice."""
+    arq.worker.Worker = JobWorker  # type: ignore[misc]
 
 
 def worker_arguments(redis: Redis, concurrency: int, job_timeout_s: float) -> dict[str, Any]:

@@ -1,0 +1,5 @@
+"""`python -m wearon`."""
+
+from wearon.cli import main
+
+main()

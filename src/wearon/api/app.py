@@ -1,0 +1,67 @@
+"""The FastAPI application: routes, error bodies, middleware."""
+
+from collections.abc import Sequence
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.middleware.cors import CORSMiddleware
+
+from wearon.api import estimate, files
+from wearon.api.health import HealthReport
+from wearon.api.middleware import BearerToken, BodyLimit, RequestId
+from wearon.api.parts import ApiParts
+from wearon.sizing import NoPerson
+
+log = structlog.get_logger()
+
+
+def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: Sequence[str] = ()) -> FastAPI:
+    """Build the app; `api_token` closes everything but `/health`, `cors_origins` opens it to those browsers."""
+    app = FastAPI(title="WearOn worker", docs_url=None, redoc_url=None)
+    app.state.parts = parts
+    app.include_router(estimate.router)
+    if parts.local_platform is not None:
+        app.include_router(files.router)
+
+    @app.get("/health")
+    async def health() -> HealthReport:
+        """What works, part by part."""
+        return await parts.health.report()
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        """The process answers. Asks nobody else: for container health checks."""
+        return {"status": "ok"}
+
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(NoPerson, _nobody_to_measure)
+    app.add_exception_handler(Exception, _unexpected)
+    # Added last, passed first.
+    app.add_middleware(BodyLimit)
+    if api_token:
+        app.add_middleware(BearerToken, token=api_token)
+    if cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET", "POST"])
+    app.add_middleware(RequestId)
+    return app
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's own answer without the caller's input: that may be what JSON cannot say, such as NaN."""
+    assert isinstance(error, RequestValidationError)
+    detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
+    return JSONResponse({"detail": detail}, 422)
+
+
+async def _nobody_to_measure(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NoPerson)
+    log.info("estimate refused: no person to measure", code=error.code.value)
+    return JSONResponse({"detail": estimate.NO_PERSON, "code": error.code.value, "hint": error.hint}, 422)
+
+
+async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
+    """Starlette logs the traceback itself; the caller learns nothing about our insides."""
+    detail = estimate.FAILED if request.url.path == "/estimate-body" else "Internal server error"
+    return JSONResponse({"detail": detail}, 500)

@@ -1,0 +1,125 @@
+"""`GET /health`: what works, part by part. Always 200: the process is there and says how it is."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from wearon.pose.pool import PosePool
+from wearon.supervisor import Part, PartState
+from wearon.tryon import keys
+
+REDIS_PATIENCE_S = 1.0
+"""A Redis that takes longer is as good as away for a job's start, and a health check must not hang on it."""
+
+REMEMBER_S = 2.0
+"""Several watchers cost no more Redis commands than one."""
+
+
+class PartHealth(BaseModel):
+    """One part of the process."""
+
+    state: PartState
+    restarts: int
+    error: str | None = None
+
+
+class PosePoolHealth(BaseModel):
+    """The processes that estimate poses."""
+
+    processes: int
+    warm: int
+    waiting: int
+
+
+class QueueDepths(BaseModel):
+    """What lies where in Redis."""
+
+    tasks: int
+    taken: int
+    jobs: int
+    dead_letters: int
+    refunds: int
+    refunds_by_hand: int
+
+
+class HealthReport(BaseModel):
+    """The answer of `/health`."""
+
+    status: str
+    model_loaded: bool
+    redis_connected: bool
+    mode: str
+    parts: dict[str, PartHealth]
+    pose_pool: PosePoolHealth | None
+    queues: QueueDepths | None
+
+
+class Health:
+    """Gathers the report."""
+
+    def __init__(
+        self, mode: str, parts: Callable[[], Sequence[Part]], pose_pool: PosePool | None, redis: Redis
+    ) -> None:
+        self._mode = mode
+        self._parts = parts
+        self._pose_pool = pose_pool
+        self._redis = redis
+        self._depths: QueueDepths | None = None
+        self._looked_at: float | None = None
+        self._looking = asyncio.Lock()
+
+    async def report(self) -> HealthReport:
+        """What works at this moment (Redis: at most 2 s ago)."""
+        depths = await self._queue_depths()
+        parts = {
+            part.name: PartHealth(state=part.state, restarts=part.restarts, error=part.error) for part in self._parts()
+        }
+        pool = self._pose_pool
+        model_loaded = pool is not None and pool.ready
+        all_well = (
+            depths is not None
+            and all(part.state is PartState.RUNNING for part in parts.values())
+            and (pool is None or pool.warm == pool.processes)
+        )
+        return HealthReport(
+            status="ok" if all_well else "degraded",
+            model_loaded=model_loaded,
+            redis_connected=depths is not None,
+            mode=self._mode,
+            parts=parts,
+            pose_pool=pool and PosePoolHealth(processes=pool.processes, warm=pool.warm, waiting=pool.waiting),
+            queues=depths,
+        )
+
+    async def _queue_depths(self) -> QueueDepths | None:
+        async with self._looking:
+            if self._looked_at is None or time.monotonic() - self._looked_at > REMEMBER_S:
+                try:
+                    async with asyncio.timeout(REDIS_PATIENCE_S):
+                        self._depths = await self._count()
+                except (RedisError, OSError, TimeoutError):
+                    self._depths = None
+                self._looked_at = time.monotonic()
+            return self._depths
+
+    async def _count(self) -> QueueDepths:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.llen(keys.TASKS)
+            pipe.llen(keys.TAKEN)
+            pipe.zcard(keys.JOBS)
+            pipe.llen(keys.DEAD_LETTERS)
+            pipe.hlen(keys.REFUNDS)
+            pipe.hlen(keys.REFUNDS_BY_HAND)
+            tasks, taken, jobs, dead_letters, refunds, by_hand = await pipe.execute()
+        return QueueDepths(
+            tasks=tasks,
+            taken=taken,
+            jobs=jobs,
+            dead_letters=dead_letters,
+            refunds=refunds,
+            refunds_by_hand=by_hand,
+        )

@@ -1,0 +1,134 @@
+"""What every request passes: a request id and a log line, a body that is not too large, the right to be here."""
+
+import re
+import secrets
+import time
+from collections.abc import Collection
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+log = structlog.get_logger()
+
+GOOD_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+"""Whatever else a caller sends is not repeated into logs and headers; it gets an id of ours."""
+
+MAX_BODY_BYTES = 16 * 1024
+"""The largest honest body is an estimate request with a signed URL and a size chart: some 4 KB."""
+
+OPEN_PATHS = {"/health", "/health/live"}
+"""Asked by load balancers, which have no token."""
+
+SIGNED_PREFIX = "/files/"
+"""The local mode's pictures: their URLs carry a signature of their own."""
+
+QUIET_PATHS = OPEN_PATHS
+"""Asked all the time: no log line each."""
+
+
+class RequestId:
+    """Takes the caller's `X-Request-Id` or makes one, binds it to every log line, gives it back, logs the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if GOOD_REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        status = 500
+        began = time.monotonic()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        with bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                if scope["path"] not in QUIET_PATHS:
+                    log.info(
+                        "request",
+                        method=scope["method"],
+                        path=scope["path"],
+                        status=status,
+                        ms=round((time.monotonic() - began) * 1000),
+                    )
+
+
+class BearerToken:
+    """Lets nobody in without the token, but for `OPEN_PATHS` and URLs that carry their own signature."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._may_pass(scope):
+            answer = JSONResponse(
+                {"detail": "Missing or wrong bearer token"}, 401, headers={"WWW-Authenticate": "Bearer"}
+            )
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(SIGNED_PREFIX):
+            return True
+        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        return secrets.compare_digest(given, self._expected)
+
+
+class BodyLimit:
+    """Answers 413 to a body over `MAX_BODY_BYTES`, by its declared length or as it streams in."""
+
+    def __init__(self, app: ASGIApp, methods: Collection[str] = ("POST", "PUT", "PATCH", "DELETE")) -> None:
+        self._app = app
+        self._methods = frozenset(methods)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in self._methods:
+            await self._app(scope, receive, send)
+            return
+        body = await _read_at_most(MAX_BODY_BYTES, Headers(scope=scope), receive)
+        if body is None:
+            answer = JSONResponse({"detail": f"Body larger than {MAX_BODY_BYTES} bytes"}, 413)
+            await answer(scope, receive, send)
+            return
+        sent = False
+
+        async def receive_again() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, receive_again, send)
+
+
+async def _read_at_most(limit: int, headers: Headers, receive: Receive) -> bytes | None:
+    """The whole body; None when it is, or says it is, larger than `limit` bytes."""
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        return None
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return body
+        chunk: bytes = message.get("body", b"")
+        body += chunk
+        if len(body) > limit:
+            return None
+        if not message.get("more_body", False):
+            return body

@@ -1,0 +1,18 @@
+"""What the routes work with, made once when the process starts and handed in."""
+
+from dataclasses import dataclass
+
+from wearon.api.health import Health
+from wearon.net.fetch import PictureFetcher
+from wearon.platform import LocalPlatform
+from wearon.pose.pool import PosePool
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """`local_platform` is there in local mode only: it hands out the pictures behind signed URLs."""
+
+    health: Health
+    fetcher: PictureFetcher
+    pose_pool: PosePool
+    local_platform: LocalPlatform | None = None

@@ -1,0 +1,183 @@
+"""Builds a process's parts from its settings, for `serve` and for arq's command line alike.
+
+Everything is made here once and handed on; whatever must be closed goes onto the exit stack in the order of making.
+"""
+
+import secrets
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from wearon import redis as redis_connections
+from wearon.local_redis import LocalRedis
+from wearon.net.fetch import PictureFetcher
+from wearon.net.origins import Origin
+from wearon.pictures.pool import PicturePool
+from wearon.platform import LocalPlatform, SupabasePlatform
+from wearon.platform.base import Platform
+from wearon.pose.pool import PosePool
+from wearon.settings import Mode, Settings
+from wearon.tryon.consumer import Consumer
+from wearon.tryon.dead_letters import DeadLetters
+from wearon.tryon.failures import Patience
+from wearon.tryon.generator import ImageGenerator
+from wearon.tryon.job_queue import GENERATE, JOB_FUNCTIONS, REJECT, JobQueue, JobWorker, worker_arguments
+from wearon.tryon.leases import Lease
+from wearon.tryon.limiter import RequestLimiter
+from wearon.tryon.openai import OpenAIImages
+from wearon.tryon.photos import DOWNLOAD_DEADLINE_S, Photos
+from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
+from wearon.tryon.preview import PreviewGenerator
+from wearon.tryon.recovery import Housekeeping
+from wearon.tryon.refunds import RefundOutbox
+from wearon.tryon.spool import Spool
+
+JOB_TIMEOUT_MARGIN_S = 60.0
+"""arq's own time limit lies this far behind the pipeline's, which is the one that must end a job."""
+
+
+def local_redis_folder(settings: Settings) -> Path:
+    """Where the embedded Redis of the local mode keeps its data."""
+    return settings.wearon_home / "redis"
+
+
+async def open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
+    """The queue's URL; in local mode without `REDIS_URL` the embedded server is started, or found running."""
+    if settings.redis_url:
+        return settings.redis_url
+    local = await LocalRedis.start(local_redis_folder(settings), settings.local_redis_port)
+    stack.push_async_callback(local.stop)
+    return local.url
+
+
+def open_redis(stack: AsyncExitStack, url: str, name: str, *, blocking: bool = False) -> Redis:
+    """A client that connects when it is first used."""
+    client = redis_connections.connect(url, name=f"wearon-{name}", blocking=blocking)
+    stack.push_async_callback(client.aclose, close_connection_pool=True)
+    return client
+
+
+async def open_platform(stack: AsyncExitStack, settings: Settings, public_url: str) -> Platform:
+    """Production's platform, or the local one, whose pictures are served at `public_url`."""
+    platform: Platform
+    if settings.wearon_mode is Mode.LOCAL:
+        platform = await LocalPlatform.open(settings.wearon_home, public_url)
+    else:
+        assert settings.supabase_url
+        assert settings.supabase_service_role_key
+        platform = await SupabasePlatform.connect(
+            settings.supabase_url, settings.supabase_service_role_key.get_secret_value()
+        )
+    stack.push_async_callback(platform.aclose)
+    return platform
+
+
+def open_fetcher(stack: AsyncExitStack, settings: Settings, public_url: str) -> PictureFetcher:
+    """The guarded downloader; in local mode our own file server's pictures are trusted."""
+    ours = [Origin.parse(public_url)] if settings.wearon_mode is Mode.LOCAL else []
+    fetcher = PictureFetcher(trusted_origins=[*settings.trusted_origins, *ours])
+    stack.push_async_callback(fetcher.aclose)
+    return fetcher
+
+
+def open_generator(
+    stack: AsyncExitStack,
+    settings: Settings,
+    redis: Redis,
+    fetcher: PictureFetcher,
+    pictures: PicturePool,
+    pose_pool: PosePool | None,
+) -> ImageGenerator:
+    """OpenAI's model in production, the preview in local mode."""
+    generator: ImageGenerator
+    if settings.wearon_mode is Mode.LOCAL:
+        assert pose_pool is not None
+        generator = PreviewGenerator(pose_pool)
+    else:
+        assert settings.openai_api_key
+        generator = OpenAIImages(
+            api_key=settings.openai_api_key.get_secret_value(),
+            base_url=settings.openai_base_url,
+            model=settings.openai_model,
+            size=settings.openai_image_size,
+            quality=settings.openai_image_quality,
+            input_fidelity=settings.openai_input_fidelity,
+            max_retries=settings.openai_max_retries,
+            before_attempt=RequestLimiter(redis, settings.openai_requests_per_minute).wait,
+            fetch_url=lambda url: fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
+            ensure_jpeg=pictures.ensure_jpeg,
+        )
+    stack.push_async_callback(generator.aclose)
+    return generator
+
+
+@dataclass(frozen=True, slots=True)
+class JobSide:
+    """All that moves tasks: present in a process that consumes tasks, runs jobs, or both."""
+
+    lease: Lease
+    housekeeping: Housekeeping
+    worker: JobWorker | None
+    consumer: Consumer | None
+
+
+def make_worker(settings: Settings, redis: Redis) -> JobWorker:
+    """A worker inside our own process: its signals and connections are ours to handle."""
+    return JobWorker(**worker_settings(settings, redis), ctx={}, handle_signals=False)
+
+
+def worker_settings(settings: Settings, redis: Redis) -> dict[str, object]:
+    """arq's arguments, the same for both ways of starting a worker."""
+    longest_run_s = max(settings.generation_deadline_s, LEAST_RUN_S)
+    return worker_arguments(redis, settings.worker_concurrency, longest_run_s + JOB_TIMEOUT_MARGIN_S)
+
+
+async def open_job_side(
+    stack: AsyncExitStack,
+    settings: Settings,
+    *,
+    redis: Redis,
+    consumer_redis: Redis | None,
+    worker: JobWorker | None,
+    platform: Platform,
+    fetcher: PictureFetcher,
+    pose_pool: PosePool | None,
+) -> JobSide:
+    """Connect worker, consumer, lease and housekeeping with each other. No `consumer_redis`: no consumer."""
+    queue = JobQueue(redis)
+    dead_letters = DeadLetters(redis)
+    outbox = RefundOutbox(redis, platform)
+    spool = Spool(settings.spool_folder)
+    lease = Lease(
+        redis,
+        worker.worker_id if worker else f"watcher:{secrets.token_hex(6)}",
+        settings.worker_concurrency if worker else 0,
+    )
+    housekeeping = Housekeeping(redis, platform, queue, outbox, spool)
+    lease.on_beat.append(housekeeping.see_fleet)
+    consumer = None
+    if consumer_redis is not None:
+        consumer = Consumer(redis, consumer_redis, queue, dead_letters, worker)
+        lease.on_beat.append(consumer.see_fleet)
+        if worker is not None:
+            worker.on_job_finished = consumer.see_job_finished
+    if worker is not None:
+        lease.on_lost = worker.cancel_jobs
+        lease.on_jobs_freed = worker.wake_up.set
+        pictures = PicturePool(settings.picture_processes)
+        stack.callback(pictures.close)
+        await pictures.start()
+        pipeline = Pipeline(
+            platform=platform,
+            photos=Photos(fetcher, pictures.prepare),
+            generator=open_generator(stack, settings, redis, fetcher, pictures, pose_pool),
+            spool=spool,
+            outbox=outbox,
+            dead_letters=dead_letters,
+            confirm_lease=lease.confirm,
+            patience=Patience(settings.openai_max_retries, settings.generation_deadline_s),
+        )
+        worker.ctx[JOB_FUNCTIONS] = {GENERATE: pipeline.generate, REJECT: pipeline.reject}
+    return JobSide(lease, housekeeping, worker, consumer)

@@ -1,0 +1,5 @@
+"""The `wearon` command."""
+
+from wearon.cli.app import main
+
+__all__ = ["main"]

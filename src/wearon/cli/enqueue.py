@@ -1,0 +1,149 @@
+"""`wearon enqueue`."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import typer
+from redis.exceptions import RedisError
+
+from wearon.cli.output import CommandError, errors, out, print_json
+from wearon.cli.producer import is_url, new_request_id, push_task, upload
+from wearon.cli.settings import settings_or_error
+from wearon.logs import configure_logs
+from wearon.platform.base import Channel, Platform, PlatformError, Session, SessionRef, Status
+from wearon.settings import Mode, Settings
+
+LOOK_S = {Mode.LOCAL: 0.2, Mode.PRODUCTION: 2.0}
+"""Between looks at the session row: the local one is a file, the other is billed."""
+
+
+def enqueue(
+    person: Annotated[str, typer.Option(help="Photo of the person: a file (local mode) or a URL.")],
+    garment: Annotated[str, typer.Option(help="Picture of the garment.")],
+    accessory: Annotated[list[str] | None, typer.Option(help="Picture of an accessory; may be repeated.")] = None,
+    channel: Annotated[Channel, typer.Option(help="Where it was bought.")] = Channel.B2C,
+    prompt: Annotated[str, typer.Option(help="What to ask the image model; empty for the default.")] = "",
+    session: Annotated[str | None, typer.Option(help="Production: the id of the session row to fill.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Production: its user_id (b2c) or store_id (b2b).")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Show the status until the end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the session as JSON.")] = False,
+) -> None:
+    """Push one task, as a producer does.
+
+    In local mode a session is made and a credit taken first. In production the platform has done both, so name the
+    session and its owner.
+
+    Example: wearon enqueue --person me.jpg --garment shirt.jpg --follow
+    """
+    settings = settings_or_error()
+    configure_logs("warning", settings.log_format, settings.secrets)
+    pictures = [person, garment, *(accessory or [])]
+    try:
+        found = asyncio.run(_enqueue(settings, pictures, channel, prompt, session, owner, follow))
+    except (RedisError, PlatformError, OSError) as error:
+        raise CommandError(f"the task could not be pushed: {error}") from error
+    if as_json:
+        print_json(_describe(found))
+    else:
+        _print(found)
+    if found.status is Status.FAILED:
+        raise CommandError(f"generation failed: {found.error_message}")
+
+
+async def _enqueue(
+    settings: Settings,
+    pictures: list[str],
+    channel: Channel,
+    prompt: str,
+    session_id: str | None,
+    owner_id: str | None,
+    follow: bool,
+) -> Session:
+    from wearon.redis import connect
+
+    async with AsyncExitStack() as stack:
+        redis = connect(await _redis_url(settings), name="wearon-enqueue")
+        stack.push_async_callback(redis.aclose)
+        await redis.ping()  # before a credit is taken
+        request_id = new_request_id()
+        if settings.wearon_mode is Mode.LOCAL:
+            platform, ref, urls = await _open_local_session(stack, settings, pictures, channel, request_id)
+        else:
+            platform, ref, urls = await _name_session(stack, settings, pictures, channel, session_id, owner_id)
+        await push_task(redis, ref, urls, prompt, request_id)
+        return await _look(platform, ref, LOOK_S[settings.wearon_mode] if follow else None)
+
+
+async def _redis_url(settings: Settings) -> str:
+    from wearon.assembly import local_redis_folder
+    from wearon.local_redis import LocalRedis
+
+    url = settings.redis_url or await LocalRedis.find(local_redis_folder(settings))
+    if url is None:
+        raise CommandError(f"no local worker is running in {settings.wearon_home}: start it with `wearon serve`")
+    return url
+
+
+async def _open_local_session(
+    stack: AsyncExitStack, settings: Settings, pictures: list[str], channel: Channel, request_id: str
+) -> tuple[Platform, SessionRef, list[str]]:
+    from wearon import local_url
+    from wearon.platform import LocalPlatform
+
+    public_url = local_url.recall(settings.wearon_home)
+    if public_url is None:
+        raise CommandError(f"no local worker has run in {settings.wearon_home}: start it with `wearon serve`")
+    platform = await LocalPlatform.open(settings.wearon_home, public_url)
+    stack.push_async_callback(platform.aclose)
+    urls = [await upload(platform, picture) for picture in pictures]
+    session = await platform.create_session(channel, request_id=request_id)
+    return platform, session.ref, urls
+
+
+async def _name_session(
+    stack: AsyncExitStack,
+    settings: Settings,
+    pictures: list[str],
+    channel: Channel,
+    session_id: str | None,
+    owner_id: str | None,
+) -> tuple[Platform, SessionRef, list[str]]:
+    from wearon.assembly import open_platform
+
+    if session_id is None or owner_id is None:
+        raise CommandError("in production the session exists already: name it with --session and --owner")
+    if not all(is_url(picture) for picture in pictures):
+        raise CommandError("in production pictures are URLs, such as signed Storage URLs")
+    platform = await open_platform(stack, settings, public_url="")
+    return platform, SessionRef(channel, owner_id, session_id), pictures
+
+
+async def _look(platform: Platform, ref: SessionRef, every_s: float | None) -> Session:
+    """The session now (`every_s` None), or at its end, with its status shown meanwhile."""
+    with errors.status("waiting") as status:
+        while True:
+            session = await platform.find_session(ref.channel, ref.session_id)
+            if session is None:
+                raise CommandError(f"there is no session {ref.session_id}")
+            if every_s is None or session.status in {Status.COMPLETED, Status.FAILED}:
+                return session
+            status.update(f"session {ref.session_id}: {session.status}")
+            await asyncio.sleep(every_s)
+
+
+def _describe(session: Session) -> dict[str, object]:
+    return {
+        "session_id": session.ref.session_id,
+        "channel": session.ref.channel.value,
+        "owner_id": session.ref.owner_id,
+        "status": session.status.value,
+        "generated_image_url": session.generated_image_url,
+        "error_message": session.error_message,
+    }
+
+
+def _print(session: Session) -> None:
+    out.print(f"session {session.ref.session_id}: [bold]{session.status}[/]", highlight=False)
+    if session.generated_image_url:
+        out.print(session.generated_image_url, soft_wrap=True, highlight=False)

@@ -1,0 +1,55 @@
+"""`wearon serve`."""
+
+from typing import Annotated
+
+import typer
+
+from wearon.cli.output import CommandError, errors
+from wearon.cli.settings import settings_or_error
+from wearon.logs import configure_logs
+from wearon.settings import Mode, Settings
+
+
+def serve(
+    consumer: Annotated[bool, typer.Option("--consumer/--no-consumer", help="Take tasks from the Redis list.")] = True,
+    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Make the pictures.")] = True,
+    api: Annotated[bool, typer.Option("--api/--no-api", help="Answer HTTP: /estimate-body and /health.")] = True,
+) -> None:
+    """Run the worker: consumer, job worker and HTTP API in one process.
+
+    Without any Supabase or OpenAI setting it runs in local mode, on an embedded Redis and a folder, and makes
+    previews instead of pictures. SIGTERM or Ctrl-C stop it in order; a second one stops it at once.
+
+    Example: wearon serve --no-api
+    """
+    settings = settings_or_error()
+    configure_logs(settings.log_level, settings.log_format, settings.secrets)
+    # Imported here, because they take a second that `wearon --help` should not.
+    from wearon.local_redis import LocalRedisError
+    from wearon.serve import Addresses, Roles, ServeError, run
+    from wearon.supervisor import PartGaveUp
+
+    def announce(addresses: Addresses) -> None:
+        if settings.wearon_mode is Mode.LOCAL:
+            _say_what_local_mode_is(settings, addresses.redis_url, addresses.public_url)
+
+    if not (consumer or worker or api):
+        raise CommandError("nothing to run: every part is left out")
+    try:
+        run(settings, Roles(consumer=consumer, worker=worker, api=api), announce)
+    except (ServeError, LocalRedisError) as error:
+        raise CommandError(str(error)) from error
+    except PartGaveUp as error:
+        raise CommandError(f"a part cannot be kept running: {error}", status=3) from error
+
+
+def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str) -> None:
+    errors.print(
+        "[bold yellow]LOCAL MODE[/]: sessions, credits and pictures live in "
+        f"[bold]{settings.wearon_home}[/], and pictures are previews, not made by an image model.\n"
+        f"  HTTP API         {public_url}\n"
+        f"  Redis for tasks  {redis_url}   (LPUSH wearon:tasks:generation ...)\n"
+        "  Try it           wearon enqueue --person photo.jpg --garment shirt.jpg --follow",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,19 @@
+"""Local mode: where the running `wearon serve` hands out pictures, left in its folder for the other commands."""
+
+from pathlib import Path
+
+FILE = "serve.url"
+
+
+def remember(home: Path, public_url: str) -> None:
+    """Written when `serve` has started."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / FILE).write_text(public_url)
+
+
+def recall(home: Path) -> str | None:
+    """The last one's URL; whether it still runs is for the caller to find out."""
+    try:
+        return (home / FILE).read_text().strip() or None
+    except FileNotFoundError:
+        return None

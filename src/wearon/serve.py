@@ -1,0 +1,223 @@
+"""`wearon serve`: consumer, worker, API and housekeeping on one event loop, started and stopped in order.
+
+This is the composition root: `assembly` makes the parts, the supervisor keeps them running, and here stands in which
+order they stop. Stopping: take nothing new, let running jobs finish, hand the rest back, give the lease back, close
+the API, close the connections. A second signal ends the process at once; nothing is lost by that either.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+import uvloop
+from redis.exceptions import RedisError
+
+from wearon import local_url
+from wearon.api.app import create_app
+from wearon.api.health import Health
+from wearon.api.parts import ApiParts
+from wearon.assembly import (
+    JobSide,
+    make_worker,
+    open_fetcher,
+    open_job_side,
+    open_platform,
+    open_redis,
+    open_redis_url,
+)
+from wearon.platform import LocalPlatform
+from wearon.pose.pool import PosePool
+from wearon.redis import without_password
+from wearon.settings import Mode, Settings
+from wearon.supervisor import Supervisor
+
+log = structlog.get_logger()
+
+API_CLOSE_S = 5
+"""For answers that are under way when the API closes: an estimate takes at most that long."""
+
+
+class ServeError(Exception):
+    """The process cannot start; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which parts this process has."""
+
+    consumer: bool = True
+    worker: bool = True
+    api: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a started process can be reached."""
+
+    redis_url: str
+    public_url: str
+
+
+def run(settings: Settings, roles: Roles, announce: Callable[[Addresses], None] = lambda _: None) -> None:
+    """Serve until a signal comes. Raises ServeError or PartGaveUp; `announce` is called when everything is started."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, roles, announce))
+
+
+async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses], None]) -> None:
+    """The same on a running loop."""
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        supervisor = Supervisor()
+        listening = _listen(stack, settings) if roles.api else None
+        public_url = _public_url(settings, listening)
+        redis_url = await open_redis_url(stack, settings)
+        redis = open_redis(stack, redis_url, "worker")
+        platform = await open_platform(stack, settings, public_url)
+        fetcher = open_fetcher(stack, settings, public_url)
+        pose_pool = _open_pose_pool(stack, settings, roles)
+        if pose_pool is not None:
+            supervisor.start("pose_pool", lambda: _keep_warm(pose_pool))
+        jobs = await open_job_side(
+            stack,
+            settings,
+            redis=redis,
+            consumer_redis=open_redis(stack, redis_url, "consumer", blocking=True) if roles.consumer else None,
+            worker=make_worker(settings, redis) if roles.worker else None,
+            platform=platform,
+            fetcher=fetcher,
+            pose_pool=pose_pool,
+        )
+        if roles.consumer or roles.worker:
+            _start_jobs(supervisor, jobs)
+        if listening is not None:
+            assert pose_pool is not None
+            health = Health(settings.wearon_mode.value, lambda: supervisor.parts, pose_pool, redis)
+            parts = ApiParts(health, fetcher, pose_pool, platform if isinstance(platform, LocalPlatform) else None)
+            supervisor.start("api", lambda: _serve_api(settings, parts, listening))
+        stack.push_async_callback(_stop_in_order, supervisor, jobs, settings.shutdown_grace_s)
+        log.info("started", mode=settings.wearon_mode.value, url=public_url, redis=without_password(redis_url))
+        if settings.wearon_mode is Mode.LOCAL:
+            local_url.remember(settings.wearon_home, public_url)
+        announce(Addresses(redis_url, public_url))
+        await _until(stop, supervisor)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process on the spot."""
+    stop = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            log.warning("second signal: ended at once", signal=number.name)
+            os._exit(128 + number)
+        log.info("stopping", signal=number.name)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _listen(stack: AsyncExitStack, settings: Settings) -> socket.socket:
+    """Bind the port before anything is started, so that a port in use is one clear line."""
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ServeError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+    stack.callback(listening.close)
+    return listening
+
+
+def _public_url(settings: Settings, listening: socket.socket | None) -> str:
+    """Where local mode's pictures are reached: on this machine."""
+    port = listening.getsockname()[1] if listening else settings.port
+    return f"http://127.0.0.1:{port}"
+
+
+def _open_pose_pool(stack: AsyncExitStack, settings: Settings, roles: Roles) -> PosePool | None:
+    """For the API's estimates, and for local mode's previews."""
+    if not roles.api and not (roles.worker and settings.wearon_mode is Mode.LOCAL):
+        return None
+    pool = PosePool(settings.pose_model_path, settings.pose_processes)
+    stack.callback(pool.close)
+    return pool
+
+
+async def _keep_warm(pool: PosePool) -> None:
+    await pool.start()
+    await asyncio.Event().wait()
+
+
+def _start_jobs(supervisor: Supervisor, jobs: JobSide) -> None:
+    supervisor.start("lease", jobs.lease.run)
+    supervisor.start("housekeeping", jobs.housekeeping.run)
+    if jobs.worker is not None:
+        supervisor.start("worker", jobs.worker.main)
+    if jobs.consumer is not None:
+        supervisor.start("consumer", jobs.consumer.run)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: signals are handled in one place, here above."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.socket) -> None:
+    token = settings.api_token.get_secret_value() if settings.api_token else None
+    app = create_app(parts, api_token=token, cors_origins=settings.cors_origins)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=API_CLOSE_S,
+    )
+    server = _Server(config)
+    # A duplicate, because uvicorn closes what it is given, and a restart needs the port again.
+    serving = asyncio.create_task(server.serve(sockets=[listening.dup()]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+
+
+async def _until(stop: asyncio.Event, supervisor: Supervisor) -> None:
+    """Return when asked to stop; raises PartGaveUp."""
+    stopping = asyncio.create_task(stop.wait())
+    failing = asyncio.create_task(supervisor.wait_until_one_gives_up())
+    await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if failing.done():
+        await failing
+    failing.cancel()
+
+
+async def _stop_in_order(supervisor: Supervisor, jobs: JobSide, grace_s: float) -> None:
+    await supervisor.stop("consumer")
+    if jobs.worker is not None:
+        handed_back = await jobs.worker.drain(grace_s)
+        log.info("jobs drained", handed_back=handed_back)
+    await supervisor.stop("worker")
+    try:
+        if jobs.consumer is not None:
+            await jobs.consumer.recover()
+        await supervisor.stop("lease")
+        await jobs.lease.release()
+    except (RedisError, OSError) as error:
+        log.warning("lease not given back: others wait until it ends", error=str(error))
+    await supervisor.stop_all()
+    log.info("stopped")

@@ -1,0 +1,110 @@
+"""`arq wearon.worker.WorkerSettings`: the same jobs under arq's own command line, for further machines.
+
+arq reads the class at the end and builds the worker from it; settings, starting and stopping are `serve`'s, without
+consumer and API.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from wearon import local_url
+from wearon.assembly import (
+    local_redis_folder,
+    open_fetcher,
+    open_job_side,
+    open_platform,
+    open_redis,
+    worker_settings,
+)
+from wearon.local_redis import LocalRedis
+from wearon.logs import configure_logs
+from wearon.pose.pool import PosePool
+from wearon.redis import connect, without_password
+from wearon.settings import Mode, Settings, SettingsError, load_settings
+from wearon.supervisor import Supervisor
+from wearon.tryon.job_queue import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
+
+log = structlog.get_logger()
+
+STACK = "exit_stack"
+"""Key of arq's context: what must be closed when the worker stops."""
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+
+
+def _redis_url(settings: Settings) -> str:
+    """The queue's URL; local mode's embedded server belongs to `wearon serve`, which must be running."""
+    url = settings.redis_url or asyncio.run(LocalRedis.find(local_redis_folder(settings)))
+    if url is None:
+        raise SystemExit("No local Redis is running: start `wearon serve` first, or set REDIS_URL.")
+    return url
+
+
+async def start(ctx: dict[str, Any]) -> None:
+    """arq's on_startup: build what `serve` builds, and watch over it."""
+    configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets)  # arq has just set up its own
+    worker: JobWorker = ctx[JOB_WORKER]
+    stack = ctx[STACK] = AsyncExitStack()
+    public_url = local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"
+    pose_pool = None
+    if SETTINGS.wearon_mode is Mode.LOCAL:
+        pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes)
+        stack.callback(pose_pool.close)
+        await pose_pool.start()
+    jobs = await open_job_side(
+        stack,
+        SETTINGS,
+        redis=worker.pool,
+        consumer_redis=None,
+        worker=worker,
+        platform=await open_platform(stack, SETTINGS, public_url),
+        fetcher=open_fetcher(stack, SETTINGS, public_url),
+        pose_pool=pose_pool,
+    )
+    waker = open_redis(stack, REDIS_URL, "waker", blocking=True)
+    supervisor = Supervisor()
+    supervisor.start("lease", jobs.lease.run)
+    supervisor.start("housekeeping", jobs.housekeeping.run)
+    supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
+
+    async def stop_in_order() -> None:
+        await supervisor.stop_all()
+        try:
+            await jobs.lease.release()
+        except (RedisError, OSError) as error:
+            log.warning("lease not given back: others wait until it ends", error=str(error))
+
+    stack.push_async_callback(stop_in_order)
+    log.info("started", mode=SETTINGS.wearon_mode.value, redis=without_password(REDIS_URL))
+
+
+async def stop(ctx: dict[str, Any]) -> None:
+    """arq's on_shutdown: the jobs have been drained."""
+    await ctx[STACK].aclose()
+    log.info("stopped")
+
+
+SETTINGS = _settings()
+REDIS_URL = _redis_url(SETTINGS)
+use_job_worker_in_arqs_command_line()
+
+
+class WorkerSettings:
+    """What arq's command line reads: attributes with the names of its worker's arguments."""
+
+    on_startup = start
+    on_shutdown = stop
+    job_completion_wait = int(SETTINGS.shutdown_grace_s)
+
+
+for _name, _value in worker_settings(SETTINGS, connect(REDIS_URL, name="wearon-worker")).items():
+    setattr(WorkerSettings, _name, _value)
