@@ -116,6 +116,8 @@ class OpenAIStub:
     def __init__(self, *, latency_s: float = 0.0) -> None:
         self.latency_s = latency_s
         self.requests: list[Received] = []
+        self.connections = 0
+        """How many connections were opened so far."""
         self.pictures_sent = 0
         """Requests that were paid: answered with a picture, read by the other side or not."""
         self._script: deque[Fault] = deque()
@@ -123,7 +125,7 @@ class OpenAIStub:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-stub", daemon=True)
         self._pictures: dict[tuple[object, ...], bytes] = {}
-        self._connections: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     def start(self) -> Self:
         """Listen on a free loopback port."""
@@ -163,14 +165,15 @@ class OpenAIStub:
 
     async def _close(self) -> None:
         self._server.close()
-        for connection in self._connections:
+        for connection in self._serving:
             connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        self._serving.add(task)
+        self.connections += 1
         try:
             while (received := await _read_request(reader)) is not None:
                 self.requests.append(received)
@@ -179,7 +182,7 @@ class OpenAIStub:
         except (ConnectionError, asyncio.CancelledError):
             pass  # the worker was killed, or the test is over
         finally:
-            self._connections.discard(task)
+            self._serving.discard(task)
             writer.close()
 
     async def _answer(self, received: Received, writer: asyncio.StreamWriter) -> bool:
