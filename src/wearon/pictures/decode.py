@@ -81,11 +81,13 @@ def prepare(data: bytes, max_edge: int = PREPARED_EDGE, quality: int = PREPARED_
 def ensure_jpeg(data: bytes) -> bytes:
     """The same bytes when they are a whole JPEG, a JPEG made from them when they are another picture.
 
+    (A JPEG without end marker is made anew: not every viewer shows it.)
+
     Raises PictureError.
     """
     with _decoding():
         image = _open(data)
-        if image.format in JPEG_FORMATS:
+        if image.format in JPEG_FORMATS and _JPEG_END in data:
             _load(image, data)
             return data
     return prepare(data, _ANSWER_EDGE, _ANSWER_QUALITY)

@@ -1,0 +1,160 @@
+"""The picture zoo: what can be shown comes out as the same plain picture, the rest is an error with its reason."""
+
+import io
+import pickle
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from support import picture_zoo as zoo
+from wearon.pictures.decode import MAX_PIXELS, PictureError, decode, ensure_jpeg, prepare, to_jpeg
+
+
+@pytest.mark.parametrize("specimen", zoo.healthy(), ids=lambda specimen: specimen.name)
+class TestHealthyPictures:
+    def test_come_out_upright_in_srgb(self, specimen: zoo.Healthy) -> None:
+        picture = decode(specimen.data, 1024)
+        assert (picture.mode, picture.size) == ("RGB", (zoo.WIDTH, zoo.HEIGHT))
+        assert zoo.alike(zoo.quarters(picture), specimen.colours), zoo.quarters(picture)
+
+    def test_come_out_smaller_when_that_is_asked_for(self, specimen: zoo.Healthy) -> None:
+        picture = decode(specimen.data, 40)
+        assert (picture.mode, picture.size) == ("RGB", (40, 30))
+        assert zoo.alike(zoo.quarters(picture), specimen.colours), zoo.quarters(picture)
+
+    def test_leave_as_plain_jpeg_without_metadata(self, specimen: zoo.Healthy) -> None:
+        data = prepare(specimen.data)
+        picture = Image.open(io.BytesIO(data))
+        assert (picture.format, picture.mode) == ("JPEG", "RGB")
+        assert {key for key in picture.info if not str(key).startswith(("jfif", "dpi"))} == set()
+        assert len(picture.getexif()) == 0
+        assert zoo.SECRET not in data
+        assert zoo.alike(zoo.quarters(picture), specimen.colours)
+
+    def test_can_be_the_answer_of_the_image_service(self, specimen: zoo.Healthy) -> None:
+        data = ensure_jpeg(specimen.data)
+        assert data.startswith(b"\xff\xd8")
+        assert b"\xff\xd9" in data
+        whole_jpeg = specimen.data.startswith(b"\xff\xd8") and b"\xff\xd9" in specimen.data
+        assert (data == specimen.data) is whole_jpeg
+        assert zoo.alike(zoo.quarters(decode(data, 1024)), specimen.colours)
+
+
+@pytest.mark.parametrize("specimen", zoo.hopeless(), ids=lambda specimen: specimen.name)
+@pytest.mark.parametrize("function", [prepare, ensure_jpeg])
+def test_everything_else_is_refused_with_its_reason(function: object, specimen: zoo.Hopeless) -> None:
+    assert callable(function)
+    with pytest.raises(PictureError) as caught:
+        function(specimen.data)
+    assert caught.value.reason == str(caught.value) == specimen.reason
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_the_zoo_does_carry_the_metadata_that_must_not_leave(file_format: str) -> None:
+    data = zoo.with_metadata(file_format)
+    assert zoo.SECRET in data
+    assert Image.open(io.BytesIO(data)).getexif().get_ifd(0x8825)
+
+
+def test_the_zoo_does_turn_and_distort_its_pictures() -> None:
+    for orientation in range(2, 9):
+        stored = Image.open(io.BytesIO(zoo.oriented(orientation)))
+        assert not zoo.alike(zoo.quarters(stored), zoo.COLOURS)
+    assert not zoo.alike(zoo.quarters(Image.open(io.BytesIO(zoo.wide_gamut()))), zoo.COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("size", "edge", "expected"),
+    [
+        ((100, 50), 100, (100, 50)),
+        ((100, 50), 1024, (100, 50)),
+        ((4000, 3000), 1024, (1024, 768)),
+        ((3000, 4000), 1024, (768, 1024)),
+        ((2049, 1025), 1024, (1024, 512)),
+        ((5000, 2), 1024, (1024, 1)),
+        ((1, 1), 1024, (1, 1)),
+    ],
+)
+def test_the_longer_edge_is_brought_down_and_never_up(
+    size: tuple[int, int], edge: int, expected: tuple[int, int]
+) -> None:
+    for file_format in ("JPEG", "PNG"):
+        assert decode(zoo.saved(Image.new("RGB", size), file_format), edge).size == expected
+
+
+def test_a_turned_picture_is_measured_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = zoo.saved(Image.new("RGB", (2000, 1000)), "JPEG", exif=exif)
+    assert decode(data, 1000).size == (500, 1000)
+
+
+def test_shrinking_keeps_the_edges_of_the_picture_in_place() -> None:
+    """A JPEG is decoded at a fraction of its size first: what lies in the middle must stay there."""
+    picture = Image.new("RGB", (3000, 2000), "white")
+    picture.paste((0, 0, 0), (1500, 0, 3000, 2000))
+    shrunk = decode(zoo.saved(picture, "JPEG", quality=95), 600).convert("L")
+    assert shrunk.crop((0, 0, 298, 400)).getextrema()[0] > 240  # type: ignore[operator] # typed for all modes
+    assert shrunk.crop((302, 0, 600, 400)).getextrema()[1] < 15  # type: ignore[operator]
+
+
+def test_the_largest_picture_that_is_taken_comes_out() -> None:
+    data = zoo.png((10_000, MAX_PIXELS // 10_000), depth=1, colour_type=0, rows=b"\xff" * (MAX_PIXELS // 8))
+    picture = decode(data, 100)
+    assert picture.size == (100, 50)
+    assert picture.getpixel((50, 25)) == zoo.WHITE
+
+
+def test_jpeg_quality_is_obeyed() -> None:
+    picture = Image.effect_noise((200, 200), 50).convert("RGB")
+    assert len(to_jpeg(picture, 30)) < len(to_jpeg(picture, 75)) < len(to_jpeg(picture, 95))
+
+
+def test_errors_travel_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(PictureError("is empty")))
+    assert (type(error), error.reason, str(error)) == (PictureError, "is empty", "is empty")
+
+
+SMALL = [specimen.data for specimen in zoo.healthy() if len(specimen.data) < 20_000]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A valid file with some bytes changed, doubled or cut out, mostly in its header."""
+    data = bytearray(draw(st.sampled_from(SMALL)))
+    for _ in range(draw(st.integers(1, 8))):
+        reach = draw(st.sampled_from([40, 200, len(data)]))
+        at = draw(st.integers(0, max(0, min(reach, len(data)) - 1)))
+        length = draw(st.integers(0, 6))
+        data[at : at + length] = draw(st.binary(max_size=6))
+    return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 9)) == 0 else data)
+
+
+@given(mutated())
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_damaged_files_come_out_or_are_refused(data: bytes) -> None:
+    try:
+        picture = decode(data, 64)
+    except PictureError:
+        return
+    assert picture.mode == "RGB"
+    assert max(picture.size) <= 64
+    assert picture.info == {}
+
+
+@given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8X"]), st.binary())
+def test_arbitrary_bytes_are_refused(start: bytes, rest: bytes) -> None:
+    with pytest.raises(PictureError):
+        decode(start + rest, 64)
+
+
+def test_the_decoding_processes_load_nothing_but_pillow() -> None:
+    listing = "import sys, wearon.pictures.pool; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", listing], capture_output=True, check=True, text=True).stdout.split()
+    packages = {name.partition(".")[0] for name in loaded}
+    assert "PIL" in packages
+    assert not packages & {"numpy", "cv2", "mediapipe", "httpx", "pydantic", "fastapi", "redis", "supabase", "arq"}
