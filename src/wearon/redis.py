@@ -1,10 +1,9 @@
 """The one place that decides how Redis is talked to: names, time-outs, keep-alive, retries.
 
 No command is ever repeated behind the caller's back: a push, a BLMOVE or a script whose answer got lost may have been
-done, and only the caller knows whether doing it again is harmless. What is retried is connecting, and the health
-check of a connection that has been idle, both of which happen before the command is sent. So a Redis that was
-restarted is found again without an error, and a command that was under way when it went is an error that the caller
-sees.
+done, and only the caller knows whether doing it again is harmless. What is retried is connecting, before the command
+is sent. So a Redis that was restarted between two commands is found again without an error, and a command that was
+under way when it went is an error that the caller sees.
 
 Answers are bytes, never decoded: arq needs that, and what producers push need not be UTF-8.
 """
@@ -31,12 +30,16 @@ CONNECT_TIMEOUT_S = 5.0
 
 CONNECT_RETRIES = 3
 CONNECT_BACKOFF_S = (0.1, 1.0)
-"""First and longest pause between attempts to connect: at most 1.3 s in all, what a restart of Redis on the same
-machine takes. A longer outage is the caller's business, who knows what can wait."""
+"""Step and upper bound of the pauses between attempts to connect, half of each by chance: 0.7 to 1.4 s in all, what a
+restart of Redis takes. A longer outage is the caller's business, who knows what can wait."""
 
-HEALTH_CHECK_S = 30
-"""A connection that was idle for so long is pinged before use. Cloud balancers drop idle connections silently after
-minutes; a busy connection costs no pings."""
+KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Seconds, seconds, times: an idle connection is never silent for so long that a balancer forgets it (the usual
+limits are minutes), and a peer that is gone without a word is noticed after a minute.
+
+redis-py's own health check (PING before use) stays off: it costs billed commands, and in 5.3 a server that takes a
+connection and closes it during the hand-shake, as a proxy without a backend does, sends it into a recursion of
+reconnects that ends after minutes with a RecursionError."""
 
 MAX_CONNECTIONS = 20
 """For one client. A connection carries some thousand commands a second, so 150 running jobs with a few commands each
@@ -51,7 +54,7 @@ class BadRedisUrl(ValueError):
 
 
 def connect(url: str, *, name: str, blocking: bool = False) -> Redis:
-    """A client for `url` (redis://, rediss:// with a checked certificate, unix://) that connects when first used.
+    """A client for `url` (redis://, or rediss:// with a checked certificate) that connects when first used.
 
     `name` is shown by CLIENT LIST. `blocking` is for connections that wait in BLMOVE and the like, for up to
     LONGEST_BLOCK_S; give each waiting loop a client of its own. Raises BadRedisUrl.
@@ -67,7 +70,7 @@ def connection_pool(url: str, *, name: str, blocking: bool = False) -> BlockingC
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,
         "socket_keepalive_options": _keep_alive_options(),
-        "health_check_interval": HEALTH_CHECK_S,
+        "health_check_interval": 0,
         # `retry_on_error` stays empty, so this is for connecting only (see the module's docstring). redis-py looks
         # for its own errors there, but asyncio raises these two.
         "retry": Retry(
@@ -80,7 +83,10 @@ def connection_pool(url: str, *, name: str, blocking: bool = False) -> BlockingC
         "timeout": POOL_WAIT_S,
     }
     try:
-        if urlsplit(url).scheme == "rediss":
+        parts = urlsplit(url)
+        if parts.scheme not in {"redis", "rediss"}:
+            raise ValueError
+        if parts.scheme == "rediss" and "ssl_cert_reqs=none" not in parts.query:
             options["ssl_check_hostname"] = True  # redis-py 5 checks the certificate but not whose it is
         return BlockingConnectionPool.from_url(url, **options)
     except ValueError:
@@ -103,6 +109,5 @@ def without_password(url: str) -> str:
 
 
 def _keep_alive_options() -> dict[int, int]:
-    """A peer that is gone without a word (a lost route, a machine switched off) is noticed after about a minute."""
-    wanted = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-    return {getattr(socket, option): value for option, value in wanted.items() if hasattr(socket, option)}
+    """As far as this platform has them."""
+    return {getattr(socket, option): value for option, value in KEEP_ALIVE.items() if hasattr(socket, option)}
