@@ -219,7 +219,7 @@ def _choose_port(folder: Path, wanted: int) -> int:
     last = _remembered(folder)
     wishes = [last["port"], wanted] if last.get("wanted") == wanted else [wanted]
     port = next(free for wish in [*wishes, 0] if (free := _free_port(wish)))
-    if port != wanted:
+    if wanted not in (0, port):
         log.info("local redis uses another port", wanted=wanted, port=port)
     state = folder / "redis.json.new"
     state.write_text(json.dumps({"wanted": wanted, "port": port}))
