@@ -154,6 +154,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
+@cache
 def many_scans(edge: int = 7000, scans: int = 3000) -> bytes:
     """A small progressive JPEG that keeps a decoder busy: the same scan over 49 megapixels, again and again."""
     data = saved(Image.new("L", (edge, edge), 128), "JPEG", progressive=True)

@@ -7,37 +7,96 @@ from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 from wearon.processes import KillablePool, ProcessFailed
 
 TIME_LIMIT_S = 15.0
-"""For one picture. The slowest legal one (50 megapixels, 16-bit PNG) takes about a second on an idle machine."""
+"""For one picture. The slowest honest one (a WebP of 50 megapixels with alpha) takes 4 s on an idle core; a small
+progressive JPEG that repeats a scan a thousand times takes a minute."""
+
+HAND_OVER_LIMIT_S = 10.0
+"""From handing a picture to an idle process until it begins. A process that must be started first needs 0.4 s."""
+
+START_LIMIT_S = 60.0
+"""For the first start, which may happen on a cold disk."""
 
 
 class PicturePool:
-    """`prepare` and `ensure_jpeg` in `processes` processes of their own."""
+    """`prepare` and `ensure_jpeg` in `processes` processes of their own (35 MB each)."""
 
     def __init__(self, processes: int, *, time_limit_s: float = TIME_LIMIT_S) -> None:
-        self._pool = KillablePool(processes)
-        self._time_limit_s = time_limit_s
+        self._slots = [_Slot(time_limit_s) for _ in range(processes)]
+        self._idle: asyncio.Queue[_Slot] = asyncio.Queue()
+        for slot in self._slots:
+            self._idle.put_nowait(slot)
 
     async def start(self) -> None:
-        """Start every process now, so that the first picture does not wait for it."""
-        await asyncio.gather(*(self._pool.run(60.0, _warm_up) for _ in range(self._pool.processes)))
+        """Start the processes, so that the first pictures need not wait for that. Raises ProcessFailed."""
+        await asyncio.gather(*(slot.start() for slot in self._slots))
 
     async def prepare(self, data: bytes) -> bytes:
-        """See `wearon.pictures.decode.prepare`. Raises PictureError, also when the time limit is reached."""
+        """See `wearon.pictures.decode.prepare`.
+
+        Raises PictureError, also when the picture took too long or its process died of it, and ProcessFailed when
+        no process could be had.
+        """
         return await self._run(prepare, data)
 
     async def ensure_jpeg(self, data: bytes) -> bytes:
-        """See `wearon.pictures.decode.ensure_jpeg`. Raises PictureError, also when the time limit is reached."""
+        """See `wearon.pictures.decode.ensure_jpeg`. Raises what `prepare` raises."""
         return await self._run(ensure_jpeg, data)
 
     def close(self) -> None:
-        """End the processes."""
-        self._pool.close()
+        """End the processes, whatever they are doing."""
+        for slot in self._slots:
+            slot.close()
 
     async def _run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
+        slot = await self._idle.get()
         try:
-            return await self._pool.run(self._time_limit_s, function, data)
+            return await slot.run(function, data)
+        finally:
+            self._idle.put_nowait(slot)
+
+
+class _Slot:
+    """One process.
+
+    Pebble replaces a process that is ended or dies at work. When one dies idle, its pool is broken for good, and
+    when one dies while it takes a picture over, its pool never answers: then the pool is replaced. Pools of one,
+    so that this concerns nobody else.
+    """
+
+    def __init__(self, time_limit_s: float) -> None:
+        self._time_limit_s = time_limit_s
+        self._pool = KillablePool(processes=1)
+
+    async def start(self) -> None:
+        await self._pool.run(START_LIMIT_S, _warm_up)
+
+    async def run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
+        try:
+            return await self._attempt(function, data)
+        except _PoolBroken:
+            # No fault of this picture's: it has not been looked at.
+            await asyncio.to_thread(self._pool.close)
+            self._pool = KillablePool(processes=1)
+        try:
+            return await self._attempt(function, data)
+        except _PoolBroken as error:
+            raise ProcessFailed("no process could be had for the picture") from error
+
+    def close(self) -> None:
+        self._pool.close()
+
+    async def _attempt(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
+        try:
+            async with asyncio.timeout(self._time_limit_s + HAND_OVER_LIMIT_S):
+                return await self._pool.run(self._time_limit_s, function, data)
         except ProcessFailed as error:
             raise PictureError(f"could not be decoded: {error}") from error
+        except (RuntimeError, TimeoutError) as error:  # RuntimeError is what Pebble says of a broken pool
+            raise _PoolBroken from error
+
+
+class _PoolBroken(Exception):
+    """The process is gone, and nobody will bring it back."""
 
 
 def _warm_up() -> None:

@@ -1,0 +1,115 @@
+"""Decoding in processes: results and reasons come back, and one that hangs takes nobody along."""
+
+import asyncio
+import multiprocessing
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from support import picture_zoo as zoo
+from wearon.pictures.decode import PictureError, prepare
+from wearon.pictures.pool import PicturePool
+
+pytestmark = pytest.mark.slow
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[PicturePool]:
+    pool = PicturePool(2)
+    await pool.start()
+    yield pool
+    pool.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_pictures_come_back_as_if_prepared_here(pool: PicturePool) -> None:
+    pictures = [specimen.data for specimen in zoo.healthy()]
+    assert await asyncio.gather(*map(pool.prepare, pictures)) == [prepare(data) for data in pictures]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_whole_jpeg_is_kept_as_it_is(pool: PicturePool) -> None:
+    data = zoo.saved(zoo.scene(), "JPEG")
+    assert await pool.ensure_jpeg(data) == data
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_reasons_come_back(pool: PicturePool) -> None:
+    for specimen in zoo.hopeless():
+        with pytest.raises(PictureError) as caught:
+            await pool.prepare(specimen.data)
+        assert caught.value.reason == specimen.reason
+
+
+async def test_a_picture_that_takes_too_long_is_given_up_and_the_others_go_on() -> None:
+    pool = PicturePool(2, time_limit_s=3.0)
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        endless = asyncio.create_task(pool.prepare(zoo.many_scans()))
+        while not endless.done():
+            assert await pool.prepare(healthy) == prepare(healthy)
+        with pytest.raises(PictureError, match=r"^could not be decoded: took longer than 3 s$"):
+            await endless
+        assert await asyncio.gather(*(pool.prepare(healthy) for _ in range(4))) == [prepare(healthy)] * 4
+    finally:
+        pool.close()
+
+
+async def test_all_processes_are_started_before_the_first_picture_and_ended_in_the_end() -> None:
+    others = set(multiprocessing.active_children())
+    pool = PicturePool(2)
+    await pool.start()
+    started = set(multiprocessing.active_children()) - others
+    assert len(started) == 2
+    await asyncio.gather(*(pool.prepare(zoo.saved(zoo.scene(), "PNG")) for _ in range(4)))
+    assert set(multiprocessing.active_children()) - others == started
+    pool.close()
+    assert not set(multiprocessing.active_children()) - others
+
+
+async def test_a_process_that_dies_of_its_picture_is_replaced() -> None:
+    others = set(multiprocessing.active_children())
+    pool = PicturePool(1)
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        endless = asyncio.create_task(pool.prepare(zoo.many_scans()))
+        await asyncio.sleep(1.0)  # or so: it must have begun, and it takes minutes
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        with pytest.raises(PictureError, match="its process died"):
+            await endless
+        assert await pool.prepare(healthy) == prepare(healthy)
+    finally:
+        pool.close()
+
+
+async def test_processes_that_die_between_pictures_are_replaced() -> None:
+    others = set(multiprocessing.active_children())
+    pool = PicturePool(2)
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        await asyncio.sleep(0.5)  # the pool notices, and gives itself up
+        assert await asyncio.gather(*(pool.prepare(healthy) for _ in range(4))) == [prepare(healthy)] * 4
+    finally:
+        pool.close()
+
+
+async def test_a_caller_that_goes_away_takes_only_its_own_picture_along() -> None:
+    pool = PicturePool(1)
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        endless = asyncio.create_task(pool.prepare(zoo.many_scans()))
+        await asyncio.sleep(1.0)
+        endless.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await endless
+        assert await pool.prepare(healthy) == prepare(healthy)
+    finally:
+        pool.close()
