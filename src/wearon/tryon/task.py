@@ -4,18 +4,25 @@
 session that it names, if it names one: that session's shopper is waiting and has paid.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 from pydantic_core import from_json
 
 from wearon.platform.base import Channel, SessionRef
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 """A task with ten signed URLs and the longest prompt that the image model takes (32,000 characters) fits."""
+
+MAX_LENIENT_BYTES = 1024 * 1024
+"""What is no task is still looked through for the session that it names, up to here: 10 ms of the event loop."""
+
+MAX_REASON_CHARACTERS = 500
+"""A reason quotes what it complains about, and a number may have thousands of digits."""
 
 MAX_PROMPT_CHARACTERS = 32_000
 """The image model's own limit."""
@@ -52,7 +59,8 @@ class GenerationTask(BaseModel):
     """First the person, second the garment, then accessories."""
     prompt: Annotated[Text, Field(max_length=MAX_PROMPT_CHARACTERS)] = ""
     request_id: Annotated[Text, Field(max_length=200)] = ""
-    version: int = KNOWN_VERSION
+    version: Annotated[int, Strict()] = KNOWN_VERSION
+    """Strict: `true` and "1" are not version 1, and guessing is what a version is there to prevent."""
     created_at: datetime | None = None
 
     @model_validator(mode="before")
@@ -91,22 +99,56 @@ class Rejected:
 def read_task(document: bytes) -> GenerationTask | Rejected:
     """Check one queue document."""
     if len(document) > MAX_DOCUMENT_BYTES:
-        return Rejected(f"larger than {MAX_DOCUMENT_BYTES} bytes")
+        return _rejected(f"larger than {MAX_DOCUMENT_BYTES} bytes", _read_leniently(document))
     try:
         fields = from_json(document, allow_inf_nan=False)
     except ValueError as error:
-        return Rejected(f"not JSON: {error}")
+        return _rejected(f"not JSON: {error}", _read_leniently(document))
+    return check_task(fields)
+
+
+def check_task(fields: Any) -> GenerationTask | Rejected:
+    """Check what has been read from JSON already."""
     if not isinstance(fields, dict):
         return Rejected("not a JSON object")
     try:
         return GenerationTask.model_validate(fields)
     except ValidationError as error:
-        request_id = fields.get("request_id")
-        return Rejected(
-            "; ".join(_complaint(details) for details in error.errors(include_input=False, include_url=False)[:5]),
-            _named_session(fields),
-            request_id[:200] if isinstance(request_id, str) else "",
-        )
+        complaints = error.errors(include_input=False, include_url=False)[:5]
+        return _rejected("; ".join(_complaint(details) for details in complaints), fields)
+
+
+def session_id_of(document: bytes) -> str | None:
+    """The session that a document names, whoever owns it and whatever else is wrong with it; None without one."""
+    fields = _read_leniently(document)
+    try:
+        return _canonical_uuid(fields["session_id"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _rejected(reason: str, fields: Any) -> Rejected:
+    """With what an unusable task still says about itself, so that its shopper is not left waiting."""
+    request_id = fields.get("request_id") if isinstance(fields, dict) else None
+    return Rejected(
+        reason[:MAX_REASON_CHARACTERS],
+        _named_session(fields),
+        _printable(request_id[:200]) if isinstance(request_id, str) else "",
+    )
+
+
+def _read_leniently(document: bytes) -> Any:
+    """More than JSON allows: NaN, broken UTF-8, half a surrogate pair (a prompt cut in the middle of an emoji)."""
+    if len(document) > MAX_LENIENT_BYTES:
+        return None
+    try:
+        return json.loads(document.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _complaint(details: Any) -> str:
@@ -115,8 +157,7 @@ def _complaint(details: Any) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _named_session(fields: dict[str, Any]) -> SessionRef | None:
-    """The session that an unusable task still names, so that its shopper is not left waiting."""
+def _named_session(fields: Any) -> SessionRef | None:
     try:
         channel = Channel(fields["channel"])
         owner = fields["store_id"] if channel is Channel.B2B else fields["user_id"]

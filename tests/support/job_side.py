@@ -1,0 +1,357 @@
+"""What tests of the job side are built from: documents, workers, and stand-ins that answer from a script.
+
+Redis and the platform are real; the stand-ins are only for what is far away (the image model, the internet) and for
+saying when which answer of the platform gets lost.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from wearon.platform.base import (
+    Channel,
+    Completion,
+    LedgerEntry,
+    Platform,
+    PlatformUnavailable,
+    Refund,
+    Session,
+    SessionRef,
+)
+from wearon.tryon import keys
+from wearon.tryon.generator import GeneratedImage, ImageRequest, Usage
+from wearon.tryon.job_queue import (
+    GENERATE,
+    JOB_FUNCTIONS,
+    REJECT,
+    Attempt,
+    JobFunction,
+    JobQueue,
+    JobWorker,
+    PutBack,
+    worker_arguments,
+)
+from wearon.tryon.leases import Lease
+
+GUARD_S = 20.0
+"""A test that waits longer than this for something has failed. Nothing is concluded from shorter times."""
+
+PICTURE = GeneratedImage(b"\xff\xd8 a picture \xff\xd9", Usage(812, 1584, Decimal("0.056123")))
+
+PERSON_URL = "https://pictures.example/person.jpg"
+GARMENT_URL = "https://pictures.example/garment.jpg"
+
+
+# Documents
+
+
+def task_fields(ref: SessionRef, **changes: Any) -> dict[str, Any]:
+    """A good queue document for the session, as a dict; `changes` replace or add fields."""
+    owner = "store_id" if ref.channel is Channel.B2B else "user_id"
+    return {
+        "task_id": str(uuid4()),
+        "channel": ref.channel.value,
+        owner: ref.owner_id,
+        "session_id": ref.session_id,
+        "image_urls": [PERSON_URL, GARMENT_URL],
+        "prompt": "",
+        "request_id": "req_test",
+        "version": 1,
+        "created_at": "2026-11-24T12:00:00+00:00",
+    } | changes
+
+
+def document(ref: SessionRef, **changes: Any) -> bytes:
+    """The same as a producer pushes it."""
+    return json.dumps(task_fields(ref, **changes)).encode()
+
+
+def some_session(channel: Channel = Channel.B2C) -> SessionRef:
+    """Names a session that need not exist anywhere."""
+    return SessionRef(channel, str(uuid4()), str(uuid4()))
+
+
+def job_id(ref: SessionRef) -> str:
+    """What the session's job is called in the queue."""
+    return f"{ref.channel}:{ref.owner_id}:{ref.session_id}"
+
+
+# Waiting
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Return when the condition holds; a test that never gets there fails."""
+    async with asyncio.timeout(GUARD_S):
+        while not await condition():  # noqa: ASYNC110 (it is in another process: Redis)
+            await asyncio.sleep(0.005)
+
+
+# Jobs and workers
+
+
+@dataclass
+class ScriptedJob:
+    """A job function that notes its starts and answers from a script; what is not in the script ends well.
+
+    An answer is None, a PutBack, an error to raise, or a future to wait for.
+    """
+
+    answers: deque[PutBack | BaseException | asyncio.Future[None] | None] = field(default_factory=deque)
+    starts: list[tuple[dict[str, Any], Attempt]] = field(default_factory=list)
+    _started: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def __call__(self, payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
+        self.starts.append((payload, attempt))
+        async with self._started:
+            self._started.notify_all()
+        answer = self.answers.popleft() if self.answers else None
+        if isinstance(answer, BaseException):
+            raise answer
+        if isinstance(answer, asyncio.Future):
+            await answer
+            return None
+        return answer
+
+    async def wait_for_starts(self, count: int) -> None:
+        """Return when it has been started so many times."""
+        async with asyncio.timeout(GUARD_S), self._started:
+            await self._started.wait_for(lambda: len(self.starts) >= count)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """What each start was told about earlier ones."""
+        return [attempt for _, attempt in self.starts]
+
+
+def never() -> asyncio.Future[None]:
+    """For a job that runs until it is cancelled."""
+    return asyncio.get_running_loop().create_future()
+
+
+def new_worker(redis: Redis, generate: JobFunction, *, reject: JobFunction | None = None, slots: int = 2) -> JobWorker:
+    """A worker on the connections of `redis`, not running and without a lease."""
+    worker = JobWorker(**worker_arguments(redis, slots, 600.0), ctx={}, handle_signals=False)
+    worker.ctx[JOB_FUNCTIONS] = {GENERATE: generate, REJECT: reject or generate}
+    return worker
+
+
+async def give_lease(redis: Redis, worker: JobWorker) -> Lease:
+    """The worker's lease, beaten once."""
+    lease = Lease(redis, worker.worker_id, worker.max_jobs)
+    lease.on_lost = worker.cancel_jobs
+    lease.on_jobs_freed = worker.wake_up.set
+    await lease.beat()
+    return lease
+
+
+@asynccontextmanager
+async def running(*parts: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run endless coroutines beside a test; one that dies fails it."""
+    tasks = [asyncio.ensure_future(part()) for part in parts]
+    try:
+        yield
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@asynccontextmanager
+async def running_worker(redis: Redis, generate: JobFunction, *, slots: int = 2) -> AsyncIterator[JobWorker]:
+    """A worker with a lease, running; at the end its jobs are cancelled."""
+    worker = new_worker(redis, generate, slots=slots)
+    await give_lease(redis, worker)
+    async with running(worker.main):
+        yield worker
+    await worker.drain(0)
+
+
+# Redis
+
+
+def untyped(redis: Redis) -> Any:
+    """redis-py types the answer of most commands as "awaitable or not", which `await` does not take."""
+    return redis
+
+
+async def push(redis: Redis, *documents: bytes) -> None:
+    """What producers do."""
+    for data in documents:
+        await untyped(redis).lpush(keys.TASKS, data)
+
+
+async def entries(redis: Redis, name: str) -> list[bytes]:
+    """A list in Redis, from left to right."""
+    found: list[bytes] = await untyped(redis).lrange(name, 0, -1)
+    return found
+
+
+async def enqueue(redis: Redis, *refs: SessionRef, function: str = GENERATE, **changes: Any) -> None:
+    """Put a job for each session into the queue, the way the consumer does."""
+    for ref in refs:
+        data = document(ref)
+        await untyped(redis).lpush(keys.TAKEN, data)
+        payload = task_fields(ref, **changes)
+        await JobQueue(redis).hand_over(data, job_id(ref), function, payload, wake_other_machine=False)
+
+
+async def queued_jobs(redis: Redis) -> set[str]:
+    """Ids in the queue, running ones too."""
+    return {entry.decode() for entry in await untyped(redis).zrange(keys.JOBS, 0, -1)}
+
+
+async def running_jobs(redis: Redis) -> dict[str, str]:
+    """Who is written down as running what."""
+    found = await untyped(redis).hgetall(keys.RUNNING)
+    return {job.decode(): worker.decode() for job, worker in found.items()}
+
+
+# The image model and the internet
+
+
+@dataclass
+class ScriptedGenerator:
+    """Answers from a script, then with PICTURE. An answer is a picture, an error, or a future of a picture."""
+
+    answers: deque[GeneratedImage | BaseException | asyncio.Future[GeneratedImage]] = field(default_factory=deque)
+    requests: list[ImageRequest] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def generate(self, request: ImageRequest) -> GeneratedImage:
+        """See ImageGenerator."""
+        self.requests.append(request)
+        self.asked.set()
+        answer = self.answers.popleft() if self.answers else PICTURE
+        if isinstance(answer, BaseException):
+            raise answer
+        if isinstance(answer, asyncio.Future):
+            return await answer
+        return answer
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class ScriptedFetcher:
+    """Knows some URLs; each one's answers come in turn, the last for ever."""
+
+    answers: dict[str, Sequence[bytes | Exception]]
+    trusted: Iterable[str] = ()
+    asked: list[str] = field(default_factory=list)
+
+    async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+        """See Fetcher."""
+        answers = self.answers[url]
+        answer = answers[min(self.asked.count(url), len(answers) - 1)]
+        self.asked.append(url)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def trusts(self, url: str) -> bool:
+        """See Fetcher."""
+        return url in self.trusted
+
+
+# The platform
+
+
+@dataclass
+class Fault:
+    """The next `times` calls of `method` raise `error`, instead of being made or (`answer_lost`) after they were."""
+
+    method: str
+    error: Exception = field(default_factory=lambda: PlatformUnavailable("away for the test"))
+    answer_lost: bool = False
+    times: int = 1
+
+
+class FaultyPlatform:
+    """A real platform whose calls can be made to fail, and which counts them.
+
+    `before` and `after` are called around every call with the method's name: a test may act in between.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self.faults: list[Fault] = []
+        self.calls: list[str] = []
+        self.before: Callable[[str], Awaitable[None]] | None = None
+        self.after: Callable[[str], Awaitable[None]] | None = None
+
+    def break_next(self, method: str, **details: Any) -> None:
+        """See Fault."""
+        self.faults.append(Fault(method, **details))
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        self.calls.append(method)
+        if self.before:
+            await self.before(method)
+        fault = next((fault for fault in self.faults if fault.method == method and fault.times > 0), None)
+        if fault:
+            fault.times -= 1
+        if fault and not fault.answer_lost:
+            raise fault.error
+        answer = await getattr(self._platform, method)(*args)
+        if self.after:
+            await self.after(method)
+        if fault:
+            raise fault.error
+        return answer
+
+    async def find_session(self, channel: Channel, session_id: str) -> Session | None:
+        """See Platform, like all that follow."""
+        found: Session | None = await self._call("find_session", channel, session_id)
+        return found
+
+    async def start_session(self, ref: SessionRef) -> bool:
+        return bool(await self._call("start_session", ref))
+
+    async def requeue_session(self, ref: SessionRef) -> bool:
+        return bool(await self._call("requeue_session", ref))
+
+    async def complete_session(self, ref: SessionRef, completion: Completion) -> bool:
+        return bool(await self._call("complete_session", ref, completion))
+
+    async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
+        return bool(await self._call("fail_session", ref, error_message, completed_at))
+
+    async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
+        found: Sequence[Session] = await self._call("unfinished_sessions", created_before, limit)
+        return found
+
+    async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
+        found: Sequence[LedgerEntry] = await self._call("ledger_entries", session)
+        return found
+
+    async def give_back(self, refund: Refund) -> bool:
+        return bool(await self._call("give_back", refund))
+
+    async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
+        await self._call("store_picture", ref, jpeg)
+
+    async def has_picture(self, ref: SessionRef) -> bool:
+        return bool(await self._call("has_picture", ref))
+
+    async def sign_picture(self, ref: SessionRef) -> str:
+        return str(await self._call("sign_picture", ref))
+
+    async def check(self) -> None:
+        await self._call("check")
+
+    async def aclose(self) -> None:
+        await self._platform.aclose()
