@@ -15,7 +15,8 @@ from wearon.platform.base import (
     UserRefund,
 )
 
-SHOPPER_PAID = re.compile(r"\(shopper=(?P<email>[^()\s]+)\)\s*$")
+SHOPPER = "(shopper="
+SHOPPER_PAID = re.compile(re.escape(SHOPPER) + r"(?P<email>[^\s]+)\)\s*$")
 """How a deduction names the shopper whose credit it took, at the end of its description (the contract)."""
 
 
@@ -58,4 +59,6 @@ def what_to_give_back(session: Session, entries: Sequence[LedgerEntry]) -> Verdi
         return ByHand("charged in money as an overage" if overage else "the ledger has no deduction for it")
     if shopper := SHOPPER_PAID.search(deduction.description):
         return ShopperRefund(owner_id, shopper["email"], session.credits_used, session.request_id, description)
+    if SHOPPER in deduction.description:
+        return ByHand("the deduction names a shopper in a way that cannot be read")
     return StoreRefund(owner_id, session.credits_used, session.request_id, description)

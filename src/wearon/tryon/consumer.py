@@ -65,6 +65,7 @@ class Consumer:
                 self.connected = True
             except (RedisError, OSError) as error:
                 self.connected = False
+                self._recover_at = 0.0  # a document may have come into the taken-list without our hearing of it
                 log.warning("task list out of reach", error=str(error), retry_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RECONNECT_S[1])
@@ -75,7 +76,7 @@ class Consumer:
             self._recover_at = time.monotonic() + RECOVER_EVERY_S
         if not await self._wait_for_room():
             return
-        document = await self._blocking.blmove(keys.TASKS, keys.TAKEN, LONGEST_BLOCK_S, "RIGHT", "LEFT")
+        document = await self._blocking.blmove(keys.TASKS, keys.TAKEN, int(LONGEST_BLOCK_S), "RIGHT", "LEFT")
         if document is not None:
             await self._hand_over(document)
 

@@ -20,7 +20,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from signal import Signals
 from typing import Any
 
@@ -61,19 +61,23 @@ HAND_OVER = """
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then
   return redis.call('ZCARD', KEYS[3]) -- another process has handed it over
 end
-if redis.call('SET', KEYS[2], ARGV[3], 'NX') then
-  redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2])
-  if ARGV[5] == '1' then
-    redis.call('LPUSH', KEYS[4], '')
-    redis.call('LTRIM', KEYS[4], 0, 99)
-  end
+redis.call('SET', KEYS[2], ARGV[3], 'NX')
+-- Whether or not the job was there already: one that had lost its place in the queue gets it back.
+if redis.call('ZADD', KEYS[3], 'NX', ARGV[4], ARGV[2]) == 1 and ARGV[5] == '1' then
+  redis.call('LPUSH', KEYS[4], '')
+  redis.call('LTRIM', KEYS[4], 0, 99)
 end
 return redis.call('ZCARD', KEYS[3])
 """
 
 TAKE_JOBS = """
--- KEYS: queue, running   ARGV: now (ms), how many at most, worker id
+-- KEYS: queue, running, workers   ARGV: now (ms), how many at most, worker id
 local taken = {}
+local clock = redis.call('TIME')
+local lease_ends = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or 0)
+if lease_ends <= clock[1] * 1000 + math.floor(clock[2] / 1000) then
+  return taken -- without a lease, the next beat of anybody would give these jobs to others
+end
 local offset = 0
 while #taken < 2 * tonumber(ARGV[2]) do
   local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', offset, 100)
@@ -92,6 +96,21 @@ return taken
 RELEASE_JOB = """
 -- KEYS: running   ARGV: job id, worker id
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+"""
+
+RELEASE_STRAYS = """
+-- KEYS: running   ARGV: worker id, ids of the jobs that it really runs
+local really = {}
+for i = 2, #ARGV do really[ARGV[i]] = true end
+local written = redis.call('HGETALL', KEYS[1])
+local strays = 0
+for i = 1, #written, 2 do
+  if written[i + 1] == ARGV[1] and not really[written[i]] then
+    redis.call('HDEL', KEYS[1], written[i])
+    strays = strays + 1
+  end
+end
+return strays
 """
 
 
@@ -189,7 +208,9 @@ class JobWorker(Worker):
         self.on_job_finished: Callable[[], None] = lambda: None
         self._take = self.pool.register_script(TAKE_JOBS)
         self._release = self.pool.register_script(RELEASE_JOB)
-        self._unreleased: set[str] = set()
+        self._release_strays = self.pool.register_script(RELEASE_STRAYS)
+        self._strays_possible = True
+        """An answer of Redis was lost: what is written beside our name may not be what runs here."""
 
     @property
     def free_slots(self) -> int:
@@ -207,6 +228,7 @@ class JobWorker(Worker):
             try:
                 await self._poll_iteration()
             except (RedisError, OSError) as error:
+                self._strays_possible = True  # jobs may have been taken without our hearing of it
                 log.warning("job queue out of reach", error=str(error), retry_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RECONNECT_S[1])
@@ -222,7 +244,7 @@ class JobWorker(Worker):
         """Wait for tokens from a consumer on another machine, for ever, on a connection of its own."""
         while True:
             try:
-                if await blocking.blpop([keys.WAKE], timeout=LONGEST_BLOCK_S):
+                if await blocking.blpop([keys.WAKE], timeout=int(LONGEST_BLOCK_S)):
                     self.wake_up.set()
             except (RedisError, OSError):
                 await asyncio.sleep(RECONNECT_S[1])
@@ -250,21 +272,35 @@ class JobWorker(Worker):
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        with suppress(RedisError, OSError):  # then the end of the lease does it
+            await self._let_go_of_strays()
         return len(running)
 
-    async def _poll_iteration(self) -> None:
+    async def close(self) -> None:
+        """arq's end of its command line; a job that ended badly must not keep it from giving the lease back."""
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        self.tasks.clear()
+        await super().close()
+
+    async def _let_go_of_strays(self) -> None:
         for job_id, task in list(self.tasks.items()):
             if task.done():
                 del self.tasks[job_id]
                 if task.cancelled() or task.exception():
                     # Redis went away under arq's own book-keeping: the job is still ours on paper.
-                    self._unreleased.add(job_id)
-        for job_id in list(self._unreleased):
-            await self._release(keys=[keys.RUNNING], args=[job_id, self.worker_id])
-            self._unreleased.discard(job_id)
+                    self._strays_possible = True
+        if self._strays_possible:
+            strays = await self._release_strays(keys=[keys.RUNNING], args=[self.worker_id, *self.tasks])
+            self._strays_possible = False
+            if strays:
+                log.warning("jobs that were taken or ended without an answer of Redis are free again", count=strays)
+
+    async def _poll_iteration(self) -> None:
+        await self._let_go_of_strays()
         if self.free_slots > 0:
             taken = await self._take(
-                keys=[self.queue_name, keys.RUNNING], args=[_now_ms(), self.free_slots, self.worker_id]
+                keys=[self.queue_name, keys.RUNNING, keys.WORKERS],
+                args=[_now_ms(), self.free_slots, self.worker_id],
             )
             for job_id, score in zip(taken[::2], taken[1::2], strict=True):
                 self._start(job_id.decode(), int(float(score)))
@@ -306,7 +342,7 @@ async def reject(ctx: dict[str, Any], payload: dict[str, Any], progress: dict[st
 async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], progress: dict[str, Any]) -> None:
     """Call the job function; when it is put back or cancelled, write down what the next start must know."""
     worker: JobWorker = ctx[JOB_WORKER]
-    attempt = Attempt(**{**progress, "number": ctx["job_try"]})
+    attempt = _attempt(progress, ctx["job_try"])
     if not attempt.first_started_at:
         attempt = replace(attempt, first_started_at=time.time())
     handler: JobFunction = ctx[JOB_FUNCTIONS][function]
@@ -321,7 +357,8 @@ async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], prog
         answer = await handler(payload, attempt)
     except asyncio.CancelledError:
         await asyncio.shield(remember(rate_limited=False))
-        raise
+        # Not CancelledError: if it was arq's time limit that struck, that would be the end of the job.
+        raise Retry from None
     except Exception:
         # arq would delete the job. Whatever this was, it is not the end of somebody's session.
         log.exception("job function failed, it is run again", job_id=ctx["job_id"])
@@ -334,7 +371,7 @@ async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], prog
 
 def use_job_worker_in_arqs_command_line() -> None:
     """Let the `arq` command build a JobWorker: it makes whatever class has this name, and offers no other choice."""
-    arq.worker.Worker = JobWorker  # type: ignore[misc]
+    arq.worker.Worker = JobWorker
 
 
 def worker_arguments(redis: Redis, concurrency: int, job_timeout_s: float) -> dict[str, Any]:
@@ -370,6 +407,12 @@ def _serialize(function: str, payload: dict[str, Any], attempt: Attempt, enqueue
     progress = asdict(attempt)
     del progress["number"]  # arq counts the starts
     return serialize_job(function, (payload, progress), {}, None, enqueued_ms, serializer=to_json)
+
+
+def _attempt(progress: dict[str, Any], number: int) -> Attempt:
+    """What an earlier start wrote down, perhaps a newer version of this worker: what we do not know is left out."""
+    known = {field.name for field in fields(Attempt)}
+    return Attempt(**{name: value for name, value in progress.items() if name in known} | {"number": number})
 
 
 def _now_ms() -> int:

@@ -75,6 +75,7 @@ class Lease:
         self.fleet = Fleet()
         self.on_beat: list[Callable[[Fleet], None]] = []
         self.on_jobs_freed: Callable[[], None] = lambda: None
+        """Called when this worker may find jobs to take: another's were freed, or it has a lease (again)."""
         self.on_lost: Callable[[], Awaitable[object]] | None = None
         self._redis = redis
         self._capacity = capacity
@@ -108,7 +109,8 @@ class Lease:
         self._last_beat = began
         self._beaten.set()
         if freed:
-            log.warning("jobs of a dead worker freed", jobs=[job.decode() for job in freed])
+            log.warning("jobs of a dead worker freed", jobs=[job.decode(errors="replace") for job in freed])
+        if freed or not known:
             self.on_jobs_freed()
         for listener in self.on_beat:
             listener(self.fleet)

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import structlog
 
-from wearon.net.fetch import FetchError, PictureFetcher
+from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
 
 log = structlog.get_logger()
@@ -28,10 +29,20 @@ class PhotoError(Exception):
         self.again_later = again_later
 
 
+class Fetcher(Protocol):
+    """What is needed of the guarded downloader (`wearon.net.fetch.PictureFetcher`)."""
+
+    async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+        """Download one picture. Raises FetchError."""
+
+    def trusts(self, url: str) -> bool:
+        """Whether the URL's origin is one of the configured trusted ones; False for what is no URL."""
+
+
 class Photos:
     """Fetches with `fetcher`; `prepare` turns downloaded bytes into an upright JPEG of at most 1024 px."""
 
-    def __init__(self, fetcher: PictureFetcher, prepare: Callable[[bytes], Awaitable[bytes]]) -> None:
+    def __init__(self, fetcher: Fetcher, prepare: Callable[[bytes], Awaitable[bytes]]) -> None:
         self._fetcher = fetcher
         self._prepare = prepare
 

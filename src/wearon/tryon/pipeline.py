@@ -5,8 +5,9 @@ that was paid for is found again in the spool or in the platform's storage, and 
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from wearon.platform.base import (
     Channel,
     Completion,
     Platform,
+    PlatformError,
     PlatformUnavailable,
     SessionRef,
     Status,
@@ -32,7 +34,7 @@ from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import Photos
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool, SpoolError
-from wearon.tryon.task import GenerationTask
+from wearon.tryon.task import GenerationTask, Rejected, check_task
 
 log = structlog.get_logger()
 
@@ -91,7 +93,10 @@ class Pipeline:
 
     async def generate(self, payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
         """Make the picture of one task; never raises anything but redis errors and cancellation."""
-        task = GenerationTask.model_validate(payload)
+        task = check_task(payload)
+        if isinstance(task, Rejected):
+            await self._settle_unreadable(payload, task)
+            return None
         with bound_contextvars(
             request_id=task.request_id,
             session_id=task.session_id,
@@ -101,8 +106,7 @@ class Pipeline:
             try:
                 if attempt.crashes > MAX_CRASHES:
                     raise RuntimeError(f"the worker has died {attempt.crashes} times while it had this job")
-                async with asyncio.timeout(max(LEAST_RUN_S, self._patience.deadline_s - attempt.age_s)):
-                    await self._make_picture(task, attempt)
+                await self._make_picture(task, attempt)
             except Exception as error:  # noqa: BLE001 - whatever it is, the shopper must not be left waiting
                 return await self._after_failure(task, attempt, error)
             return None
@@ -114,6 +118,15 @@ class Pipeline:
             await self._outbox.fail(ref, payload["request_id"], INTERNAL_MESSAGE, payload["reason"])
         return None
 
+    async def _settle_unreadable(self, payload: dict[str, Any], rejected: Rejected) -> None:
+        """A job that another version of this worker made, and this one does not understand."""
+        reason = f"unusable job: {rejected.reason}"
+        session_id = rejected.ref.session_id if rejected.ref else None
+        document = json.dumps(payload).encode()
+        await self._dead_letters.add(document, reason, session_id=session_id, request_id=rejected.request_id)
+        if rejected.ref is not None:
+            await self._outbox.fail(rejected.ref, rejected.request_id, INTERNAL_MESSAGE, reason)
+
     async def _make_picture(self, task: GenerationTask, attempt: Attempt) -> None:
         began = time.monotonic()
         async with _step("start"):
@@ -123,7 +136,7 @@ class Pipeline:
             return
         picture = await self._picture_of_an_earlier_run(task.ref, attempt)
         if picture is None:
-            image = await self._new_image(task)
+            image = await self._new_image(task, attempt)
             picture = await self._publish(task.ref, image)
         completion = Completion(
             generated_image_url=picture.url,
@@ -136,19 +149,25 @@ class Pipeline:
         await self._complete(task.ref, completion)
         await self._spool.discard(task.ref)
 
-    async def _new_image(self, task: GenerationTask) -> GeneratedImage:
-        async with _step("photos", count=len(task.image_urls)):
-            pictures = await self._photos.prepared(task.image_urls)
-        async with _step("generate"):
-            image = await self._generator.generate(
-                ImageRequest(task.prompt.strip() or DEFAULT_PROMPT, pictures, task.request_id)
-            )
+    async def _new_image(self, task: GenerationTask, attempt: Attempt) -> GeneratedImage:
+        # Only what is done for the shopper has a deadline: what follows may wait for a platform or a Redis that is
+        # away, and a picture that is paid for is not given up for that.
+        async with asyncio.timeout(max(LEAST_RUN_S, self._patience.deadline_s - attempt.age_s)):
+            async with _step("photos", count=len(task.image_urls)):
+                pictures = await self._photos.prepared(task.image_urls)
+            async with _step("generate"):
+                image = await self._generator.generate(
+                    ImageRequest(task.prompt.strip() or DEFAULT_PROMPT, pictures, task.request_id)
+                )
+        await _to_its_end(self._keep(task.ref, image))
+        return image
+
+    async def _keep(self, ref: SessionRef, image: GeneratedImage) -> None:
         try:
-            await self._spool.save(task.ref, image)
+            await self._spool.save(ref, image)
         except SpoolError as error:
             # The picture is here and paid for; only a crash before the upload would cost a second one.
             log.error("picture could not be spooled", error=str(error))
-        return image
 
     async def _picture_of_an_earlier_run(self, ref: SessionRef, attempt: Attempt) -> FinishedPicture | None:
         image = await self._spool.load(ref)
@@ -173,6 +192,8 @@ class Pipeline:
             completed = await _patiently(lambda: self._platform.complete_session(ref, completion))
         if not completed:
             session = await _patiently(lambda: self._platform.find_session(ref.channel, ref.session_id))
+            if session is not None and session.ref == ref and session.status in OPEN_STATUSES:
+                raise PlatformUnavailable(f"the session is {session.status} but could not be completed")
             completed = session is not None and session.status is Status.COMPLETED  # our answer was lost
         if completed:
             cost = completion.estimated_cost_usd
@@ -217,7 +238,7 @@ class Pipeline:
     async def _show_as_queued(self, ref: SessionRef) -> None:
         try:
             await self._platform.requeue_session(ref)
-        except PlatformUnavailable as error:
+        except PlatformError as error:
             log.warning("session stays `processing` while it waits", error=str(error))
 
 
@@ -228,6 +249,16 @@ async def _step(name: str, **details: object) -> AsyncIterator[None]:
     began = time.monotonic()
     yield
     log.info("step done", step=name, ms=round((time.monotonic() - began) * 1000))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await what must not be left half done: a cancellation waits until it is, and then goes on."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -6,7 +6,6 @@ is left alone, however long.
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +20,7 @@ from wearon.tryon.job_queue import JobQueue
 from wearon.tryon.leases import Fleet
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool
+from wearon.tryon.task import session_id_of
 
 log = structlog.get_logger()
 
@@ -111,18 +111,11 @@ class Housekeeping:
         return found
 
     async def _sessions_in_list(self, name: str) -> set[str]:
-        # Tasks move towards the right end and leave there, so reading from the right misses none.
+        # Counted from the left, a task's place only grows while others are pushed, and does not change while others
+        # are taken from the right: reading from the left may meet a task twice, but passes none over.
         found: set[str] = set()
-        start = -1
-        while documents := await self._redis.lrange(name, start - CHUNK + 1, start):
-            found |= {session_id for document in documents if (session_id := _session_of(document))}
-            start -= CHUNK
+        start = 0
+        while documents := await self._redis.lrange(name, start, start + CHUNK - 1):
+            found |= {session_id for document in documents if (session_id := session_id_of(document))}
+            start += CHUNK
         return found
-
-
-def _session_of(document: bytes) -> str | None:
-    try:
-        session_id = json.loads(document)["session_id"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return session_id.lower() if isinstance(session_id, str) else None

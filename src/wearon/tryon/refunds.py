@@ -17,11 +17,12 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from wearon.platform.base import (
     Channel,
@@ -40,13 +41,19 @@ from wearon.tryon.charges import ByHand, NothingOwed, what_to_give_back
 log = structlog.get_logger()
 
 LOCK_S = 20
-"""Longer than a refund call can be under way: our time-out (8 s) and the platform's own statement time-out (8 s)."""
+"""Longer than a refund call can be under way: our time-out (8 s) and the platform's own statement time-out (8 s).
+It is renewed right before that call, because the questions before it may have taken as long."""
 
 LATE_S = 30.0
 """An intent older than this is an alarm: the contract with the shopper is a refund within 30 s."""
 
 RETRY_S = (2.0, 60.0)
 """First and longest pause between tries at one intent; it is tried for ever."""
+
+RENEW = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
 
 UNLOCK = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
@@ -55,6 +62,18 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 
 class _RefundInDoubt(Exception):
     """A call that pays again when repeated was sent, and no answer came."""
+
+
+class _LockLost(Exception):
+    """The platform took so long to answer that another process may be at the same intent by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """Held by one process while it settles an intent. `token` says that it is this one."""
+
+    key: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,7 @@ class RefundOutbox:
     def __init__(self, redis: Redis, platform: Platform) -> None:
         self._redis = redis
         self._platform = platform
+        self._renew = redis.register_script(RENEW)
         self._unlock = redis.register_script(UNLOCK)
         self._not_before: dict[str, float] = {}
         self._tries: dict[str, int] = {}
@@ -124,8 +144,14 @@ class RefundOutbox:
 
     async def pending(self) -> Sequence[Intent]:
         """All intents that are not settled, oldest first."""
-        entries = await self._redis.hvals(keys.REFUNDS)
-        return sorted((_load(entry) for entry in entries), key=lambda intent: intent.completed_at)
+        intents = []
+        for key, entry in (await self._redis.hgetall(keys.REFUNDS)).items():
+            try:
+                intents.append(_load(entry))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                # It stays, and the others must not wait for it.
+                log.exception("refund intent cannot be read", intent=key.decode(errors="replace"))
+        return sorted(intents, key=lambda intent: intent.completed_at)
 
     async def settle_due(self) -> None:
         """Try every intent whose pause is over. Raises redis errors."""
@@ -137,32 +163,40 @@ class RefundOutbox:
             await self.settle(intent)
 
     async def settle(self, intent: Intent) -> None:
-        """Take one intent as far as it goes; what cannot be done now stays in the outbox."""
-        lock = keys.REFUND_LOCK + intent.key
-        token = secrets.token_hex(8)
-        if not await self._redis.set(lock, token, nx=True, ex=LOCK_S):
+        """Take one intent as far as it goes; what cannot be done now stays in the outbox. Raises redis errors."""
+        lock = _Lock(keys.REFUND_LOCK + intent.key, secrets.token_hex(8))
+        if not await self._redis.set(lock.key, lock.token, nx=True, ex=LOCK_S):
             return
         if not await self._redis.hexists(keys.REFUNDS, intent.key):
             # Settled between our reading it and our getting the lock.
-            await self._unlock(keys=[lock], args=[token])
+            await self._give_up(lock)
             return
         try:
-            await self._fail_and_give_back(intent)
-        except _RefundInDoubt as error:
-            # The call may still be under way at the platform: the lock stays until it cannot be any more.
+            await self._fail_and_give_back(intent, lock)
+        except (_RefundInDoubt, _LockLost) as error:
+            # A call may still be under way at the platform: the lock stays until it cannot be any more.
             self._postpone(intent, str(error))
         except PlatformError as error:
             self._postpone(intent, str(error))
-            await self._unlock(keys=[lock], args=[token])
+            await self._give_up(lock)
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
+            # A mistake of ours must not keep the other intents from being settled.
+            log.exception("refund failed in an unexpected way", **_names(intent))
+            self._postpone(intent, type(error).__name__)
         else:
             self._not_before.pop(intent.key, None)
             self._tries.pop(intent.key, None)
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hdel(keys.REFUNDS, intent.key)
-                pipe.delete(lock)
+                pipe.delete(lock.key)
                 await pipe.execute()
 
-    async def _fail_and_give_back(self, intent: Intent) -> None:
+    async def _give_up(self, lock: _Lock) -> None:
+        await self._unlock(keys=[lock.key], args=[lock.token])
+
+    async def _fail_and_give_back(self, intent: Intent, lock: _Lock) -> None:
         moved = await self._platform.fail_session(intent.ref, intent.error_message, intent.stamp)
         session = await self._platform.find_session(intent.channel, intent.session_id)
         if session is None or session.ref != intent.ref:
@@ -172,9 +206,9 @@ class RefundOutbox:
             log.info("nothing to fail: the session is final", status=session.status, **_names(intent))
             return
         log.info("session failed", reason=intent.reason, **_names(intent))
-        await self._give_back(intent, session)
+        await self._give_back(intent, session, lock)
 
-    async def _give_back(self, intent: Intent, session: Session) -> None:
+    async def _give_back(self, intent: Intent, session: Session, lock: _Lock) -> None:
         verdict = what_to_give_back(session, await self._platform.ledger_entries(session))
         if isinstance(verdict, NothingOwed):
             log.info("nothing to give back", why=verdict.why, **_names(intent))
@@ -183,9 +217,11 @@ class RefundOutbox:
             await self._redis.hset(keys.REFUNDS_BY_HAND, intent.key, entry)
             log.error("refund needs a person", why=verdict.why, **_names(intent))
         else:
-            await self._pay(intent, verdict)
+            await self._pay(intent, verdict, lock)
 
-    async def _pay(self, intent: Intent, refund: Refund) -> None:
+    async def _pay(self, intent: Intent, refund: Refund, lock: _Lock) -> None:
+        if not await self._renew(keys=[lock.key], args=[lock.token, LOCK_S * 1000]):
+            raise _LockLost("the platform took longer to answer than the lock holds")
         try:
             paid_now = await self._platform.give_back(refund)
         except PlatformUnavailable as error:
@@ -219,5 +255,7 @@ def _dump(intent: Intent) -> str:
 
 
 def _load(entry: bytes) -> Intent:
-    fields = json.loads(entry)
-    return Intent(**{**fields, "channel": Channel(fields["channel"])})
+    """Raises ValueError, KeyError, TypeError or AttributeError. Fields of a newer version are left out."""
+    found = json.loads(entry)
+    known = {field.name: found[field.name] for field in fields(Intent)}
+    return Intent(**known | {"channel": Channel(known["channel"])})
