@@ -7,7 +7,7 @@ saying when which answer of the platform gets lost.
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -249,7 +249,7 @@ class ScriptedGenerator:
 class ScriptedFetcher:
     """Knows some URLs; each one's answers come in turn, the last for ever."""
 
-    answers: dict[str, Sequence[bytes | Exception]]
+    answers: Mapping[str, Sequence[bytes | Exception]]
     trusted: Iterable[str] = ()
     asked: list[str] = field(default_factory=list)
 

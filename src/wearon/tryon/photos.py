@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from wearon.net.fetch import FetchError
+from wearon.net import FetchError
 from wearon.pictures.decode import PictureError
 
 log = structlog.get_logger()

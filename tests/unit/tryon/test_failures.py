@@ -1,0 +1,129 @@
+"""What becomes of a job, for everything that can go wrong with it."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from wearon.platform.base import PlatformRefused, PlatformUnavailable
+from wearon.tryon.failures import (
+    INTERNAL_MESSAGE,
+    MODERATION_MESSAGE,
+    OUTAGE_PAUSE_S,
+    RATE_LIMIT_BACKOFF_S,
+    GiveUp,
+    Patience,
+    judge,
+)
+from wearon.tryon.generator import GenerationError, Moderated, RateLimited
+from wearon.tryon.job_queue import Attempt, PutBack
+from wearon.tryon.photos import PhotoError
+
+PATIENCE = Patience(max_rate_limited=3, deadline_s=500.0)
+
+
+def attempt(*, age_s: float = 0.0, rate_limited: int = 0) -> Attempt:
+    return Attempt(first_started_at=time.time() - age_s, rate_limited=rate_limited)
+
+
+def subclasses(base: type[GenerationError]) -> Iterator[type[GenerationError]]:
+    for subclass in base.__subclasses__():
+        yield subclass
+        yield from subclasses(subclass)
+
+
+FINAL = [GenerationError, *(found for found in subclasses(GenerationError) if found not in {Moderated, RateLimited})]
+
+
+@pytest.mark.parametrize("error", FINAL, ids=lambda error: error.__name__)
+def test_what_the_generator_could_not_do_after_its_own_retries_is_the_end(error: type[GenerationError]) -> None:
+    verdict = judge(error("because"), attempt(), PATIENCE)
+    assert verdict == GiveUp(INTERNAL_MESSAGE, f"{error.__name__}: because")
+
+
+def test_the_tree_of_generation_errors_is_walked_and_not_empty() -> None:
+    assert len(FINAL) == 6
+
+
+def test_a_moderated_shopper_is_told_so() -> None:
+    verdict = judge(Moderated("safety: violence"), attempt(), PATIENCE)
+    assert verdict == GiveUp(MODERATION_MESSAGE, "moderation: safety: violence")
+    assert MODERATION_MESSAGE == (
+        "Your image was flagged by the safety filter. Please use different images that comply with content guidelines."
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PlatformUnavailable("away"), RedisConnectionError("away"), RedisTimeoutError("slow"), RedisError("odd")],
+    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
+)
+@pytest.mark.parametrize("age_s", [0.0, 499.0, 1_000_000.0])
+def test_an_outage_of_ours_fails_nobody_however_long(error: Exception, age_s: float) -> None:
+    assert judge(error, attempt(age_s=age_s), PATIENCE) == PutBack(OUTAGE_PAUSE_S)
+
+
+def test_our_own_storage_is_asked_again_until_the_deadline() -> None:
+    error = PhotoError("person: could not connect", again_later=True)
+    assert judge(error, attempt(age_s=400), PATIENCE) == PutBack(OUTAGE_PAUSE_S)
+    assert judge(error, attempt(age_s=499), PATIENCE) == GiveUp(INTERNAL_MESSAGE, f"picture: {error}")
+
+
+def test_a_picture_that_cannot_be_used_is_the_end() -> None:
+    verdict = judge(PhotoError("garment: not a picture", again_later=False), attempt(), PATIENCE)
+    assert verdict == GiveUp(INTERNAL_MESSAGE, "picture: garment: not a picture")
+
+
+def test_a_generation_past_its_deadline_is_the_end() -> None:
+    assert judge(TimeoutError(), attempt(), PATIENCE) == GiveUp(
+        INTERNAL_MESSAGE, "the generation took longer than its deadline"
+    )
+
+
+@pytest.mark.parametrize("error", [PlatformRefused("409"), RuntimeError("a bug"), KeyError("x"), OSError(24, "files")])
+def test_anything_else_is_the_end_with_nothing_internal_for_the_shopper(error: Exception) -> None:
+    assert judge(error, attempt(), PATIENCE) == GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize("asked_s", [0.0, 1.0, 59.5])
+def test_a_rate_limit_is_waited_out_for_a_little_longer_than_asked(asked_s: float) -> None:
+    for _ in range(50):
+        verdict = judge(RateLimited("429", asked_s), attempt(rate_limited=2), PATIENCE)
+        assert isinstance(verdict, PutBack)
+        assert verdict.rate_limited
+        assert asked_s < verdict.delay_s <= asked_s + 0.5
+
+
+def test_jobs_that_were_refused_together_do_not_come_back_together() -> None:
+    verdicts = [judge(RateLimited("429", 1.0), attempt(), PATIENCE) for _ in range(20)]
+    assert len(set(verdicts)) > 10
+
+
+@pytest.mark.parametrize(("earlier", "longest_s"), [(0, 5.0), (1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (9, 60.0)])
+def test_without_retry_after_the_pause_doubles_up_to_a_minute(earlier: int, longest_s: float) -> None:
+    for _ in range(50):
+        verdict = judge(RateLimited("429"), attempt(rate_limited=earlier), Patience(100, 500.0))
+        assert isinstance(verdict, PutBack)
+        assert longest_s / 2 <= verdict.delay_s <= longest_s <= RATE_LIMIT_BACKOFF_S[1]
+
+
+@pytest.mark.parametrize("retry_after_s", [None, 0.1])
+def test_rate_limits_end_when_there_were_too_many(retry_after_s: float | None) -> None:
+    error = RateLimited("slow down", retry_after_s)
+    assert isinstance(judge(error, attempt(rate_limited=2), PATIENCE), PutBack)
+    assert judge(error, attempt(rate_limited=3), PATIENCE) == GiveUp(
+        INTERNAL_MESSAGE, "rate limited 4 times: slow down"
+    )
+
+
+def test_with_no_retries_allowed_the_first_rate_limit_is_the_end() -> None:
+    assert isinstance(judge(RateLimited("429", 1.0), attempt(), Patience(0, 500.0)), GiveUp)
+
+
+@pytest.mark.parametrize(("retry_after_s", "age_s"), [(None, 499.0), (60.0, 450.0), (86_400.0, 0.0)])
+def test_a_rate_limit_that_ends_past_the_deadline_is_not_waited_for(retry_after_s: float | None, age_s: float) -> None:
+    verdict = judge(RateLimited("429", retry_after_s), attempt(age_s=age_s), PATIENCE)
+    assert verdict == GiveUp(INTERNAL_MESSAGE, "rate limited past the deadline: 429")

@@ -1,0 +1,125 @@
+"""From URLs to prepared pictures, with a downloader that answers from a script."""
+
+import asyncio
+
+import pytest
+
+from support.job_side import GUARD_S, ScriptedFetcher
+from wearon.net import FetchError
+from wearon.pictures.decode import PictureError
+from wearon.tryon import photos
+from wearon.tryon.photos import PhotoError, Photos
+
+RESET = FetchError("the transfer broke off", transient=True)
+GONE = FetchError("answered 404", transient=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "PAUSE_S", (0.0, 0.0))
+
+
+async def prepare(data: bytes) -> bytes:
+    if data == b"not a picture":
+        raise PictureError("not a picture")
+    return b"prepared " + data
+
+
+async def test_pictures_come_prepared_and_in_the_order_of_their_urls() -> None:
+    fetcher = ScriptedFetcher({"person": [b"p"], "garment": [b"g"], "hat": [b"h"]})
+    assert await Photos(fetcher, prepare).prepared(["person", "garment", "hat"]) == [
+        b"prepared p",
+        b"prepared g",
+        b"prepared h",
+    ]
+
+
+async def test_pictures_are_fetched_side_by_side() -> None:
+    everybody_is_here = asyncio.Barrier(3)
+
+    class Meeting(ScriptedFetcher):
+        async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+            await everybody_is_here.wait()
+            return b""
+
+    async with asyncio.timeout(GUARD_S):
+        await Photos(Meeting({}), prepare).prepared(["1", "2", "3"])
+
+
+async def test_the_same_url_twice_is_two_pictures() -> None:
+    assert len(await Photos(ScriptedFetcher({"same": [b"x"]}), prepare).prepared(["same", "same"])) == 2
+
+
+async def test_what_is_gone_a_moment_later_is_not_an_error() -> None:
+    fetcher = ScriptedFetcher({"person": [RESET, RESET, b"p"]})
+    assert await Photos(fetcher, prepare).prepared(["person"]) == [b"prepared p"]
+
+
+async def test_after_the_third_try_it_is() -> None:
+    fetcher = ScriptedFetcher({"person": [RESET, RESET, RESET, b"too late"]})
+    with pytest.raises(PhotoError, match="person: the transfer broke off"):
+        await Photos(fetcher, prepare).prepared(["person"])
+    assert len(fetcher.asked) == 3
+
+
+async def test_a_definite_no_is_not_asked_again() -> None:
+    fetcher = ScriptedFetcher({"person": [GONE]}, trusted=["person"])
+    with pytest.raises(PhotoError, match="person: answered 404") as failure:
+        await Photos(fetcher, prepare).prepared(["person"])
+    assert len(fetcher.asked) == 1
+    assert not failure.value.again_later
+
+
+@pytest.mark.parametrize(("trusted", "again_later"), [(["person"], True), ([], False)])
+async def test_only_our_own_storage_is_worth_coming_back_for(trusted: list[str], again_later: bool) -> None:
+    with pytest.raises(PhotoError) as failure:
+        await Photos(ScriptedFetcher({"person": [RESET]}, trusted), prepare).prepared(["person"])
+    assert failure.value.again_later is again_later
+
+
+@pytest.mark.parametrize(("place", "role"), list(enumerate(["person", "garment", "accessory 1", "accessory 2"])))
+async def test_the_operator_reads_which_picture_it_was(place: int, role: str) -> None:
+    fetcher = ScriptedFetcher({str(number): [b"fine"] for number in range(4)} | {str(place): [b"not a picture"]})
+    with pytest.raises(PhotoError) as failure:
+        await Photos(fetcher, prepare).prepared(["0", "1", "2", "3"])
+    assert str(failure.value) == f"{role}: not a picture"
+    assert not failure.value.again_later
+
+
+async def test_one_that_fails_stops_the_others() -> None:
+    stopped = asyncio.Event()
+
+    class Slow(ScriptedFetcher):
+        async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+            if url == "person":
+                raise GONE
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                stopped.set()
+            raise AssertionError
+
+    with pytest.raises(PhotoError, match="person"):
+        await Photos(Slow({}), prepare).prepared(["person", "garment"])
+    assert stopped.is_set()
+
+
+async def test_a_bug_is_not_dressed_up_as_a_bad_picture() -> None:
+    async def broken(data: bytes) -> bytes:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await Photos(ScriptedFetcher({"person": [b"p"]}), broken).prepared(["person"])
+
+
+async def test_cancelled_while_fetching_it_is_cancelled() -> None:
+    class Hanging(ScriptedFetcher):
+        async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
+
+    task = asyncio.create_task(Photos(Hanging({}), prepare).prepared(["person"]))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
