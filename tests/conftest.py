@@ -1,3 +1,3 @@
 """Fixtures that tests of several folders share."""
 
-pytest_plugins = ["support.redis"]
+pytest_plugins = ["support.redis", "support.postgrest", "support.machines"]

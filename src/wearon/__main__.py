@@ -1,5 +1,16 @@
-"""`python -m wearon`."""
+"""Where the `wearon` command begins.
 
-from wearon.cli import main
+Pool processes import this module too (that is how `spawn` works), and they must stay small: nothing is imported
+before the command really runs.
+"""
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    from wearon.cli.app import run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,6 @@ from wearon.tryon.limiter import RequestLimiter
 from wearon.tryon.openai import OpenAIImages
 from wearon.tryon.photos import DOWNLOAD_DEADLINE_S, Photos
 from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
-from wearon.tryon.preview import PreviewGenerator
 from wearon.tryon.recovery import Housekeeping
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool
@@ -93,6 +92,8 @@ def open_generator(
     """OpenAI's model in production, the preview in local mode."""
     generator: ImageGenerator
     if settings.wearon_mode is Mode.LOCAL:
+        from wearon.tryon.preview import PreviewGenerator  # noqa: PLC0415 (production never needs it)
+
         assert pose_pool is not None
         generator = PreviewGenerator(pose_pool)
     else:

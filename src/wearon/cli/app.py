@@ -19,7 +19,7 @@ app.command()(enqueue.enqueue)
 app.command()(estimate.estimate)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line; a failure that we understand is one line on stderr and status 1."""
     try:
         app()

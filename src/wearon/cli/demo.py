@@ -24,7 +24,6 @@ from wearon.logs import configure_logs
 from wearon.platform import LocalPlatform
 from wearon.platform.base import Channel, Session, Status
 from wearon.redis import connect
-from wearon.samples import DEMO
 
 START_LIMIT_S = 60.0
 """Starting takes 4 s; the very first time the pose model is put together, on a cold disk."""
@@ -65,6 +64,8 @@ def demo(
 
 
 async def _demo() -> tuple[bytes, dict[str, Any]]:
+    from wearon.samples import DEMO
+
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wearon-demo-")))
         spinner = stack.enter_context(errors.status("starting a worker"))

@@ -8,6 +8,7 @@ the result gives the same landmarks as the older API.
 """
 
 import os
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -69,4 +70,5 @@ def _with_normalisation(model: bytes, mean: float, std: float) -> bytes:
 
 
 if __name__ == "__main__":
-    print(ensure_bundle())  # noqa: T201 (a build step's output)
+    # The image's build step: python -m wearon.pose.bundle [PATH]
+    print(ensure_bundle(Path(sys.argv[1]) if len(sys.argv) > 1 else None))  # noqa: T201

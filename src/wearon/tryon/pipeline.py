@@ -263,13 +263,16 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat a platform call that is safe to repeat while the platform is away."""
-    retrying = AsyncRetrying(
+    async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(PlatformUnavailable),
         wait=wait_random_exponential(multiplier=0.25, max=4),
         stop=stop_after_delay(OUTAGE_PATIENCE_S),
         reraise=True,
-    )
-    return await retrying(call)
+    ):
+        with attempt:
+            # Not by calling the retrying object: it awaits coroutine functions only, and a lambda is none.
+            return await call()
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _unexpected(error: Exception) -> Exception | None:

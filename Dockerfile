@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+# The production worker. Build: docker build -t wearon-worker .   Run: see compose.yaml.
+
+FROM python:3.12-slim-bookworm AS build
+# The lock file says what is installed; this uv only has to read it.
+COPY --from=ghcr.io/astral-sh/uv:0.8 /uv /usr/local/bin/uv
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
+WORKDIR /app
+# Dependencies first: they change less often than our code.
+COPY pyproject.toml uv.lock ./
+RUN uv sync --locked --no-dev --no-install-project --no-editable
+COPY README.md ./
+COPY src ./src
+RUN uv sync --locked --no-dev --no-editable
+# The pose model's bundle is put together now, so that the running container writes nothing and starts at once.
+RUN .venv/bin/python -m wearon.pose.bundle /app/model/pose.task
+
+FROM python:3.12-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent wearon \
+    && install --directory --owner=wearon --mode=0700 /data
+COPY --from=build /app /app
+ENV PATH=/app/.venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    WEARON_MODE=production \
+    WEARON_HOME=/data \
+    POSE_MODEL_PATH=/app/model/pose.task \
+    MPLCONFIGDIR=/tmp \
+    HOST=0.0.0.0 \
+    PORT=8000
+USER wearon
+WORKDIR /data
+# Pictures that were paid for wait here until the platform has them: keep it on a volume.
+VOLUME /data
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/live', timeout=2)"]
+CMD ["wearon", "serve"]

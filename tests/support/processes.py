@@ -1,0 +1,129 @@
+"""Real worker processes for end-to-end tests: started, watched through their log, ended by pid."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+LIMIT_S = 30.0
+"""For anything to happen that a test waits for; it fails then, it does not measure."""
+
+SERVE = (sys.executable, "-m", "wearon", "serve")
+ARQ = (str(Path(sys.executable).parent / "arq"), "wearon.worker.WorkerSettings")
+
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START")
+"""All that a worker gets from the test's environment: no setting may leak in."""
+
+
+class WorkerProcess:
+    """A started process and the lines that it has logged (JSON)."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        self._process = subprocess.Popen(
+            command,
+            env={**inherited, "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1", **env},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.raw: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged so far, line by line."""
+        return [json.loads(line) for line in list(self.raw) if line.startswith("{")]
+
+    @property
+    def log(self) -> str:
+        """The same as text, for a failing test's message and for searching it for secrets."""
+        return "\n".join(self.raw)
+
+    def wait_for(self, event: str, **fields: object) -> dict[str, Any]:
+        """The first line with that event and those fields."""
+
+        def find() -> dict[str, Any] | None:
+            wanted = {"event": event, **fields}
+            return next((line for line in self.lines if wanted.items() <= line.items()), None)
+
+        return wait_until(find, lambda: f"no {event!r} {fields} in the log:\n{self.log}", self._is_running)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait(LIMIT_S)
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended."""
+        status = self._process.wait(LIMIT_S)
+        self._reader.join(LIMIT_S)
+        return status
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self._process.poll() is None:
+            self.kill()
+        self._reader.join(LIMIT_S)
+        assert self._process.stderr
+        self._process.stderr.close()
+
+    def _read(self) -> None:
+        assert self._process.stderr
+        for line in self._process.stderr:
+            self.raw.append(line.decode(errors="replace").rstrip())
+
+    def _is_running(self) -> bool:
+        return self._process.poll() is None
+
+
+@contextmanager
+def worker(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Iterator[WorkerProcess]:
+    """Run a process for the length of a block."""
+    process = WorkerProcess(command, env, cwd)
+    try:
+        yield process
+    finally:
+        process.close()
+        print(f"--- log of {' '.join(command)}\n{process.log}")  # pytest shows it when the test has failed
+
+
+def wait_until(
+    look: Callable[[], T | None], complaint: Callable[[], str], alive: Callable[[], bool] = lambda: True
+) -> T:
+    """Look again and again until there is something; AssertionError with `complaint` when there never is."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        was_alive = alive()
+        found = look()
+        if found is not None:
+            return found
+        assert was_alive, f"the process has ended: {complaint()}"
+        assert time.monotonic() < deadline, complaint()
+        time.sleep(0.02)
