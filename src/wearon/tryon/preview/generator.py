@@ -1,0 +1,56 @@
+"""The image generator of the local mode."""
+
+import asyncio
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from wearon.pose import PoseError, PosePool
+from wearon.tryon.generator import GeneratedImage, ImageRequest, RequestRefused, ServiceUnavailable
+
+log = structlog.get_logger()
+
+DRAWING_TIMEOUT_S = 15.0
+"""A preview takes about half a second of one core, several seconds on a machine that is busy with other things."""
+
+ATTEMPTS = 4
+FIRST_PAUSE_S = 1.0
+"""Then 2 and 4 s: a pose process that has to be started is there by then."""
+
+
+class PreviewGenerator:
+    """Makes previews in the pose processes, one at a time: the others stay free for estimates."""
+
+    def __init__(self, pose_pool: PosePool, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        self._pose_pool = pose_pool
+        self._first_pause_s = first_pause_s
+        self._turn = asyncio.Semaphore(1)
+
+    async def generate(self, request: ImageRequest) -> GeneratedImage:
+        """A preview: of the person picture's size, labelled in its metadata, and without usage.
+
+        Raises RequestRefused when there is no garment, or nobody to wear it; ServiceUnavailable when no pose
+        process could do it.
+        """
+        from wearon.tryon.preview.drawing import draw_preview  # OpenCV
+
+        if len(request.pictures) < 2:
+            raise RequestRefused("a preview needs a picture of a person and one of a garment")
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(PoseError),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_exponential(multiplier=self._first_pause_s),
+            reraise=True,
+        )
+        try:
+            async with self._turn:
+                jpeg: bytes = await attempts(
+                    self._pose_pool.run, draw_preview, tuple(request.pictures), timeout=DRAWING_TIMEOUT_S
+                )
+        except PoseError as error:
+            raise ServiceUnavailable(f"no preview could be drawn: {error}") from error
+        log.info("local preview made, no image model was asked", size=len(jpeg))
+        return GeneratedImage(jpeg, usage=None)
+
+    async def aclose(self) -> None:
+        """Nothing to give back: the pose pool is its maker's."""

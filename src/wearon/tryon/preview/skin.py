@@ -1,0 +1,146 @@
+"""What of the person is skin, hair or old clothes: new clothes go over the old ones, and under head and hands."""
+
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wearon.pose import Joint
+from wearon.tryon.preview.body import CHEST_LEVEL, Arm, Body, Floats, Mask
+from wearon.tryon.preview.cutout import disc
+
+Pixels = NDArray[np.float32]
+"""(height, width, 3) RGB, 0..255."""
+
+_SKIN_TINT = 11.0
+"""CIELAB units in a and b around the face's own colour that are still skin."""
+_SKIN_DARKER, _SKIN_LIGHTER = 38.0, 14.0
+"""CIELAB lightness around the face's own that skin has in shade and in light."""
+_NECK_END = 0.35
+"""Where a collar begins, of the way from the shoulders up to the chin."""
+_COLLAR = 0.75
+"""The same for the highest old collar: above it what does not look like skin is shade under the chin."""
+_HAIR = 16.0
+"""CIELAB units around the hair's own colour."""
+
+
+class Skin:
+    """The person's picture, sorted by what it shows."""
+
+    def __init__(self, body: Body, rgb: Pixels) -> None:
+        self._body = body
+        self._lab = np.asarray(cv2.cvtColor(rgb / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
+        self._rgb = rgb
+        pose = body.pose
+        self._eyes = np.array([pose.point(joint) for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE)])
+        self._mouth = np.array([pose.point(joint) for joint in (Joint.MOUTH_LEFT, Joint.MOUTH_RIGHT)]).mean(axis=0)
+        self._nose = np.array(pose.point(Joint.NOSE))
+        ears = np.array([pose.point(joint) for joint in (Joint.LEFT_EAR, Joint.RIGHT_EAR)])
+        self._head_breadth = max(float(np.linalg.norm(ears[0] - ears[1])), 0.4 * body.shoulder_breadth)
+        self.colour = self._face_colour(rgb)
+        """The face's own, RGB."""
+        self._like_skin = self._resembles_skin()
+
+    @property
+    def chin(self) -> Floats:
+        """The tip of the chin: below the mouth by the same step as the mouth is below the nose, and a half."""
+        return np.asarray(self._mouth + 1.35 * (self._mouth - self._nose))
+
+    @cached_property
+    def head(self) -> Mask:
+        """Head, hair and neck, which ends in a curve as the front of a neckline does."""
+        across, levels = self._body.places
+        chin_across, chin_level = self._body.to_frame(*self.chin)
+        face = self._body.inside & (levels < chin_level)
+        aside = np.abs(across - chin_across / 2) / (0.5 * self._head_breadth)
+        neck = self._body.inside & self._like_skin & (levels < chin_level * (_NECK_END + (1 - _NECK_END) * aside**2))
+        return np.asarray(face | neck | self._hair(across, levels))
+
+    def arm_in_front(self, arm: Arm, *, sleeve: bool) -> Mask:
+        """The arm, as it is in `undressed`, where it is in front of the clothes on the trunk.
+
+        That is the forearm; and without a `sleeve` the upper arm too, as far as it is beside the trunk.
+        """
+        if arm.behind:
+            return np.zeros_like(self._body.inside)
+        bare = self._like_skin | self._old_sleeves
+        forearm = _without_crumbs(self._body.arm_zone(arm, start=0.5, ease=1.2) & bare)
+        return forearm if sleeve else forearm | (self._body.arm_zone(arm, start=0.1) & self._body.beside_trunk)
+
+    def undressed(self) -> Pixels:
+        """The picture with the old clothes on arms, shoulders and neckline turned to skin.
+
+        New clothes may be cut wider there, or have no sleeves. Clothes over the trunk stay: they will be covered.
+        """
+        cover = cv2.GaussianBlur(self._old_sleeves.astype(np.float32), (0, 0), 1.5)[..., None]
+        cover *= cv2.GaussianBlur(cv2.dilate(self._body.inside.astype(np.float32), disc(2)), (0, 0), 0.8)[..., None]
+        depth = cv2.distanceTransform(self._body.inside.astype(np.uint8), cv2.DIST_L2, 5)
+        # Limbs are round: darker towards their outline, over about an arm's radius.
+        shade = 0.72 + 0.28 * np.sqrt(np.clip(depth / (0.16 * self._body.shoulder_breadth), 0, 1))
+        skin = cv2.GaussianBlur(shade, (0, 0), 2.0)[..., None] * self._bare_colour()
+        return np.asarray(self._rgb * (1 - cover) + skin * cover, dtype=np.float32)
+
+    @cached_property
+    def _old_sleeves(self) -> Mask:
+        across, levels = self._body.places
+        body = self._body
+        arms = np.any([body.arm_zone(arm, ease=1.25, end=0.97) for arm in body.arms], axis=0)
+        chest = body.inside & (levels < CHEST_LEVEL) & (np.abs(across) < 0.62 * body.shoulder_breadth)
+        zone = (arms | chest) & (levels > _COLLAR * body.to_frame(*self.chin)[1]) & ~self.head
+        clothes = (zone & ~self._like_skin).astype(np.uint8)
+        # Slivers are skin in shade; gaps are stripes and prints that happen to have its colour.
+        small, large = round(0.02 * body.shoulder_breadth), round(0.09 * body.shoulder_breadth)
+        clothes = cv2.morphologyEx(clothes, cv2.MORPH_OPEN, disc(small))
+        clothes = cv2.morphologyEx(clothes, cv2.MORPH_CLOSE, disc(large))
+        return np.asarray((cv2.dilate(clothes, disc(2 * small)) > 0) & zone)
+
+    def _bare_colour(self) -> Floats:
+        """Of the arms when they are bare, else the face's."""
+        body = self._body
+        bare = self._like_skin & np.any([body.arm_zone(arm, start=0.3, end=1.0) for arm in body.arms], axis=0)
+        if bare.sum() < 0.01 * body.inside.sum():
+            return self.colour
+        return np.asarray(np.quantile(self._rgb[bare], 0.6, axis=0), dtype=np.float64)
+
+    def _face_colour(self, rgb: Pixels) -> Floats:
+        cheeks = (self._eyes + self._mouth) / 2
+        radius = max(2, round(0.06 * self._head_breadth))
+        spots = np.zeros(self._body.inside.shape, dtype=np.uint8)
+        for x, y in (*cheeks.tolist(), self._nose.tolist()):
+            cv2.circle(spots, (round(x), round(y)), radius, (1.0,), -1)
+        return np.asarray(np.median(rgb[spots > 0], axis=0), dtype=np.float64)
+
+    def _resembles_skin(self) -> Mask:
+        own = cv2.cvtColor((self.colour / 255).astype(np.float32)[None, None], cv2.COLOR_RGB2LAB)[0, 0]
+        difference = self._lab - own
+        tint = np.hypot(difference[..., 1], difference[..., 2])
+        lightness = difference[..., 0]
+        like = (tint < _SKIN_TINT) & (lightness > -_SKIN_DARKER) & (lightness < _SKIN_LIGHTER)
+        return np.asarray(cv2.medianBlur(like.astype(np.uint8), 5) > 0)
+
+    def _hair(self, across: Floats, levels: Floats) -> Mask:
+        """Hair that falls over the shoulders: what has the colour of the top of the head and hangs together with it."""
+        eyes_across, eyes_level = self._body.to_frame(*self._eyes.mean(axis=0))
+        crown = self._body.inside & (levels < eyes_level - 0.5 * self._head_breadth / self._body.trunk_length)
+        crown &= np.abs(across - eyes_across) < 0.4 * self._head_breadth
+        if crown.sum() < 20:
+            return np.zeros_like(crown)
+        own = np.median(self._lab[crown], axis=0)
+        near = np.linalg.norm((self._lab - own) * (0.7, 1, 1), axis=-1) < _HAIR
+        zone = self._body.inside & (levels < 0.45) & (np.abs(across - eyes_across) < 0.95 * self._head_breadth)
+        return _touching(zone & near, crown)
+
+
+def _touching(mask: Mask, seed: Mask) -> Mask:
+    _, pieces = cv2.connectedComponents(mask.astype(np.uint8))
+    return np.asarray(mask & np.isin(pieces, np.unique(pieces[seed & mask])))
+
+
+def _without_crumbs(mask: Mask) -> Mask:
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc(1))
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(opened)
+    if count < 2:
+        return np.zeros_like(mask)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return np.isin(pieces, 1 + np.flatnonzero(areas > 0.1 * areas.max()))
