@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from support.redis import RedisServer
+from support.redis import RedisServer, free_port
 from wearon import redis as policy
 from wearon.redis import BadRedisUrl, connect, connection_pool, without_password
 
@@ -26,17 +26,17 @@ async def test_a_restart_between_two_commands_is_not_noticed(redis_client: Redis
     assert await redis_client.get("task") == b"one"
 
 
-async def test_connecting_is_tried_again_while_redis_starts(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_connecting_is_tried_again_while_redis_is_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "CONNECT_RETRIES", 1000)
     monkeypatch.setattr(policy, "CONNECT_BACKOFF_S", (0.01, 0.02))
-    await asyncio.to_thread(redis_server.stop)
-    client = connect(redis_server.url, name="early")
+    port = free_port()
+    client = connect(f"redis://127.0.0.1:{port}", name="early")
     ping = asyncio.ensure_future(client.ping())
-    await asyncio.to_thread(redis_server.start)
-    async with client:
+    await asyncio.sleep(0.1)
+    assert not ping.done()
+    async with await asyncio.start_server(LosesAnswers().serve, "127.0.0.1", port):
         assert await ping
+        await client.aclose()
 
 
 async def test_an_outage_is_an_error_that_the_caller_sees(redis_client: Redis, redis_server: RedisServer) -> None:
@@ -48,17 +48,19 @@ async def test_an_outage_is_an_error_that_the_caller_sees(redis_client: Redis, r
 
 
 class LosesAnswers:
-    """Speaks just enough Redis to take a connection; the command after that is done, but its answer never comes."""
+    """Speaks just enough Redis to take a connection and a PING; a command is done, but its answer never comes."""
+
+    ANSWERS = {b"CLIENT": b"+OK\r\n", b"PING": b"+PONG\r\n"}  # noqa: RUF012
 
     def __init__(self) -> None:
         self.commands: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while command := await self._read(reader):
-            if command[0] != b"CLIENT":
+            if command[0] not in self.ANSWERS:
                 self.commands.append(command[0])
                 break
-            writer.write(b"+OK\r\n")
+            writer.write(self.ANSWERS[command[0]])
         writer.close()
         await writer.wait_closed()
 

@@ -191,7 +191,7 @@ def _reason(status: int, headers: Mapping[str, str], details: Mapping[str, str])
 
 
 def _number(text: str | None, unit_s: float = 1.0) -> float | None:
-    if text and re.fullmatch(r"\s*\d{1,12}(\.\d{1,12})?\s*", text):
+    if text and re.fullmatch(r" *[0-9]{1,12}(\.[0-9]{1,12})? *", text):
         return float(text) * unit_s
     return None
 
@@ -206,7 +206,7 @@ def _seconds_until(text: str | None, now: datetime) -> float | None:
 
 def _duration(text: str | None) -> float | None:
     """The rate limit headers' own spelling: 120ms, 7.2s, 6m0s, 1h2m3s."""
-    if not text or not re.fullmatch(r"(\d{1,6}(\.\d{1,6})?(h|ms|m|s))+", text):
+    if not text or not re.fullmatch(r"([0-9]{1,6}(\.[0-9]{1,6})?(h|ms|m|s))+", text):
         return None
     units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+)(h|ms|m|s)", text))
+    return sum(float(n) * units[unit] for n, unit in re.findall(r"([0-9.]+)(h|ms|m|s)", text))
