@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 """For anything to happen that a test waits for; it fails then, it does not measure."""
 
 SERVE = (sys.executable, "-m", "wearon", "serve")
