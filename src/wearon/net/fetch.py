@@ -3,18 +3,21 @@
 It sits directly on httpcore, the connection pool under httpx: one call is one HTTP exchange there. Redirects,
 cookies, proxies from the environment and decompression need not be switched off, they do not exist.
 
-    FetchError   no picture: its reason, and whether trying again later may help
+    FetchError   no picture: its reason, and whether trying again later may help (see `wearon.net.errors`)
 """
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
-from ipaddress import ip_address
+import ssl
+from collections.abc import AsyncIterator, Iterable
 
 import httpcore
 
-from wearon.net.addresses import IPAddress, Resolver, SystemResolver, is_globally_reachable
+from wearon.net.addresses import Resolver, SystemResolver
+from wearon.net.errors import FetchError
+from wearon.net.guard import GuardedBackend, HeadWatch
 from wearon.net.origins import Origin, Target
+
+__all__ = ["FetchError", "PictureFetcher"]
 
 MAX_BYTES = 10 * 1024 * 1024
 """What the bucket takes at most, so no honest picture is larger."""
@@ -23,34 +26,19 @@ MAX_CONNECTIONS = 16
 """At once, for each of trusted and other origins: 320 MB in the worst case, and five times what 300 generations
 a minute with two pictures of 0.3 s each keep busy."""
 
-MAX_PIECES = 20_000
-"""10 MB in segments of 536 bytes, the smallest that TCP must carry. More are an attack on our CPU: every chunk
-of a byte costs the HTTP parser as much as one of a megabyte."""
+_SMALL_PIECE = 256
+_SMALL_PIECES = 1000
+"""More pieces than this must hold so many bytes on average (the smallest TCP segment holds 536). Chunks of a byte are
+an attack on our CPU: each costs the HTTP parser as much as one of 64 KB."""
 
-_BREATH_PIECES = 64
+_BREATH_PIECES = 16
 """Pieces that arrived together are handed out without a pause: after so many the loop gets its turn."""
-
-_RESOLVE_LIMIT_S = 6.0
-"""glibc asks a second time after 5 s; whoever needs longer than that second answer is down."""
-
-_CONNECT_ATTEMPTS = 4
-_CONNECT_LIMIT_S = 1.2
-"""Before the next address is tried: enough for a lost SYN, which is sent again after 1 s."""
 
 _KEEPALIVE_S = 20.0
 """Shorter than any server's in our way (Kong 75 s, Cloudflare 400 s): no request meets a closing connection."""
 
 _RETRY_STATUSES = {408, 425, 429}
 """Besides 5xx, the answers that mean: not now."""
-
-
-class FetchError(Exception):
-    """There is no picture. `reason` is fit for logs and callers: no address, no part of the URL is in it."""
-
-    def __init__(self, reason: str, *, transient: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.transient = transient
 
 
 class PictureFetcher:
@@ -68,19 +56,25 @@ class PictureFetcher:
         max_connections: int = MAX_CONNECTIONS,
         resolver: Resolver | None = None,
         connector: httpcore.AsyncNetworkBackend | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`resolver` finds the addresses of untrusted names; `connector` makes all connections."""
+        """`resolver` finds the addresses of untrusted names; `connector` makes all connections.
+
+        `tls` is one context for all, because httpcore would read the certificate store for every connection: at
+        least 50 ms of the loop's time.
+        """
         self._trusted_origins = frozenset(
             origin if isinstance(origin, Origin) else Origin.parse(origin) for origin in trusted_origins
         )
         self._max_bytes = max_bytes
         connector = connector or httpcore.AnyIOBackend()
         self._own_resolver = SystemResolver()
-        self._trusted = _Lane(connector, max_connections, max_keepalive=max_connections)
+        tls = tls or httpcore.default_ssl_context()
+        self._trusted = _Lane(connector, tls, max_connections=max_connections, max_keepalive=max_connections)
         # A stranger's connection serves one request: every request's address is checked, and what a server sends
         # after its answer meets nobody else's.
-        guarded = _GuardedBackend(resolver or self._own_resolver, connector)
-        self._public = _Lane(guarded, max_connections, max_keepalive=0)
+        guarded = GuardedBackend(resolver or self._own_resolver, connector)
+        self._public = _Lane(guarded, tls, max_connections=max_connections, max_keepalive=0)
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         """GET the URL: at most `max_bytes` of content type image/*, all of it within `deadline_s` seconds.
@@ -119,7 +113,7 @@ class PictureFetcher:
             ("User-Agent", "WearOn"),
         ]
         url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path)
-        async with pool.stream("GET", url, headers=headers) as response:
+        async with pool.stream("GET", url, headers=headers, extensions={"trace": HeadWatch()}) as response:
             _check_head(response, self._max_bytes)
             return await _read(response.aiter_stream(), self._max_bytes)
 
@@ -127,70 +121,22 @@ class PictureFetcher:
 class _Lane:
     """A connection pool, and the slots that keep callers from queueing inside it."""
 
-    def __init__(self, backend: httpcore.AsyncNetworkBackend, max_connections: int, max_keepalive: int) -> None:
+    def __init__(
+        self,
+        backend: httpcore.AsyncNetworkBackend,
+        tls: ssl.SSLContext,
+        *,
+        max_connections: int,
+        max_keepalive: int,
+    ) -> None:
         self.slots = asyncio.Semaphore(max_connections)
         self.pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
             max_connections=max_connections,
             max_keepalive_connections=max_keepalive,
             keepalive_expiry=_KEEPALIVE_S,
             network_backend=backend,
         )
-
-
-class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to globally reachable addresses only. A name is looked up once; what was checked is connected to.
-
-    TLS and the Host header are made above this level from the name, so they do not notice.
-    """
-
-    def __init__(self, resolver: Resolver, connector: httpcore.AsyncNetworkBackend) -> None:
-        self._resolver = resolver
-        self._connector = connector
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        addresses = await self._addresses(host)
-        if not all(is_globally_reachable(address) for address in addresses):
-            # One private address among others is refused as a whole: such a name is a trick or a mistake.
-            raise FetchError("its address is not on the public internet", transient=False)
-        *others, last = addresses[:_CONNECT_ATTEMPTS]
-        for address in others:
-            try:
-                return await self._connector.connect_tcp(
-                    str(address), port, _CONNECT_LIMIT_S, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._connector.connect_tcp(str(last), port, timeout, local_address, socket_options)
-
-    async def sleep(self, seconds: float) -> None:
-        await self._connector.sleep(seconds)
-
-    async def _addresses(self, host: str) -> Sequence[IPAddress]:
-        try:
-            return [ip_address(host)]
-        except ValueError:
-            pass
-        try:
-            async with asyncio.timeout(_RESOLVE_LIMIT_S):
-                addresses = await self._resolver(host)
-        except TimeoutError:
-            raise FetchError("its host name could not be looked up in time", transient=True) from None
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label that Python's own IDNA codec refuses
-            raise FetchError("its host name is not known", transient=_may_be_known_later(error)) from None
-        if not addresses:
-            raise FetchError("its host name is not known", transient=False)
-        return addresses
-
-
-def _may_be_known_later(error: OSError | UnicodeError) -> bool:
-    return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
 
 
 def _check_head(response: httpcore.Response, max_bytes: int) -> None:
@@ -219,7 +165,7 @@ async def _read(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
         pieces += 1
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
-        if pieces > MAX_PIECES:
+        if pieces > _SMALL_PIECES and len(body) < pieces * _SMALL_PIECE:
             raise FetchError("came in too many small pieces", transient=False)
         if pieces % _BREATH_PIECES == 0:
             await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from wearon.net.fetch import FetchError, PictureFetcher
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 7\r\n\r\npicture"
 PUBLIC = "93.184.215.14"
+TLS = ssl.create_default_context()
 
 
 class RecordingResolver:
@@ -81,7 +82,7 @@ class World:
     def __init__(self, resolver: RecordingResolver, *, trusted: Iterable[str] = (), deaf: Iterable[str] = ()) -> None:
         self.resolver = resolver
         self.connector = RecordingConnector(deaf)
-        self.fetcher = PictureFetcher(trusted_origins=trusted, resolver=resolver, connector=self.connector)
+        self.fetcher = PictureFetcher(trusted_origins=trusted, resolver=resolver, connector=self.connector, tls=TLS)
 
     async def fetch(self, url: str) -> bytes:
         return await self.fetcher.fetch(url, deadline_s=60.0)
@@ -387,7 +388,7 @@ async def test_a_name_that_is_not_known(error: Exception, *, transient: bool) ->
         raise error
 
     connector = RecordingConnector()
-    fetcher = PictureFetcher(trusted_origins=[], resolver=failing, connector=connector)
+    fetcher = PictureFetcher(trusted_origins=[], resolver=failing, connector=connector, tls=TLS)
     with pytest.raises(FetchError) as caught:
         await fetcher.fetch("http://nowhere.example/", deadline_s=60.0)
     assert (caught.value.reason, caught.value.transient) == ("its host name is not known", transient)
@@ -404,7 +405,7 @@ async def test_looking_up_a_name_counts_towards_the_deadline() -> None:
         await asyncio.Event().wait()
         return []
 
-    fetcher = PictureFetcher(trusted_origins=[], resolver=hanging, connector=RecordingConnector())
+    fetcher = PictureFetcher(trusted_origins=[], resolver=hanging, connector=RecordingConnector(), tls=TLS)
     with pytest.raises(FetchError) as caught:
         await fetcher.fetch("http://slow.example/", deadline_s=0.05)
     assert caught.value.transient
