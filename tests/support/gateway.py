@@ -103,6 +103,11 @@ class Exchange:
     status: int | None
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the library's 5, many new connections at once are reset
+
+
 class Gateway:
     """The server: path prefixes lead to handlers, faults lie on the way. `chances` is the dice of random faults."""
 
@@ -112,7 +117,9 @@ class Gateway:
         self._faults: list[Fault] = []
         self._chances = chances or Random(0)
         self._lock = threading.Lock()
-        self._connections: set[socket.socket] = set()
+        self._answered = threading.Condition()
+        self._under_way = 0
+        self.connections: set[socket.socket] = set()
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
@@ -133,22 +140,29 @@ class Gateway:
         return fault
 
     def behave(self) -> None:
-        """Forget all faults, let go what they hold, and forget what was recorded."""
+        """Forget all faults, let what they hold run to its end, and forget what was recorded."""
         with self._lock:
             faults, self._faults = self._faults, []
-            self.exchanges.clear()
         for fault in faults:
             fault.release()
+        with self._answered:
+            quiet = self._answered.wait_for(lambda: self._under_way == 0, 20.0)
+        assert quiet, "a request does not end"
+        self.exchanges.clear()
 
     def count(self, pattern: str) -> int:
         """How many requests came whose line matches."""
         return sum(1 for exchange in list(self.exchanges) if re.search(pattern, exchange.line))
 
+    def wait_for(self, pattern: str, times: int = 1, seconds: float = 20.0) -> bool:
+        """Wait until so many matching requests have been dealt with; False when they were not. Blocks."""
+        with self._answered:
+            return self._answered.wait_for(lambda: self.count(pattern) >= times, seconds)
+
     def start(self) -> None:
         """Listen; after a stop, on the same port again."""
         assert self._server is None, "already running"
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._connection_class())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self._port), self._connection_class())
         self._port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="gateway")
         self._thread.start()
@@ -161,17 +175,23 @@ class Gateway:
         self._thread.join()
         self._server.server_close()
         self._server = None
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, request: Request) -> Response | None:
         """The answer to a request; None is to hang up."""
-        fault = self._fault_for(request)
-        response = self._pass_on(request, fault)
-        with self._lock:
+        with self._answered:
+            self._under_way += 1
+        response = None
+        try:
+            response = self._pass_on(request, self._fault_for(request))
+        finally:
             body = request.body[:RECORDED_BODY_BYTES]
-            self.exchanges.append(Exchange(request.line, body, response.status if response else None))
+            with self._answered:
+                self.exchanges.append(Exchange(request.line, body, response.status if response else None))
+                self._under_way -= 1
+                self._answered.notify_all()
         return response
 
     def _pass_on(self, request: Request, fault: Fault | None) -> Response | None:
@@ -218,10 +238,10 @@ class Gateway:
 
             def setup(self) -> None:
                 super().setup()
-                gateway._connections.add(self.connection)
+                gateway.connections.add(self.connection)
 
             def finish(self) -> None:
-                gateway._connections.discard(self.connection)
+                gateway.connections.discard(self.connection)
                 with suppress(OSError):  # the client may be gone, killed on purpose
                     super().finish()
 

@@ -227,8 +227,8 @@ class SupabasePlatform:
         async with attempt("sign picture", self._storage_seconds):
             signed = await self._bucket.create_signed_url(ref.picture_path, PICTURE_URL_SECONDS)
         url = signed["signedURL"]
-        if not url:
-            raise PlatformUnavailable("sign picture: the answer has no URL")
+        if not url or ref.picture_path not in url:
+            raise PlatformUnavailable("sign picture: the answer has no URL of the picture")
         return url
 
     # The platform itself

@@ -60,12 +60,15 @@ class AnsweredNo(Exception):
 
 
 async def raise_for_answer(response: httpx.Response) -> None:
-    """httpx response hook: pass JSON and empty 2xx answers, raise AnsweredNo for all others."""
-    if response.is_success:
-        if "json" not in response.headers.get("content-type", "json"):
-            raise AnsweredNo(response.status_code, "", "not JSON")  # a proxy's page, whatever its status
-        return
+    """httpx response hook: pass 2xx answers in JSON, raise AnsweredNo for all others."""
     await response.aread()
+    if response.is_success:
+        if response.content and "json" not in response.headers.get("content-type", ""):
+            raise AnsweredNo(response.status_code, "", "not JSON")  # a proxy's page, whatever its status
+        if not response.content and "/rpc/" not in response.request.url.path:
+            # The library takes nothing for "no rows"; only a function without a result really answers so.
+            raise AnsweredNo(response.status_code, "", "empty")
+        return
     body = _json_object(response)
     # Storage says 400 to nearly everything and writes the status that it means into the body.
     meant = str(body.get("statusCode", ""))

@@ -1,44 +1,44 @@
-"""The platforms under test, each with a shop behind it."""
+"""The platforms under test, each with the rest of its world behind it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from support.postgrest import Supabase, session_supabase, supabase  # noqa: F401 (fixtures)
-from support.shop import LocalShop, Shop, SupabaseShop
+from support.platform_side import LocalSide, PlatformSide, SupabaseSide
+from support.postgrest import Supabase
 from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, Platform
 
 
 @pytest.fixture
-async def local_shop(tmp_path: Path) -> AsyncIterator[LocalShop]:
-    """A new LocalPlatform and its shop."""
-    shop = LocalShop(tmp_path / "home")
-    await shop.open_shop()
-    yield shop
-    await shop.close_shop()
+async def local_side(tmp_path: Path) -> AsyncIterator[LocalSide]:
+    """A new LocalPlatform and its side."""
+    side = LocalSide(tmp_path / "home")
+    await side.start()
+    yield side
+    await side.stop()
 
 
 @pytest.fixture
-async def supabase_shop(supabase: Supabase) -> AsyncIterator[SupabaseShop]:  # noqa: F811
-    """A SupabasePlatform on an empty Supabase, and its shop."""
+async def supabase_side(supabase: Supabase) -> AsyncIterator[SupabaseSide]:
+    """A SupabasePlatform on an empty Supabase, and its side."""
     platform = await SupabasePlatform.connect(supabase.url, supabase.service_role_key)
-    yield SupabaseShop(supabase, platform)
+    yield SupabaseSide(supabase, platform)
     await platform.aclose()
 
 
 @pytest.fixture(params=["local", pytest.param("supabase", marks=pytest.mark.slow)])
-def shop(request: pytest.FixtureRequest) -> Shop:
+def side(request: pytest.FixtureRequest) -> PlatformSide:
     """Each of both in turn."""
-    found: Shop = request.getfixturevalue(f"{request.param}_shop")
+    found: PlatformSide = request.getfixturevalue(f"{request.param}_side")
     return found
 
 
 @pytest.fixture
-def platform(shop: Shop) -> Platform:
+def platform(side: PlatformSide) -> Platform:
     """The platform under test."""
-    return shop.platform
+    return side.platform
 
 
 @pytest.fixture(params=list(Channel))

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from support.shop import BALANCE, Shop
+from support.platform_side import BALANCE, PlatformSide
 from wearon.platform.base import (
     Channel,
     LedgerEntry,
@@ -32,60 +32,60 @@ async def session_of(platform: Platform, ref: SessionRef) -> Session:
 class TestLedger:
     """`ledger_entries`."""
 
-    async def test_a_stores_charge_is_the_rows_of_its_request(self, shop: Shop) -> None:
-        ref = shop.add_session(Channel.B2B, request_id="req_1")
-        shop.write_store_ledger(ref.owner_id, "req_1", "deduction", f"Try-on (shopper={EMAIL})")
-        shop.write_store_ledger(ref.owner_id, "req_1", "refund", "given back")
-        shop.write_store_ledger(ref.owner_id, "req_2", "deduction", "another request")
-        shop.write_store_ledger(str(uuid4()), "req_1", "overage", "another store")
+    async def test_a_stores_charge_is_the_rows_of_its_request(self, side: PlatformSide) -> None:
+        ref = side.add_session(Channel.B2B, request_id="req_1")
+        side.write_store_ledger(ref.owner_id, "req_1", "deduction", f"Try-on (shopper={EMAIL})")
+        side.write_store_ledger(ref.owner_id, "req_1", "refund", "given back")
+        side.write_store_ledger(ref.owner_id, "req_2", "deduction", "another request")
+        side.write_store_ledger(str(uuid4()), "req_1", "overage", "another store")
 
-        entries = await shop.platform.ledger_entries(await session_of(shop.platform, ref))
+        entries = await side.platform.ledger_entries(await session_of(side.platform, ref))
 
         assert set(entries) == {
             LedgerEntry(LedgerEntryType.DEDUCTION, f"Try-on (shopper={EMAIL})"),
             LedgerEntry(LedgerEntryType.REFUND, "given back"),
         }
 
-    async def test_a_charge_in_money_is_seen(self, shop: Shop) -> None:
-        ref = shop.add_session(Channel.B2B, request_id="req_1")
-        shop.write_store_ledger(ref.owner_id, "req_1", "overage", None)
+    async def test_a_charge_in_money_is_seen(self, side: PlatformSide) -> None:
+        ref = side.add_session(Channel.B2B, request_id="req_1")
+        side.write_store_ledger(ref.owner_id, "req_1", "overage", None)
 
-        entries = await shop.platform.ledger_entries(await session_of(shop.platform, ref))
+        entries = await side.platform.ledger_entries(await session_of(side.platform, ref))
 
         assert list(entries) == [LedgerEntry(LedgerEntryType.OVERAGE, "")]
 
-    async def test_rows_that_say_nothing_about_a_charge_are_left_out(self, shop: Shop) -> None:
-        ref = shop.add_session(Channel.B2B, request_id="req_1")
-        shop.write_store_ledger(ref.owner_id, "req_1", "purchase", "bought")
-        shop.write_store_ledger(ref.owner_id, "req_1", "subscription", "renewed")
+    async def test_rows_that_say_nothing_about_a_charge_are_left_out(self, side: PlatformSide) -> None:
+        ref = side.add_session(Channel.B2B, request_id="req_1")
+        side.write_store_ledger(ref.owner_id, "req_1", "purchase", "bought")
+        side.write_store_ledger(ref.owner_id, "req_1", "subscription", "renewed")
 
-        assert list(await shop.platform.ledger_entries(await session_of(shop.platform, ref))) == []
+        assert list(await side.platform.ledger_entries(await session_of(side.platform, ref))) == []
 
-    async def test_a_store_session_without_a_request_has_no_ledger(self, shop: Shop) -> None:
-        ref = shop.add_session(Channel.B2B, request_id=None)
-        shop.write_store_ledger(ref.owner_id, "req_1", "deduction", "of another")
+    async def test_a_store_session_without_a_request_has_no_ledger(self, side: PlatformSide) -> None:
+        ref = side.add_session(Channel.B2B, request_id=None)
+        side.write_store_ledger(ref.owner_id, "req_1", "deduction", "of another")
 
-        assert list(await shop.platform.ledger_entries(await session_of(shop.platform, ref))) == []
+        assert list(await side.platform.ledger_entries(await session_of(side.platform, ref))) == []
 
     @pytest.mark.parametrize("request_id", ["req_%", "req.1,(2)", 'req "x"', "req_&type=eq.refund", "req_ä*"])
-    async def test_a_request_id_is_taken_literally(self, shop: Shop, request_id: str) -> None:
-        ref = shop.add_session(Channel.B2B, request_id=request_id)
-        shop.write_store_ledger(ref.owner_id, request_id, "deduction", "this one")
-        shop.write_store_ledger(ref.owner_id, "req_other", "deduction", "not this one")
+    async def test_a_request_id_is_taken_literally(self, side: PlatformSide, request_id: str) -> None:
+        ref = side.add_session(Channel.B2B, request_id=request_id)
+        side.write_store_ledger(ref.owner_id, request_id, "deduction", "this one")
+        side.write_store_ledger(ref.owner_id, "req_other", "deduction", "not this one")
 
-        entries = await shop.platform.ledger_entries(await session_of(shop.platform, ref))
+        entries = await side.platform.ledger_entries(await session_of(side.platform, ref))
 
         assert [entry.description for entry in entries] == ["this one"]
 
-    async def test_a_users_refunds_are_known_by_the_session_in_their_description(self, shop: Shop) -> None:
-        ref = shop.add_session(Channel.B2C)
-        shop.write_user_ledger(ref.owner_id, "refund", f"Timed out: session {ref.session_id} (cron)")
-        shop.write_user_ledger(ref.owner_id, "refund", f"Another session, {uuid4()}")
-        shop.write_user_ledger(ref.owner_id, "refund", None)
-        shop.write_user_ledger(ref.owner_id, "deduction", f"Session {ref.session_id}")
-        shop.write_user_ledger(str(uuid4()), "refund", f"Another user, {ref.session_id}")
+    async def test_a_users_refunds_are_known_by_the_session_in_their_description(self, side: PlatformSide) -> None:
+        ref = side.add_session(Channel.B2C)
+        side.write_user_ledger(ref.owner_id, "refund", f"Timed out: session {ref.session_id} (cron)")
+        side.write_user_ledger(ref.owner_id, "refund", f"Another session, {uuid4()}")
+        side.write_user_ledger(ref.owner_id, "refund", None)
+        side.write_user_ledger(ref.owner_id, "deduction", f"Session {ref.session_id}")
+        side.write_user_ledger(str(uuid4()), "refund", f"Another user, {ref.session_id}")
 
-        entries = await shop.platform.ledger_entries(await session_of(shop.platform, ref))
+        entries = await side.platform.ledger_entries(await session_of(side.platform, ref))
 
         assert list(entries) == [LedgerEntry(LedgerEntryType.REFUND, f"Timed out: session {ref.session_id} (cron)")]
 
@@ -93,60 +93,60 @@ class TestLedger:
 class TestRefunds:
     """`give_back`."""
 
-    async def test_a_store_gets_back_what_it_paid_once(self, shop: Shop) -> None:
-        store_id = shop.add_store(EMAIL)
+    async def test_a_store_gets_back_what_it_paid_once(self, side: PlatformSide) -> None:
+        store_id = side.add_store(EMAIL)
         refund = StoreRefund(store_id, 2, "req_1", "Generation failed")
 
-        assert await shop.platform.give_back(refund)
-        assert not await shop.platform.give_back(refund)
+        assert await side.platform.give_back(refund)
+        assert not await side.platform.give_back(refund)
 
-        assert shop.store_balance(store_id) == BALANCE + 2
-        assert shop.shopper_balance(store_id, EMAIL) == BALANCE
-        assert shop.store_refunds(store_id) == [("req_1", 2, "Generation failed")]
+        assert side.store_balance(store_id) == BALANCE + 2
+        assert side.shopper_balance(store_id, EMAIL) == BALANCE
+        assert side.store_refunds(store_id) == [("req_1", 2, "Generation failed")]
 
-    async def test_a_shopper_gets_back_what_they_paid_once(self, shop: Shop) -> None:
-        store_id = shop.add_store(EMAIL)
+    async def test_a_shopper_gets_back_what_they_paid_once(self, side: PlatformSide) -> None:
+        store_id = side.add_store(EMAIL)
         refund = ShopperRefund(store_id, EMAIL, 1, "req_1", "Generation failed")
 
-        assert await shop.platform.give_back(refund)
-        assert not await shop.platform.give_back(refund)
+        assert await side.platform.give_back(refund)
+        assert not await side.platform.give_back(refund)
 
-        assert shop.shopper_balance(store_id, EMAIL) == BALANCE + 1
-        assert shop.store_balance(store_id) == BALANCE
-        assert shop.store_refunds(store_id) == [("req_1", 1, "Generation failed")]
+        assert side.shopper_balance(store_id, EMAIL) == BALANCE + 1
+        assert side.store_balance(store_id) == BALANCE
+        assert side.store_refunds(store_id) == [("req_1", 1, "Generation failed")]
 
-    async def test_a_request_is_refunded_to_the_store_or_to_the_shopper_not_to_both(self, shop: Shop) -> None:
-        store_id = shop.add_store(EMAIL)
+    async def test_a_request_is_refunded_to_the_store_or_to_the_shopper_not_to_both(self, side: PlatformSide) -> None:
+        store_id = side.add_store(EMAIL)
 
-        assert await shop.platform.give_back(ShopperRefund(store_id, EMAIL, 1, "req_1", "x"))
-        assert not await shop.platform.give_back(StoreRefund(store_id, 1, "req_1", "x"))
+        assert await side.platform.give_back(ShopperRefund(store_id, EMAIL, 1, "req_1", "x"))
+        assert not await side.platform.give_back(StoreRefund(store_id, 1, "req_1", "x"))
 
-        assert shop.store_balance(store_id) == BALANCE
+        assert side.store_balance(store_id) == BALANCE
 
-    async def test_two_requests_of_a_store_are_two_refunds(self, shop: Shop) -> None:
-        store_id = shop.add_store()
+    async def test_two_requests_of_a_store_are_two_refunds(self, side: PlatformSide) -> None:
+        store_id = side.add_store()
 
         for request_id in ("req_1", "req_2"):
-            assert await shop.platform.give_back(StoreRefund(store_id, 1, request_id, "x"))
+            assert await side.platform.give_back(StoreRefund(store_id, 1, request_id, "x"))
 
-        assert shop.store_balance(store_id) == BALANCE + 2
+        assert side.store_balance(store_id) == BALANCE + 2
 
-    async def test_a_user_is_paid_again_for_every_call(self, shop: Shop) -> None:
-        user_id = shop.add_user()
+    async def test_a_user_is_paid_again_for_every_call(self, side: PlatformSide) -> None:
+        user_id = side.add_user()
         refund = UserRefund(user_id, 1, "Generation failed")
 
-        assert await shop.platform.give_back(refund)
-        assert await shop.platform.give_back(refund)
+        assert await side.platform.give_back(refund)
+        assert await side.platform.give_back(refund)
 
-        assert shop.user_balance(user_id) == BALANCE + 2
-        assert shop.user_refunds(user_id) == [(1, "Generation failed")] * 2
+        assert side.user_balance(user_id) == BALANCE + 2
+        assert side.user_refunds(user_id) == [(1, "Generation failed")] * 2
 
-    async def test_a_refund_is_in_the_ledger_that_is_looked_at_first(self, shop: Shop) -> None:
-        user_id = shop.add_user()
-        ref = shop.add_session(Channel.B2C, owner_id=user_id)
-        await shop.platform.give_back(UserRefund(user_id, 1, f"Generation failed (session {ref.session_id})"))
+    async def test_a_refund_is_in_the_ledger_that_is_looked_at_first(self, side: PlatformSide) -> None:
+        user_id = side.add_user()
+        ref = side.add_session(Channel.B2C, owner_id=user_id)
+        await side.platform.give_back(UserRefund(user_id, 1, f"Generation failed (session {ref.session_id})"))
 
-        entries = await shop.platform.ledger_entries(await session_of(shop.platform, ref))
+        entries = await side.platform.ledger_entries(await session_of(side.platform, ref))
 
         assert [entry.type for entry in entries] == [LedgerEntryType.REFUND]
 
@@ -159,11 +159,11 @@ class TestRefunds:
         ],
         ids=lambda refund: type(refund).__name__,
     )
-    async def test_nobody_to_pay_is_refused_and_leaves_no_trace(self, shop: Shop, refund: Refund) -> None:
+    async def test_nobody_to_pay_is_refused_and_leaves_no_trace(self, side: PlatformSide, refund: Refund) -> None:
         with pytest.raises(PlatformRefused) as refused:
-            await shop.platform.give_back(refund)
+            await side.platform.give_back(refund)
 
         assert EMAIL not in str(refused.value)
         assert "shopper.example" not in str(refused.value)
-        assert shop.sql("select * from credit_transactions") == []
-        assert shop.sql("select * from store_credit_transactions") == []
+        assert side.sql("select * from credit_transactions") == []
+        assert side.sql("select * from store_credit_transactions") == []

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from support.shop import Shop
+from support.platform_side import PlatformSide
 from wearon.platform.base import (
     Channel,
     Completion,
@@ -18,7 +18,7 @@ from wearon.platform.base import (
 
 NOW = datetime(2026, 11, 24, 12, 30, 15, 123456, tzinfo=UTC)
 COMPLETION = Completion(
-    generated_image_url="https://shop.example/picture.jpg?token=abc",
+    generated_image_url="https://side.example/picture.jpg?token=abc",
     processing_time_ms=41_000,
     input_tokens=1_500,
     output_tokens=6_208,
@@ -62,104 +62,104 @@ async def make_move(platform: Platform, move: str, ref: SessionRef) -> bool:
 
 @pytest.mark.parametrize(("channel", "status", "move"), CASES)
 async def test_a_transition_happens_from_the_statuses_that_allow_it_and_from_no_other(
-    shop: Shop, channel: Channel, status: Status, move: str
+    side: PlatformSide, channel: Channel, status: Status, move: str
 ) -> None:
-    ref = shop.add_session(channel, status)
-    bystander = shop.add_session(channel, status, owner_id=ref.owner_id)
+    ref = side.add_session(channel, status)
+    bystander = side.add_session(channel, status, owner_id=ref.owner_id)
 
-    moved = await make_move(shop.platform, move, ref)
+    moved = await make_move(side.platform, move, ref)
 
     assert moved == (status in MOVES[move])
-    assert shop.status(ref) == (ENDS[move] if moved else status)
-    assert shop.status(bystander) == status
+    assert side.status(ref) == (ENDS[move] if moved else status)
+    assert side.status(bystander) == status
 
 
 @pytest.mark.parametrize("move", list(MOVES))
-async def test_a_session_of_somebody_else_is_not_touched(shop: Shop, channel: Channel, move: str) -> None:
-    ref = shop.add_session(channel, Status.PROCESSING)
-    before = shop.row(ref)
+async def test_a_session_of_somebody_else_is_not_touched(side: PlatformSide, channel: Channel, move: str) -> None:
+    ref = side.add_session(channel, Status.PROCESSING)
+    before = side.row(ref)
 
-    assert not await make_move(shop.platform, move, SessionRef(channel, str(uuid4()), ref.session_id))
+    assert not await make_move(side.platform, move, SessionRef(channel, str(uuid4()), ref.session_id))
 
-    assert shop.row(ref) == before
+    assert side.row(ref) == before
 
 
 @pytest.mark.parametrize("move", list(MOVES))
-async def test_a_session_of_the_other_channel_is_not_touched(shop: Shop, channel: Channel, move: str) -> None:
-    ref = shop.add_session(channel, Status.PROCESSING)
+async def test_a_session_of_the_other_channel_is_not_touched(side: PlatformSide, channel: Channel, move: str) -> None:
+    ref = side.add_session(channel, Status.PROCESSING)
     other = Channel.B2C if channel is Channel.B2B else Channel.B2B
 
-    assert not await make_move(shop.platform, move, SessionRef(other, ref.owner_id, ref.session_id))
+    assert not await make_move(side.platform, move, SessionRef(other, ref.owner_id, ref.session_id))
 
-    assert shop.status(ref) == Status.PROCESSING
+    assert side.status(ref) == Status.PROCESSING
 
 
-async def test_a_completed_session_says_what_it_took(shop: Shop, channel: Channel) -> None:
-    ref = shop.add_session(channel, Status.PROCESSING)
+async def test_a_completed_session_says_what_it_took(side: PlatformSide, channel: Channel) -> None:
+    ref = side.add_session(channel, Status.PROCESSING)
 
-    assert await shop.platform.complete_session(ref, COMPLETION)
+    assert await side.platform.complete_session(ref, COMPLETION)
 
-    row = shop.row(ref)
+    row = side.row(ref)
     assert row["generated_image_url"] == COMPLETION.generated_image_url
     assert row["processing_time_ms"] == 41_000
     assert (row["input_tokens"], row["output_tokens"]) == (1_500, 6_208)
     assert Decimal(row["estimated_cost_usd"]) in {Decimal("0.210560"), Decimal("0.210561")}  # six places
     assert row["error_message"] is None
-    session = await shop.platform.find_session(channel, ref.session_id)
+    session = await side.platform.find_session(channel, ref.session_id)
     assert session is not None
     assert session.status is Status.COMPLETED
     assert session.completed_at == NOW
     assert session.generated_image_url == COMPLETION.generated_image_url
 
 
-async def test_a_session_is_completed_without_a_count_that_the_answer_did_not_carry(shop: Shop) -> None:
-    ref = shop.add_session(Channel.B2C, Status.PROCESSING)
+async def test_a_session_is_completed_without_a_count_that_the_answer_did_not_carry(side: PlatformSide) -> None:
+    ref = side.add_session(Channel.B2C, Status.PROCESSING)
 
-    assert await shop.platform.complete_session(ref, Completion("https://x.example/p", 1, None, None, None, NOW))
+    assert await side.platform.complete_session(ref, Completion("https://x.example/p", 1, None, None, None, NOW))
 
-    row = shop.row(ref)
+    row = side.row(ref)
     assert (row["input_tokens"], row["output_tokens"], row["estimated_cost_usd"]) == (None, None, None)
 
 
-async def test_a_failed_session_keeps_its_message_and_its_stamp(shop: Shop, channel: Channel) -> None:
-    ref = shop.add_session(channel)
+async def test_a_failed_session_keeps_its_message_and_its_stamp(side: PlatformSide, channel: Channel) -> None:
+    ref = side.add_session(channel)
 
-    assert await shop.platform.fail_session(ref, "Flagged: “größer” than 'allowed'", NOW)
+    assert await side.platform.fail_session(ref, "Flagged: “größer” than 'allowed'", NOW)
 
-    session = await shop.platform.find_session(channel, ref.session_id)
+    session = await side.platform.find_session(channel, ref.session_id)
     assert session is not None
     assert session.status is Status.FAILED
     assert session.error_message == "Flagged: “größer” than 'allowed'"
     assert session.completed_at == NOW  # to the microsecond: it tells whose transition it was
 
 
-async def test_only_one_of_two_failures_owns_the_refund(shop: Shop, channel: Channel) -> None:
-    ref = shop.add_session(channel, Status.PROCESSING)
+async def test_only_one_of_two_failures_owns_the_refund(side: PlatformSide, channel: Channel) -> None:
+    ref = side.add_session(channel, Status.PROCESSING)
 
     owned = [
-        await shop.platform.fail_session(ref, "ours", NOW),
-        await shop.platform.fail_session(ref, "theirs", NOW),
+        await side.platform.fail_session(ref, "ours", NOW),
+        await side.platform.fail_session(ref, "theirs", NOW),
     ]
 
     assert owned == [True, False]
-    assert shop.row(ref)["error_message"] == "ours"
+    assert side.row(ref)["error_message"] == "ours"
 
 
-async def test_a_moment_in_another_time_zone_is_the_same_moment(shop: Shop) -> None:
-    ref = shop.add_session(Channel.B2C)
+async def test_a_moment_in_another_time_zone_is_the_same_moment(side: PlatformSide) -> None:
+    ref = side.add_session(Channel.B2C)
     there = NOW.astimezone(datetime.strptime("+0530", "%z").tzinfo)
 
-    await shop.platform.fail_session(ref, "x", there)
+    await side.platform.fail_session(ref, "x", there)
 
-    session = await shop.platform.find_session(Channel.B2C, ref.session_id)
+    session = await side.platform.find_session(Channel.B2C, ref.session_id)
     assert session is not None
     assert session.completed_at == NOW
 
 
-async def test_a_session_is_read_as_it_stands(shop: Shop, channel: Channel) -> None:
-    ref = shop.add_session(channel, created_at=NOW, request_id="req_read", credits_used=3)
+async def test_a_session_is_read_as_it_stands(side: PlatformSide, channel: Channel) -> None:
+    ref = side.add_session(channel, created_at=NOW, request_id="req_read", credits_used=3)
 
-    session = await shop.platform.find_session(channel, ref.session_id)
+    session = await side.platform.find_session(channel, ref.session_id)
 
     assert session is not None
     assert session.ref == ref
@@ -170,10 +170,10 @@ async def test_a_session_is_read_as_it_stands(shop: Shop, channel: Channel) -> N
     assert (session.error_message, session.generated_image_url, session.completed_at) == (None, None, None)
 
 
-async def test_a_session_is_found_by_its_id_however_that_is_spelt(shop: Shop, channel: Channel) -> None:
-    ref = shop.add_session(channel)
+async def test_a_session_is_found_by_its_id_however_that_is_spelt(side: PlatformSide, channel: Channel) -> None:
+    ref = side.add_session(channel)
 
-    session = await shop.platform.find_session(channel, ref.session_id.upper())
+    session = await side.platform.find_session(channel, ref.session_id.upper())
 
     assert session is not None
     assert session.ref == ref
@@ -190,32 +190,32 @@ async def test_what_is_no_uuid_is_refused(platform: Platform, channel: Channel) 
         await platform.start_session(SessionRef(channel, "me", str(uuid4())))
 
 
-async def test_unfinished_sessions_are_the_open_ones_of_both_channels_oldest_first(shop: Shop) -> None:
+async def test_unfinished_sessions_are_the_open_ones_of_both_channels_oldest_first(side: PlatformSide) -> None:
     age = iter(NOW + timedelta(seconds=second) for second in range(100))
     expected = [
-        shop.add_session(Channel.B2C, Status.PENDING, created_at=next(age)),
-        shop.add_session(Channel.B2B, Status.QUEUED, created_at=next(age)),
-        shop.add_session(Channel.B2C, Status.PROCESSING, created_at=next(age)),
-        shop.add_session(Channel.B2C, Status.QUEUED, created_at=next(age)),
-        shop.add_session(Channel.B2B, Status.PROCESSING, created_at=next(age)),
+        side.add_session(Channel.B2C, Status.PENDING, created_at=next(age)),
+        side.add_session(Channel.B2B, Status.QUEUED, created_at=next(age)),
+        side.add_session(Channel.B2C, Status.PROCESSING, created_at=next(age)),
+        side.add_session(Channel.B2C, Status.QUEUED, created_at=next(age)),
+        side.add_session(Channel.B2B, Status.PROCESSING, created_at=next(age)),
     ]
     for channel in Channel:
         for status in (Status.COMPLETED, Status.FAILED):
-            shop.add_session(channel, status, created_at=NOW)
+            side.add_session(channel, status, created_at=NOW)
     too_young = NOW + timedelta(seconds=50)
-    shop.add_session(Channel.B2C, created_at=too_young)
-    shop.add_session(Channel.B2B, created_at=too_young + timedelta(microseconds=1))
+    side.add_session(Channel.B2C, created_at=too_young)
+    side.add_session(Channel.B2B, created_at=too_young + timedelta(microseconds=1))
 
-    found = await shop.platform.unfinished_sessions(created_before=too_young, limit=100)
+    found = await side.platform.unfinished_sessions(created_before=too_young, limit=100)
 
     assert [session.ref for session in found] == expected
 
 
-async def test_unfinished_sessions_end_at_the_limit_whatever_their_channel(shop: Shop) -> None:
-    newer = [shop.add_session(Channel.B2C, created_at=NOW + timedelta(seconds=10 + second)) for second in range(3)]
-    older = [shop.add_session(Channel.B2B, created_at=NOW + timedelta(seconds=second)) for second in range(2)]
+async def test_unfinished_sessions_end_at_the_limit_whatever_their_channel(side: PlatformSide) -> None:
+    newer = [side.add_session(Channel.B2C, created_at=NOW + timedelta(seconds=10 + second)) for second in range(3)]
+    older = [side.add_session(Channel.B2B, created_at=NOW + timedelta(seconds=second)) for second in range(2)]
 
-    found = await shop.platform.unfinished_sessions(created_before=NOW + timedelta(days=1), limit=3)
+    found = await side.platform.unfinished_sessions(created_before=NOW + timedelta(days=1), limit=3)
 
     assert [session.ref for session in found] == [*older, newer[0]]
 

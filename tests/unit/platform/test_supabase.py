@@ -1,0 +1,133 @@
+"""SupabasePlatform at the wire: answers that the real services give too seldom to wait for."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import httpx
+import pytest
+import respx
+from structlog.testing import capture_logs
+
+from wearon.platform import SupabasePlatform
+from wearon.platform.base import (
+    Channel,
+    PlatformRefused,
+    PlatformUnavailable,
+    Session,
+    SessionRef,
+    Status,
+    StoreRefund,
+    UserRefund,
+)
+
+URL = "https://project.example"
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+REF = SessionRef(Channel.B2C, str(uuid4()), str(uuid4()))
+ROW = {"id": REF.session_id, "user_id": REF.owner_id, "status": "queued", "credits_used": 1, "created_at": str(NOW)}
+DUPLICATE = httpx.Response(409, json={"code": "23505", "message": "duplicate key value"})
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[SupabasePlatform]:
+    """A platform whose project is a stub."""
+    platform = await SupabasePlatform.connect(URL, "a-service-role-key")
+    yield platform
+    await platform.aclose()
+
+
+@pytest.fixture
+def wire() -> Iterator[respx.MockRouter]:
+    """The stub."""
+    with respx.mock(base_url=URL) as router:
+        yield router
+
+
+async def test_the_key_goes_where_supabase_looks_for_it(platform: SupabasePlatform, wire: respx.MockRouter) -> None:
+    route = wire.get("/rest/v1/generation_sessions").respond(json=[])
+
+    await platform.check()
+
+    headers = route.calls.last.request.headers
+    assert headers["apikey"] == "a-service-role-key"
+    assert headers["authorization"] == "Bearer a-service-role-key"
+
+
+async def test_a_duplicate_on_the_users_ledger_is_no_refund(platform: SupabasePlatform, wire: respx.MockRouter) -> None:
+    wire.post("/rest/v1/rpc/refund_credits").mock(return_value=DUPLICATE)
+    wire.post("/rest/v1/rpc/refund_store_credits").mock(return_value=DUPLICATE)
+
+    with pytest.raises(PlatformRefused, match="23505"):
+        await platform.give_back(UserRefund(REF.owner_id, 1, "x"))
+    assert not await platform.give_back(StoreRefund(REF.owner_id, 1, "req_1", "x"))
+
+
+async def test_a_store_that_is_gone_is_no_refund_either(platform: SupabasePlatform, wire: respx.MockRouter) -> None:
+    foreign_key = httpx.Response(409, json={"code": "23503", "message": "violates foreign key constraint"})
+    wire.post("/rest/v1/rpc/refund_store_credits").mock(return_value=foreign_key)
+
+    with pytest.raises(PlatformRefused, match="23503"):
+        await platform.give_back(StoreRefund(REF.owner_id, 1, "req_1", "x"))
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(204), httpx.Response(200, json=None), httpx.Response(200, json=11)])
+async def test_whatever_the_function_returns_it_was_carried_out(
+    platform: SupabasePlatform, wire: respx.MockRouter, answer: httpx.Response
+) -> None:
+    wire.post("/rest/v1/rpc/refund_credits").mock(return_value=answer)
+
+    assert await platform.give_back(UserRefund(REF.owner_id, 1, "x"))
+
+
+async def test_one_unreadable_session_does_not_hide_the_others(
+    platform: SupabasePlatform, wire: respx.MockRouter
+) -> None:
+    odd = {**ROW, "id": str(uuid4()), "created_at": None}
+    wire.get("/rest/v1/generation_sessions").respond(json=[odd, ROW])
+    wire.get("/rest/v1/store_generation_sessions").respond(json=[])
+
+    with capture_logs() as logs:
+        found = await platform.unfinished_sessions(NOW, 10)
+
+    assert [session.ref for session in found] == [REF]
+    assert [entry["session_id"] for entry in logs] == [odd["id"]]
+
+
+async def test_one_unreadable_session_is_an_error_when_it_is_asked_for(
+    platform: SupabasePlatform, wire: respx.MockRouter
+) -> None:
+    wire.get("/rest/v1/generation_sessions").respond(json=[{**ROW, "status": "paused"}])
+
+    with pytest.raises(PlatformUnavailable, match="cannot read status"):
+        await platform.find_session(Channel.B2C, REF.session_id)
+
+
+@pytest.mark.parametrize("rows", [[{"id": 1}], [{"type": "gift", "description": "x"}], [{"type": None}]])
+async def test_an_unreadable_ledger_is_not_taken_for_an_empty_one(
+    platform: SupabasePlatform, wire: respx.MockRouter, rows: list[dict[str, object]]
+) -> None:
+    wire.get("/rest/v1/credit_transactions").respond(json=rows)
+
+    with pytest.raises(PlatformUnavailable, match="read ledger"):
+        await platform.ledger_entries(Session(REF, Status.FAILED, 1, NOW))
+
+
+@pytest.mark.parametrize("body", ['{"rows": []}', "[1]", '"rows"', "{", ""])
+async def test_what_is_not_a_list_of_rows_is_not_taken_for_no_rows(
+    platform: SupabasePlatform, wire: respx.MockRouter, body: str
+) -> None:
+    answer = httpx.Response(200, content=body, headers={"Content-Type": "application/json"})
+    wire.route(path="/rest/v1/generation_sessions").mock(return_value=answer)
+
+    with pytest.raises(PlatformUnavailable):
+        await platform.find_session(Channel.B2C, REF.session_id)
+    with pytest.raises(PlatformUnavailable):
+        await platform.fail_session(REF, "x", NOW)
+
+
+@pytest.mark.parametrize("body", [{}, {"signedURL": None}, [], {"signedURL": ""}])
+async def test_no_url_is_not_taken_for_one(platform: SupabasePlatform, wire: respx.MockRouter, body: object) -> None:
+    wire.post(path__startswith="/storage/v1/object/sign/").respond(json=body)
+
+    with pytest.raises(PlatformUnavailable):
+        await platform.sign_picture(REF)
