@@ -216,6 +216,7 @@ async def main():
     await client.set("task", "one")
     print(server.url, flush=True)
     await interrupted.wait()
+    await asyncio.sleep(0.5)  # a server that got the signal, too, would have ended by now
     print(await client.get("task"), flush=True)
     await client.aclose()
     await server.stop()

@@ -28,7 +28,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local start = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
 local next_start = start + tonumber(ARGV[1])
--- tostring() would round to 14 digits. In the past the key says nothing any more, so it may expire then.
+-- Written in full, since Lua's own way rounds to 14 digits. Once it is past, the key says nothing and may expire.
 redis.call('SET', KEYS[1], string.format('%.0f', next_start), 'PX', math.ceil((next_start - now) / 1000) + 1000)
 return start - now
 """
