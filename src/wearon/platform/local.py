@@ -69,7 +69,10 @@ class _Account:
 
 
 class LocalPlatform:
-    """`Platform` on SQLite and a folder, with what producers and the file route need besides."""
+    """`Platform` on SQLite and a folder, with what producers and the file route need besides.
+
+    Close it: until then, the database's thread keeps the process alive.
+    """
 
     def __init__(self, database: aiosqlite.Connection, pictures: SignedFolder, clock: Callable[[], float]) -> None:
         """Use `open`."""

@@ -211,13 +211,16 @@ async def test_unfinished_sessions_are_the_open_ones_of_both_channels_oldest_fir
     assert [session.ref for session in found] == expected
 
 
-async def test_unfinished_sessions_end_at_the_limit_whatever_their_channel(side: PlatformSide) -> None:
-    newer = [side.add_session(Channel.B2C, created_at=NOW + timedelta(seconds=10 + second)) for second in range(3)]
-    older = [side.add_session(Channel.B2B, created_at=NOW + timedelta(seconds=second)) for second in range(2)]
+async def test_unfinished_sessions_end_at_the_limit_with_the_oldest_of_either_channel(side: PlatformSide) -> None:
+    def added(channel: Channel, seconds: int) -> SessionRef:
+        return side.add_session(channel, created_at=NOW + timedelta(seconds=seconds))
+
+    newer = [added(Channel.B2C, seconds) for seconds in (14, 13, 12, 11, 10)]  # the youngest comes first
+    older = [added(Channel.B2B, seconds) for seconds in (1, 0)]
 
     found = await side.platform.unfinished_sessions(created_before=NOW + timedelta(days=1), limit=3)
 
-    assert [session.ref for session in found] == [*older, newer[0]]
+    assert [session.ref for session in found] == [older[1], older[0], newer[-1]]
 
 
 async def test_a_platform_that_works_passes_its_check(platform: Platform) -> None:
