@@ -65,7 +65,7 @@ class Do(StrEnum):
 
 @dataclass
 class Fault:
-    """A misbehaviour, for requests whose line matches `pattern`.
+    """A misbehaviour, for requests whose line matches `pattern` and whose body holds `body`.
 
     `times` limits how often (None: for ever), `chance` how likely it is each time. `hold_request` and
     `hold_answer` stop it before or after the service has done its work, until `release` is called; `reached` is
@@ -78,6 +78,7 @@ class Fault:
     times: int | None = 1
     chance: float = 1.0
     delay: float = 0.0
+    body: bytes = b""
     hold_request: bool = False
     hold_answer: bool = False
     hits: int = 0
@@ -221,7 +222,7 @@ class Gateway:
         with self._lock:
             for fault in self._faults:
                 spent = fault.times is not None and fault.hits >= fault.times
-                if spent or not re.search(fault.pattern, request.line):
+                if spent or fault.body not in request.body or not re.search(fault.pattern, request.line):
                     continue
                 if fault.chance >= 1 or self._chances.random() < fault.chance:
                     fault.hits += 1

@@ -118,9 +118,10 @@ class OpenAIStub:
         self.requests: list[Received] = []
         self.connections = 0
         """How many connections were opened so far."""
-        self.pictures_sent = 0
-        """Requests that were paid: answered with a picture, read by the other side or not."""
+        self.paid: list[Received] = []
+        """Requests that were answered with a picture, read by the other side or not."""
         self._script: deque[Fault] = deque()
+        self._scripts: dict[str, deque[Fault]] = {}
         self._always: Fault = Picture()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="openai-stub", daemon=True)
@@ -151,6 +152,15 @@ class OpenAIStub:
     def url(self) -> str:
         """What OPENAI_BASE_URL is to be."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def pictures_sent(self) -> int:
+        """How many requests were paid."""
+        return len(self.paid)
+
+    def when(self, prompt: str, *faults: Fault) -> None:
+        """What the requests with that very prompt get, one each and the last one for ever."""
+        self._scripts[prompt] = deque(faults)
 
     def then(self, *faults: Fault) -> None:
         """What the next requests get, one each."""
@@ -187,7 +197,7 @@ class OpenAIStub:
 
     async def _answer(self, received: Received, writer: asyncio.StreamWriter) -> bool:
         """Do what is due; False when the connection is over."""
-        fault = self._script.popleft() if self._script else self._always
+        fault = self._fault_for(received)
         match fault:
             case Hang():
                 await asyncio.Event().wait()
@@ -202,12 +212,18 @@ class OpenAIStub:
                 picture = await asyncio.to_thread(self._picture, received.pictures, fault.format)
                 latency_s = self.latency_s if fault.latency_s is None else fault.latency_s
                 await asyncio.sleep(max(0.0, latency_s - (time.monotonic() - started)))
-                self.pictures_sent += 1
+                self.paid.append(received)
                 answer = {"created": 1, "data": [{"b64_json": base64.b64encode(picture).decode()}], "usage": USAGE}
                 await _send(writer, Answer(200, json.dumps(answer).encode()))
             case Answer():
                 await _send(writer, fault)
         return True
+
+    def _fault_for(self, received: Received) -> Fault:
+        script = self._scripts.get(received.fields.get("prompt", ""))
+        if script:
+            return script.popleft() if len(script) > 1 else script[0]
+        return self._script.popleft() if self._script else self._always
 
     def _picture(self, parts: Sequence[Part], picture_format: str) -> bytes:
         """The pictures that were sent, side by side; kept, so that a load test does not measure Pillow."""
