@@ -167,3 +167,12 @@ class TestRefunds:
         assert "shopper.example" not in str(refused.value)
         assert side.sql("select * from credit_transactions") == []
         assert side.sql("select * from store_credit_transactions") == []
+
+    async def test_what_the_accounts_do_not_allow_is_refused_whole(self, side: PlatformSide) -> None:
+        user_id = side.add_user()
+
+        with pytest.raises(PlatformRefused):
+            await side.platform.give_back(UserRefund(user_id, -BALANCE - 1, "below nothing"))
+
+        assert side.user_balance(user_id) == BALANCE
+        assert side.user_refunds(user_id) == []

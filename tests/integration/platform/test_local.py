@@ -160,6 +160,28 @@ class TestFiles:
         with pytest.raises(PlatformUnavailable, match="not a database"):
             await LocalPlatform.open(tmp_path, PUBLIC_URL)
 
+    async def test_a_picture_that_cannot_be_written_is_tried_again(self, local: LocalPlatform, tmp_path: Path) -> None:
+        (tmp_path / "home" / "pictures" / "generated").write_text("in the way")
+
+        with pytest.raises(PlatformUnavailable, match="could not be written"):
+            await local.store_picture(SessionRef(Channel.B2C, str(uuid4()), str(uuid4())), b"\xff\xd8\xff")
+
+    async def test_a_database_that_fails_is_unavailable(self, local_side: LocalSide) -> None:
+        ref = local_side.add_session(Channel.B2C)
+        local_side.sql("drop table generation_sessions")
+
+        with pytest.raises(PlatformUnavailable, match="generation_sessions"):
+            await local_side.local.check()
+        with pytest.raises(PlatformUnavailable, match="generation_sessions"):
+            await local_side.local.start_session(ref)
+
+    async def test_an_unreadable_row_is_named(self, local_side: LocalSide) -> None:
+        ref = local_side.add_session(Channel.B2C)
+        local_side.sql("update generation_sessions set created_at = 'yesterday'")
+
+        with pytest.raises(PlatformUnavailable, match="created_at"):
+            await local_side.local.find_session(Channel.B2C, ref.session_id)
+
 
 class TestConcurrency:
     """Tasks of one process, and processes."""
