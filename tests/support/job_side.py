@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -163,10 +163,11 @@ async def running(*parts: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
             if task.done():
                 task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        left = set(tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=1.0)  # again: Python 3.11 loses some
 
 
 @asynccontextmanager
@@ -174,9 +175,11 @@ async def running_worker(redis: Redis, generate: JobFunction, *, slots: int = 2)
     """A worker with a lease, running; at the end its jobs are cancelled."""
     worker = new_worker(redis, generate, slots=slots)
     await give_lease(redis, worker)
-    async with running(worker.main):
-        yield worker
-    await worker.drain(0)
+    try:
+        async with running(worker.main):
+            yield worker
+    finally:
+        await worker.drain(0)
 
 
 # Redis

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from wearon.redis import LONGEST_BLOCK_S
 from wearon.tryon import keys
+from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.job_queue import GENERATE, RECONNECT_S, REJECT, JobQueue, JobWorker
 from wearon.tryon.leases import Fleet
@@ -59,6 +60,7 @@ class Consumer:
         """Take and hand over for ever; Redis may go away and come back."""
         pause_s = RECONNECT_S[0]
         while True:
+            heed_cancellation()
             try:
                 await self._step()
                 pause_s = RECONNECT_S[0]

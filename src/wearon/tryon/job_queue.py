@@ -35,6 +35,7 @@ from redis.exceptions import RedisError
 
 from wearon.redis import LONGEST_BLOCK_S
 from wearon.tryon import keys
+from wearon.tryon.cancellation import heed_cancellation
 
 log = structlog.get_logger()
 
@@ -51,6 +52,9 @@ RECONNECT_S = (0.25, 4.0)
 
 PAUSE_AFTER_ERROR_S = 5.0
 """Before a job whose function raised (Redis went away under it) is run again."""
+
+CANCEL_AGAIN_S = 2.0
+"""How long a cancelled job may take to write down what it must before it is cancelled once more."""
 
 JOB_WORKER = "job_worker"
 JOB_FUNCTIONS = "job_functions"
@@ -209,6 +213,8 @@ class JobWorker(Worker):
         self._take = self.pool.register_script(TAKE_JOBS)
         self._release = self.pool.register_script(RELEASE_JOB)
         self._release_strays = self.pool.register_script(RELEASE_STRAYS)
+        self.due_again_in_s: dict[str, float] = {}
+        """Jobs that are being put back, and for how long."""
         self._strays_possible = True
         """An answer of Redis was lost: what is written beside our name may not be what runs here."""
 
@@ -224,6 +230,7 @@ class JobWorker(Worker):
             await self.on_startup(self.ctx)
         pause_s = RECONNECT_S[0]
         while True:
+            heed_cancellation()
             self.wake_up.clear()
             try:
                 await self._poll_iteration()
@@ -243,6 +250,7 @@ class JobWorker(Worker):
     async def listen_for_wake_ups(self, blocking: Redis) -> None:
         """Wait for tokens from a consumer on another machine, for ever, on a connection of its own."""
         while True:
+            heed_cancellation()
             try:
                 if await blocking.blpop([keys.WAKE], timeout=int(LONGEST_BLOCK_S)):
                     self.wake_up.set()
@@ -269,9 +277,12 @@ class JobWorker(Worker):
     async def cancel_jobs(self) -> int:
         """Stop every running job where it is; each stays in the queue. Returns how many there were."""
         running = [task for task in self.tasks.values() if not task.done()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        left = set(running)
+        while left:
+            for task in left:
+                task.cancel()
+            # Again, because one may have been lost (see `heed_cancellation`).
+            _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
         with suppress(RedisError, OSError):  # then the end of the lease does it
             await self._let_go_of_strays()
         return len(running)
@@ -321,6 +332,10 @@ class JobWorker(Worker):
         """arq's book-keeping, then ours: nobody runs this job any more."""
         await super().finish_job(job_id, *args, **kwargs)
         await self._release(keys=[keys.RUNNING], args=[job_id, self.worker_id])
+        delay_s = self.due_again_in_s.pop(job_id, None)
+        if delay_s is not None:
+            # From now on, not from when it was put back: a wake-up before it is due would be in vain.
+            self.loop.call_later(delay_s + 0.01, self.wake_up.set)
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
         """The same for a job that arq itself gives up: it is broken or has lost its data."""
@@ -365,7 +380,7 @@ async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], prog
         answer = PutBack(PAUSE_AFTER_ERROR_S)
     if answer is not None:
         await remember(rate_limited=answer.rate_limited)
-        asyncio.get_running_loop().call_later(answer.delay_s + 0.01, worker.wake_up.set)
+        worker.due_again_in_s[ctx["job_id"]] = answer.delay_s
         raise Retry(defer=answer.delay_s)
 
 

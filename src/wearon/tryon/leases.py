@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon.tryon import keys
+from wearon.tryon.cancellation import heed_cancellation
 
 log = structlog.get_logger()
 
@@ -86,6 +87,7 @@ class Lease:
     async def run(self) -> None:
         """Beat for ever; Redis may go away and come back."""
         while True:
+            heed_cancellation()
             try:
                 await self.beat()
             except (RedisError, OSError) as error:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from wearon.platform.base import Platform, PlatformError, Session
 from wearon.tryon import keys
+from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.failures import INTERNAL_MESSAGE
 from wearon.tryon.job_queue import JobQueue
 from wearon.tryon.leases import Fleet
@@ -64,6 +65,7 @@ class Housekeeping:
 
     async def _settle_refunds(self) -> None:
         while True:
+            heed_cancellation()
             await self._refunds_waiting.wait()
             self._refunds_waiting.clear()
             try:
@@ -73,6 +75,7 @@ class Housekeeping:
 
     async def _reconcile_regularly(self) -> None:
         while True:
+            heed_cancellation()
             try:
                 await self.fail_orphans()
                 await self._spool.sweep(SPOOL_KEEP)

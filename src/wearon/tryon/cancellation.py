@@ -1,0 +1,14 @@
+"""Cancellation that redis-py loses: every endless loop that talks to Redis asks for it once a round."""
+
+import asyncio
+
+
+def heed_cancellation() -> None:
+    """Raise the CancelledError that was swallowed since the last round, if one was.
+
+    redis-py sends with `asyncio.wait_for`, and that of Python 3.11 drops a cancellation that arrives just as the
+    sending is done (python/cpython#81839, mended in 3.12). The loop would go on and whoever stops it wait for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

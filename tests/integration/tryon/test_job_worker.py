@@ -1,0 +1,409 @@
+"""The worker on a real Redis: jobs are taken once, put back, cancelled and crashed, and none is ever lost.
+
+The fallback poll is switched off throughout: whatever a test waits for must come of a wake-up.
+"""
+
+import asyncio
+import json
+import pickle
+from collections import deque
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from support.job_side import (
+    GUARD_S,
+    ScriptedJob,
+    enqueue,
+    eventually,
+    give_lease,
+    job_id,
+    never,
+    new_worker,
+    queued_jobs,
+    running,
+    running_jobs,
+    running_worker,
+    some_session,
+    task_fields,
+    untyped,
+)
+from support.redis import RedisServer
+from wearon.tryon import job_queue, keys
+from wearon.tryon.job_queue import JobWorker, PutBack
+from wearon.tryon.leases import Lease
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _no_fallback_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_queue, "FALLBACK_POLL_S", 3600.0)
+
+
+async def empty(redis: Redis) -> bool:
+    """No trace of any job."""
+    left = [key for key in await redis.keys("*") if not key.startswith((b"wearon:workers", b"wearon:capacity"))]
+    return left in ([], [b"wearon:jobs:health-check"])
+
+
+async def test_a_job_is_done_and_leaves_nothing_behind(redis_client: Redis) -> None:
+    job = ScriptedJob()
+    ref = some_session()
+    await enqueue(redis_client, ref)
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(1)
+        await eventually(lambda: empty(redis_client))
+    ((payload, attempt),) = job.starts
+    assert payload["session_id"] == ref.session_id
+    assert (attempt.number, attempt.put_back, attempt.rate_limited, attempt.crashes) == (1, 0, 0, 0)
+
+
+async def test_a_job_that_comes_later_is_started_by_the_wake_up(redis_client: Redis) -> None:
+    job = ScriptedJob()
+    async with running_worker(redis_client, job) as worker:
+        for count in range(1, 4):
+            await enqueue(redis_client, some_session())
+            worker.wake_up.set()
+            await job.wait_for_starts(count)
+        await eventually(lambda: empty(redis_client))
+
+
+async def test_a_token_of_another_machine_wakes_it(redis_client: Redis) -> None:
+    job = ScriptedJob()
+    async with running_worker(redis_client, job) as worker, running(lambda: worker.listen_for_wake_ups(redis_client)):
+        await enqueue(redis_client, some_session())
+        await untyped(redis_client).lpush(keys.WAKE, "")
+        await job.wait_for_starts(1)
+
+
+async def test_only_what_is_due_is_taken(redis_client: Redis) -> None:
+    job = ScriptedJob()
+    due, later = some_session(), some_session()
+    await enqueue(redis_client, due, later)
+    await untyped(redis_client).zincrby(keys.JOBS, 3_600_000, job_id(later))
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(1)
+        await eventually(lambda: _holds(redis_client, {job_id(later)}))
+    assert [payload["session_id"] for payload, _ in job.starts] == [due.session_id]
+    assert await running_jobs(redis_client) == {}
+
+
+async def _holds(redis: Redis, jobs: set[str]) -> bool:
+    return await queued_jobs(redis) == jobs
+
+
+async def test_no_more_run_than_there_are_slots_and_one_that_ends_makes_room(redis_client: Redis) -> None:
+    gates = [never() for _ in range(5)]
+    job = ScriptedJob(deque(gates))
+    await enqueue(redis_client, *(some_session() for _ in range(5)))
+    async with running_worker(redis_client, job, slots=2) as worker:
+        for done in range(5):
+            await job.wait_for_starts(min(done + 2, 5))
+            assert len(job.starts) == min(done + 2, 5)
+            await eventually(lambda done=done: _running_are(redis_client, min(2, 5 - done)))  # type: ignore[misc]
+            assert worker.free_slots == (0 if done < 4 else 1)
+            gates[done].set_result(None)
+        await eventually(lambda: empty(redis_client))
+        assert worker.free_slots == 2
+
+
+async def _running_are(redis: Redis, count: int) -> bool:
+    return len(await running_jobs(redis)) == count
+
+
+async def test_jobs_behind_a_long_row_of_running_ones_are_found(redis_client: Redis) -> None:
+    await enqueue(redis_client, *(some_session() for _ in range(150)))
+    await Lease(redis_client, "somebody", 200).beat()
+    for running_elsewhere in sorted(await queued_jobs(redis_client)):
+        await untyped(redis_client).hset(keys.RUNNING, running_elsewhere, "somebody")
+    fresh = some_session()
+    await enqueue(redis_client, fresh)
+    await untyped(redis_client).zincrby(keys.JOBS, 1, job_id(fresh))
+    await asyncio.sleep(0.01)
+    job = ScriptedJob()
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(1)
+    assert job.starts[0][0]["session_id"] == fresh.session_id
+
+
+async def test_two_workers_never_run_the_same_job(redis_client: Redis) -> None:
+    one, other = ScriptedJob(), ScriptedJob()
+    await enqueue(redis_client, *(some_session() for _ in range(60)))
+    async with running_worker(redis_client, one, slots=5), running_worker(redis_client, other, slots=5):
+        await eventually(lambda: empty(redis_client))
+    started = [payload["session_id"] for payload, _ in one.starts + other.starts]
+    assert len(started) == len(set(started)) == 60
+
+
+async def test_without_a_lease_nothing_is_taken_and_with_it_the_work_begins(redis_client: Redis) -> None:
+    job = ScriptedJob()
+    await enqueue(redis_client, some_session())
+    worker = new_worker(redis_client, job)
+    async with running(worker.main):
+        await eventually(lambda: _has_polled(worker))
+        assert job.starts == []
+        assert await running_jobs(redis_client) == {}
+        await give_lease(redis_client, worker)
+        await job.wait_for_starts(1)
+        await eventually(lambda: empty(redis_client))
+    await worker.drain(0)
+
+
+async def _has_polled(worker: JobWorker) -> bool:
+    return worker._last_health_check > 0  # the last thing in a poll
+
+
+async def test_a_job_that_is_put_back_runs_again_and_knows_what_was(redis_client: Redis) -> None:
+    answers = [PutBack(0.0), PutBack(0.02, rate_limited=True), PutBack(0.02, rate_limited=True), None]
+    job = ScriptedJob(deque(answers))
+    await enqueue(redis_client, some_session())
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(4)
+        await eventually(lambda: empty(redis_client))
+    told = [(attempt.number, attempt.put_back, attempt.rate_limited, attempt.crashes) for attempt in job.attempts]
+    assert told == [(1, 0, 0, 0), (2, 1, 0, 0), (3, 2, 1, 0), (4, 3, 2, 0)]
+    assert len({attempt.first_started_at for attempt in job.attempts}) == 1
+
+
+async def test_a_job_that_is_put_back_for_long_is_free_meanwhile(redis_client: Redis) -> None:
+    ref = some_session()
+    await enqueue(redis_client, ref)
+    async with running_worker(redis_client, ScriptedJob(deque([PutBack(3600.0)]))) as worker:
+        await eventually(lambda: _deferred(redis_client, job_id(ref)))
+        await eventually(lambda: _nobody_runs_anything(redis_client))
+        assert worker.free_slots == worker.max_jobs
+        assert await queued_jobs(redis_client) == {job_id(ref)}
+
+
+async def _deferred(redis: Redis, name: str) -> bool:
+    return bool(await untyped(redis).zscore(keys.JOBS, name) > job_queue._now_ms() + 1_000_000)
+
+
+async def _nobody_runs_anything(redis: Redis) -> bool:
+    return not await running_jobs(redis)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), RedisConnectionError("away"), ExceptionGroup("two", [OSError()])]
+)
+async def test_an_error_of_the_job_function_never_loses_the_job(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(job_queue, "PAUSE_AFTER_ERROR_S", 0.02)
+    job = ScriptedJob(deque([error, error, None]))
+    await enqueue(redis_client, some_session())
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(3)
+        await eventually(lambda: empty(redis_client))
+    assert [attempt.crashes for attempt in job.attempts] == [0, 0, 0]
+
+
+async def test_a_drain_lets_running_jobs_finish_and_takes_no_more(redis_client: Redis) -> None:
+    gate = never()
+    job = ScriptedJob(deque([gate]))
+    async with running_worker(redis_client, job, slots=2) as worker:
+        await enqueue(redis_client, some_session())
+        worker.wake_up.set()
+        await job.wait_for_starts(1)
+        draining = asyncio.create_task(worker.drain(3600.0))
+        await asyncio.sleep(0)
+        assert worker.free_slots == 0
+        await enqueue(redis_client, some_session())
+        worker.wake_up.set()
+        gate.set_result(None)
+        async with asyncio.timeout(GUARD_S):
+            assert await draining == 0
+        assert len(job.starts) == 1
+        assert len(await queued_jobs(redis_client)) == 1
+        assert await running_jobs(redis_client) == {}
+
+
+async def test_a_drain_without_grace_hands_running_jobs_back(redis_client: Redis) -> None:
+    refs = [some_session(), some_session()]
+    job = ScriptedJob(deque([never(), never()]))
+    await enqueue(redis_client, *refs)
+    async with running_worker(redis_client, job) as worker:
+        await job.wait_for_starts(2)
+        assert await worker.drain(0) == 2
+        assert await queued_jobs(redis_client) == {job_id(ref) for ref in refs}
+        assert await running_jobs(redis_client) == {}
+    next_one = ScriptedJob()
+    async with running_worker(redis_client, next_one):
+        await next_one.wait_for_starts(2)
+        await eventually(lambda: empty(redis_client))
+    told = [(attempt.number, attempt.put_back, attempt.crashes) for attempt in next_one.attempts]
+    assert told == [(2, 1, 0), (2, 1, 0)]
+    assert {attempt.first_started_at for attempt in next_one.attempts} == {
+        attempt.first_started_at for attempt in job.attempts
+    }
+
+
+async def test_a_job_cancelled_before_its_function_began_is_handed_back_too(redis_client: Redis) -> None:
+    ref = some_session()
+    await enqueue(redis_client, ref)
+    worker = new_worker(redis_client, ScriptedJob(deque([never()])))
+    await give_lease(redis_client, worker)
+    await worker._poll_iteration()
+    assert await worker.drain(0) == 1
+    assert await queued_jobs(redis_client) == {job_id(ref)}
+    assert await running_jobs(redis_client) == {}
+
+
+async def test_arqs_time_limit_is_not_the_end_of_a_job(redis_client: Redis) -> None:
+    job = ScriptedJob(deque([never(), None]))
+    await enqueue(redis_client, some_session())
+    worker = new_worker(redis_client, job)
+    worker.job_timeout_s = 0.05
+    await give_lease(redis_client, worker)
+    async with running(worker.main):
+        await job.wait_for_starts(2)
+        await eventually(lambda: empty(redis_client))
+    await worker.drain(0)
+
+
+async def test_a_crash_is_counted_when_the_job_is_freed(redis_client: Redis) -> None:
+    killed = ScriptedJob(deque([never()]))
+    await enqueue(redis_client, some_session())
+    worker = new_worker(redis_client, killed)
+    lease = await give_lease(redis_client, worker)
+    main = asyncio.create_task(worker.main())
+    await killed.wait_for_starts(1)
+    ((name, owner),) = (await running_jobs(redis_client)).items()
+    assert owner == worker.worker_id
+    # What a SIGKILL leaves: the job stands in the queue and beside the name of a worker without a lease.
+    await lease.release()
+    job = ScriptedJob()
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(1)
+    assert (job.attempts[0].number, job.attempts[0].crashes) == (2, 1)
+    assert name not in await running_jobs(redis_client)
+    main.cancel()
+    await asyncio.gather(main, return_exceptions=True)
+    await worker.drain(0)
+
+
+async def test_jobs_taken_while_the_answer_was_lost_are_run_all_the_same(redis_client: Redis) -> None:
+    job = ScriptedJob()
+    await enqueue(redis_client, some_session(), some_session())
+    worker = new_worker(redis_client, job)
+    await give_lease(redis_client, worker)
+    take = worker._take
+    lost: list[list[bytes]] = []
+
+    async def lose_the_first_answer(**arguments: Any) -> list[bytes]:
+        answer: list[bytes] = await take(**arguments)
+        if not lost:
+            lost.append(answer)
+            raise RedisConnectionError("connection reset")
+        return answer
+
+    worker._take = lose_the_first_answer  # type: ignore[assignment]
+    async with running(worker.main):
+        await job.wait_for_starts(2)
+        await eventually(lambda: empty(redis_client))
+    await worker.drain(0)
+    assert len(lost[0]) == 4
+
+
+async def test_redis_away_at_the_end_of_a_job_does_not_strand_it(
+    redis_server: RedisServer, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "RECONNECT_S", (0.05, 0.1))
+    gate = never()
+    job = ScriptedJob(deque([gate, None, None]))
+    await enqueue(redis_client, some_session())
+    async with running_worker(redis_client, job) as worker:
+        await job.wait_for_starts(1)
+        await asyncio.to_thread(redis_server.stop)
+        gate.set_result(None)
+        await eventually(lambda: _is_free(worker))
+        await asyncio.to_thread(redis_server.start)
+        # Its end could not be written down, so it is run again; the pipeline finds the session final then.
+        await job.wait_for_starts(2)
+        await eventually(lambda: empty(redis_client))
+
+
+async def _is_free(worker: JobWorker) -> bool:
+    return worker.free_slots == worker.max_jobs
+
+
+async def test_an_idle_worker_outlives_a_restart_of_redis(
+    redis_server: RedisServer, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "RECONNECT_S", (0.05, 0.1))
+    job = ScriptedJob()
+    async with running_worker(redis_client, job) as worker:
+        await asyncio.to_thread(redis_server.stop)
+        worker.wake_up.set()
+        await asyncio.sleep(0)
+        await asyncio.to_thread(redis_server.start)
+        await enqueue(redis_client, some_session())
+        worker.wake_up.set()
+        await job.wait_for_starts(1)
+
+
+async def test_what_is_stored_is_json(redis_client: Redis) -> None:
+    job = ScriptedJob(deque([PutBack(3600.0)]))
+    ref = some_session()
+    await enqueue(redis_client, ref, prompt="Grüße \x80 \u4eba")
+    before = json.loads(await redis_client.get(f"arq:job:{job_id(ref)}") or b"")
+    async with running_worker(redis_client, job):
+        await eventually(lambda: _deferred(redis_client, job_id(ref)))
+    after = json.loads(await redis_client.get(f"arq:job:{job_id(ref)}") or b"")
+    assert before["a"][0]["prompt"] == after["a"][0]["prompt"] == "Grüße \x80 \u4eba"
+    assert (before["a"][1]["put_back"], after["a"][1]["put_back"]) == (0, 1)
+
+
+class Bomb:
+    """Goes off when somebody unpickles it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (pytest.fail, ("unpickled",))
+
+
+def stored(arguments: list[object], function: str = "generate") -> bytes:
+    return json.dumps({"t": None, "f": function, "a": arguments, "k": {}, "et": 1_700_000_000_000}).encode()
+
+
+BROKEN = {
+    "garbage": b"\x00\xff{",
+    "empty": b"",
+    "pickle": pickle.dumps({"t": 1, "f": Bomb(), "a": (), "k": {}, "et": 1}),
+    "other JSON": b"[1, 2]",
+    "unknown function": stored([{}, {}], "delete_everything"),
+    "no arguments": stored([]),
+    "progress is text": stored([{}, "first"]),
+}
+
+
+@pytest.mark.parametrize("planted", list(BROKEN.values()), ids=list(BROKEN))
+async def test_a_broken_job_is_dropped_and_the_next_one_done(redis_client: Redis, planted: bytes) -> None:
+    job = ScriptedJob()
+    broken, good = some_session(), some_session()
+    await redis_client.set(f"arq:job:{job_id(broken)}", planted)
+    await redis_client.zadd(keys.JOBS, {job_id(broken): 1})
+    await enqueue(redis_client, good)
+    async with running_worker(redis_client, job, slots=1):
+        await job.wait_for_starts(1)
+        await eventually(lambda: empty(redis_client))
+    assert [payload["session_id"] for payload, _ in job.starts] == [good.session_id]
+
+
+async def test_progress_of_a_newer_version_is_understood_as_far_as_it_goes(redis_client: Redis) -> None:
+    job = ScriptedJob()
+    ref = some_session()
+    progress = {"first_started_at": 12.0, "rate_limited": 2, "mood": "fine"}
+    await redis_client.set(f"arq:job:{job_id(ref)}", stored([task_fields(ref), progress]))
+    await redis_client.zadd(keys.JOBS, {job_id(ref): 1})
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(1)
+    assert (job.attempts[0].first_started_at, job.attempts[0].rate_limited) == (12.0, 2)
+
+
+async def test_a_job_without_data_does_not_stay_in_the_queue(redis_client: Redis) -> None:
+    await redis_client.zadd(keys.JOBS, {job_id(some_session()): 1})
+    async with running_worker(redis_client, ScriptedJob()):
+        await eventually(lambda: empty(redis_client))
