@@ -1,8 +1,9 @@
 """A pool of processes for CPU work on hostile input: one that hangs or dies is replaced, the others go on.
 
 The standard ProcessPoolExecutor cannot end one worker (a crash breaks the whole pool, a hang stays for ever), so
-this is Pebble's pool behind an awaitable call. Processes are spawned, not forked: a fork would copy the event
-loop's threads and locks.
+this is Pebble's pool behind an awaitable call. Pebble replaces a process that dies at work; one that dies idle breaks
+its whole pool, which is why those who need several processes keep pools of one and replace a broken one. Processes
+are spawned, not forked: a fork would copy the event loop's threads and locks.
 """
 
 import asyncio

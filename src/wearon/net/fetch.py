@@ -98,6 +98,13 @@ class PictureFetcher:
         except httpcore.LocalProtocolError as error:
             raise FetchError("no request can be made of this URL", transient=False) from error
 
+    def trusts(self, url: str) -> bool:
+        """Whether the URL's origin is one of the trusted ones; False for what is no URL."""
+        try:
+            return Target.parse(url).origin in self._trusted_origins
+        except ValueError:
+            return False
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._trusted.pool.aclose()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from wearon.platform.base import PlatformUnavailable
+from wearon.processes import ProcessFailed
 from wearon.tryon.generator import GenerationError, Moderated, RateLimited
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
@@ -50,7 +51,7 @@ def judge(error: BaseException, attempt: Attempt, patience: Patience) -> PutBack
             return _after_rate_limit(error, attempt, patience)
         case GenerationError():
             return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error.reason}")
-        case PlatformUnavailable() | RedisError():
+        case PlatformUnavailable() | RedisError() | ProcessFailed():
             # Not the shopper's fault and not the picture's: an outage fails nobody, however long it is.
             return PutBack(OUTAGE_PAUSE_S)
         case PhotoError(again_later=True) if attempt.age_s + OUTAGE_PAUSE_S < patience.deadline_s:

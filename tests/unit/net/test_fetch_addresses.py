@@ -446,3 +446,21 @@ async def test_trust_is_for_the_exact_origin_only(url: str) -> None:
 def test_a_trusted_origin_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="origin"):
         PictureFetcher(trusted_origins=["https://abc.supabase.co/storage/v1"])
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted"),
+    [
+        ("https://project.supabase.co/storage/v1/x?token=t", True),
+        ("https://PROJECT.supabase.co:443/x", True),
+        ("http://project.supabase.co/x", False),
+        ("https://project.supabase.co:8443/x", False),
+        ("https://project.supabase.co.evil.example/x", False),
+        ("https://user@project.supabase.co/x", False),
+        ("no url", False),
+    ],
+)
+async def test_only_the_exact_origin_is_trusted(url: str, trusted: bool) -> None:
+    fetcher = PictureFetcher(trusted_origins=["https://project.supabase.co"])
+    assert fetcher.trusts(url) == trusted
+    await fetcher.aclose()

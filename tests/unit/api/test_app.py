@@ -1,0 +1,225 @@
+"""The HTTP side without its neighbours: validation, exact error bodies, request ids, bounds, the token."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from wearon.api.app import create_app
+from wearon.api.health import Health
+from wearon.api.parts import ApiParts
+from wearon.net.fetch import FetchError
+from wearon.pictures.decode import PictureError
+from wearon.pose.pool import PoseBusy, PoseUnavailable
+from wearon.redis import connect
+from wearon.sizing import (
+    EstimateRequest,
+    Measurements,
+    NoPerson,
+    RefusalCode,
+    Sex,
+    SizeEstimate,
+    SizeRange,
+)
+
+ANSWER = SizeEstimate(
+    recommended_size="M",
+    measurements=Measurements(chest_cm=96.5, waist_cm=82.3, hip_cm=98.1, shoulder_cm=44.2),
+    confidence=0.847,
+    body_type=None,
+    size_range=SizeRange(lower="M", upper="L"),
+    standard_errors=Measurements(chest_cm=3.0, waist_cm=3.0, hip_cm=2.0, shoulder_cm=1.0),
+    size_probabilities={"M": 0.847, "L": 0.153},
+    warnings=(),
+)
+BODY = {"image_url": "https://photos.example.com/me.jpg?token=t", "height_cm": 178}
+
+
+class Fetcher:
+    """Stands in for the downloader (its own tests are in tests/unit/net): answers or raises what it is told."""
+
+    def __init__(self) -> None:
+        self.outcome: bytes | Exception = b"photo"
+        self.asked: list[str] = []
+
+    async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+        self.asked.append(url)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class Pool:
+    """Stands in for the pose pool."""
+
+    processes = warm = 2
+    waiting = 0
+    ready = True
+
+    def __init__(self) -> None:
+        self.outcome: SizeEstimate | Exception = ANSWER
+        self.requests: list[EstimateRequest] = []
+
+    async def run(self, function: Callable[..., Any], *args: Any, timeout: float) -> SizeEstimate:
+        self.requests.append(args[1])
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class Api:
+    """The app with its stand-ins, and a client."""
+
+    def __init__(self, **options: Any) -> None:
+        self.fetcher = Fetcher()
+        self.pool = Pool()
+        redis = connect("redis://127.0.0.1:1/0", name="nobody-there")
+        parts: Any = ApiParts(Health("production", list, self.pool, redis), self.fetcher, self.pool)  # type: ignore[arg-type]
+        app = create_app(parts, **options)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://worker")
+
+    async def estimate(self, **changes: object) -> httpx.Response:
+        return await self.client.post("/estimate-body", json={**BODY, **changes})
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    api = Api()
+    yield api
+    await api.client.aclose()
+
+
+async def test_a_photo_and_a_height_give_a_size(api: Api) -> None:
+    response = await api.estimate()
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["recommended_size"] == "M"
+    assert set(answer["measurements"]) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
+    assert answer["size_range"] == {"lower": "M", "upper": "L"}
+    assert answer["body_type"] is None
+    assert api.fetcher.asked == [BODY["image_url"]]
+    assert api.pool.requests == [EstimateRequest(178.0)]
+
+
+async def test_optional_fields_reach_the_estimate_and_unknown_ones_are_ignored(api: Api) -> None:
+    chart = {"garment": "top", "sizes": [{"name": "one", "chest_cm": 100}, {"name": "two", "chest_cm": 120}]}
+    response = await api.estimate(weight_kg=70, sex="female", size_chart=chart, later_field=[1])
+    assert response.status_code == 200
+    (request,) = api.pool.requests
+    assert (request.weight_kg, request.sex, request.size_chart.names) == (70, Sex.FEMALE, ("one", "two"))
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "status", "detail"),
+    [
+        ("fetcher", FetchError("blocked", transient=False), 400, "Invalid or inaccessible image URL"),
+        ("pool", PictureError("not a picture"), 400, "Invalid or inaccessible image URL"),
+        ("pool", NoPerson(RefusalCode.NO_PERSON), 422, "Could not detect full body pose from image"),
+        ("pool", PoseBusy("full"), 503, "Pose estimation service is temporarily unavailable"),
+        ("pool", PoseUnavailable("dead"), 503, "Pose estimation service is temporarily unavailable"),
+        ("pool", RuntimeError("a bug"), 500, "Failed to estimate body measurements"),
+        ("fetcher", RuntimeError("a bug"), 500, "Failed to estimate body measurements"),
+    ],
+)
+async def test_each_failure_has_the_contracts_words(
+    api: Api, where: str, error: Exception, status: int, detail: str
+) -> None:
+    getattr(api, where).outcome = error
+    response = await api.estimate()
+    assert (response.status_code, response.json()["detail"]) == (status, detail)
+    assert "a bug" not in response.text
+
+
+async def test_a_refusal_says_what_to_do_and_overload_says_when_to_come_back(api: Api) -> None:
+    api.pool.outcome = NoPerson(RefusalCode.BODY_OUT_OF_FRAME)
+    refusal = (await api.estimate()).json()
+    assert refusal["code"] == "body_out_of_frame"
+    assert refusal["hint"]
+    api.pool.outcome = PoseBusy("full")
+    assert (await api.estimate()).headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"height_cm": 99.9},
+        {"height_cm": 250.1},
+        {"height_cm": "tall"},
+        {"height_cm": None},
+        {"image_url": ""},
+        {"image_url": 5},
+        {"weight_kg": 29},
+        {"sex": "other"},
+        {"size_chart": {"sizes": []}},
+    ],
+)
+async def test_a_malformed_body_is_a_422_and_nothing_is_fetched(api: Api, changes: dict[str, object]) -> None:
+    response = await api.estimate(**changes)
+    assert response.status_code == 422
+    assert isinstance(response.json()["detail"], list)
+    assert api.fetcher.asked == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"height_cm": NaN, "image_url": "x"}', b"\xff\xfe"])
+async def test_what_is_no_json_object_is_a_422_too(api: Api, body: bytes) -> None:
+    response = await api.client.post("/estimate-body", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+
+
+async def test_a_body_over_16_kb_is_refused_by_its_length_and_as_it_streams(api: Api) -> None:
+    large = b'{"image_url": "' + b"x" * 17_000 + b'"}'
+    declared = await api.client.post("/estimate-body", content=large)
+
+    async def drip() -> AsyncIterator[bytes]:
+        for _ in range(17):
+            yield b"x" * 1000
+
+    streamed = await api.client.post("/estimate-body", content=drip())
+    assert (declared.status_code, streamed.status_code) == (413, 413)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("req_abc-1", True), ("a" * 128, True), ("a" * 129, False), ("two words", False), ("", False), ("é", False)],
+)
+async def test_the_callers_request_id_comes_back_unless_it_is_unfit(api: Api, sent: str, kept: bool) -> None:
+    response = await api.client.get("/health/live", headers={"X-Request-Id": sent.encode()})
+    got = response.headers["x-request-id"]
+    assert (got == sent) == kept
+    assert kept or got.startswith("req_")
+
+
+async def test_health_speaks_although_redis_is_away(api: Api) -> None:
+    response = await api.client.get("/health")
+    assert response.status_code == 200
+    report = response.json()
+    assert (report["status"], report["model_loaded"], report["redis_connected"]) == ("degraded", True, False)
+
+
+async def test_a_token_closes_everything_but_health() -> None:
+    api = Api(api_token="s3cret")
+    async with api.client as client:
+        assert (await client.get("/health")).status_code == 200
+        assert (await client.get("/health/live")).status_code == 200
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
+            refused = await client.post("/estimate-body", json=BODY, headers=header)
+            assert refused.status_code == 401
+        assert (await client.get("/openapi.json")).status_code == 401
+        allowed = await client.post("/estimate-body", json=BODY, headers={"Authorization": "Bearer s3cret"})
+        assert allowed.status_code == 200
+        assert len(api.fetcher.asked) == 1
+
+
+async def test_browsers_stay_out_unless_their_origin_is_let_in() -> None:
+    preflight = {"Origin": "https://shop.example.com", "Access-Control-Request-Method": "POST"}
+    closed, open_ = Api(), Api(cors_origins=["https://shop.example.com"])
+    async with closed.client as client:
+        response = await client.options("/estimate-body", headers=preflight)
+        assert "access-control-allow-origin" not in response.headers
+    async with open_.client as client:
+        response = await client.options("/estimate-body", headers=preflight)
+        assert response.headers["access-control-allow-origin"] == "https://shop.example.com"
+        other = await client.options("/estimate-body", headers={**preflight, "Origin": "https://evil.example.com"})
+        assert "access-control-allow-origin" not in other.headers

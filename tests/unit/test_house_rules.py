@@ -1,0 +1,82 @@
+"""Rules of the house that no linter knows, read off the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import wearon
+
+SOURCE = Path(wearon.__file__).parent
+
+LAYERS = {
+    # A package or module, and what of wearon it may import at most (besides itself and what stands in FLOOR).
+    "tryon": {"platform", "pose", "pictures", "net"},
+    "sizing": {"pose", "pictures"},
+    "platform": set(),
+    "pose": {"pictures"},
+    "pictures": set(),
+    "net": set(),
+    "api": {"tryon", "sizing", "platform", "pose", "pictures", "net", "supervisor"},
+    "samples": set(),
+    "settings": {"net"},
+    "logs": set(),
+    "redis": set(),
+    "local_redis": set(),
+    "local_url": set(),
+    "processes": set(),
+    "supervisor": set(),
+}
+FLOOR = {"processes", "redis"}
+
+ABOVE = {"cli", "serve", "worker", "assembly", "__main__", "__init__"}
+"""These put everything together and may import what they like; nobody below may import them."""
+
+
+def modules() -> Iterator[tuple[str, Path, ast.Module]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        top = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        yield top, path, ast.parse(path.read_text())
+
+
+def imports_of(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def wearons_in(tree: ast.Module) -> set[str]:
+    names = {name.split(".")[1] for name in imports_of(tree) if name.startswith("wearon.")}
+    known = {path.name.removesuffix(".py") for path in SOURCE.iterdir()}
+    return names & known
+
+
+@pytest.mark.parametrize(("top", "path", "tree"), list(modules()), ids=lambda value: getattr(value, "name", ""))
+def test_dependencies_point_one_way(top: str, path: Path, tree: ast.Module) -> None:
+    if top in ABOVE:
+        return
+    assert wearons_in(tree) - LAYERS[top] - FLOOR - {top} == set(), path
+
+
+def test_only_one_module_knows_arq() -> None:
+    knowing = {path.name for _, path, tree in modules() if any(n.split(".")[0] == "arq" for n in imports_of(tree))}
+    assert knowing == {"job_queue.py"}
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    reading = {
+        path.relative_to(SOURCE).as_posix()
+        for _, path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    }
+    # The demo hands its own environment on to the worker that it starts.
+    assert reading <= {"settings.py", "cli/demo.py"}
+
+
+def test_nothing_can_unpickle_what_redis_holds() -> None:
+    assert not [path for _, path, tree in modules() if "pickle" in set(imports_of(tree))]

@@ -1,0 +1,101 @@
+"""Which mode a set of variables means, and how what is wrong with it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from wearon.net.origins import Origin
+from wearon.settings import PRODUCTION_NEEDS, Mode, Settings, SettingsError, load_settings
+
+PRODUCTION = {
+    "REDIS_URL": "rediss://default:redis-password@queue.example.com:6379",
+    "SUPABASE_URL": "https://project.supabase.co/",
+    "SUPABASE_SERVICE_ROLE_KEY": "service-role-key",
+    "OPENAI_API_KEY": "sk-openai-key",
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def problems(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(monkeypatch, **variables)
+    return str(refused.value)
+
+
+def test_nothing_set_is_local_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch).wearon_mode is Mode.LOCAL
+
+
+def test_everything_set_is_production_without_saying_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION)
+    assert settings.wearon_mode is Mode.PRODUCTION
+    assert settings.supabase_url == "https://project.supabase.co"
+    assert settings.openai_requests_per_minute == 300
+    assert settings.openai_max_retries == 3
+    assert settings.port == 8000
+
+
+def test_local_can_be_asked_for_although_keys_lie_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, **PRODUCTION, WEARON_MODE="local").wearon_mode is Mode.LOCAL
+
+
+@pytest.mark.parametrize("only", ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "OPENAI_API_KEY"])
+def test_some_of_production_is_never_taken_for_local(monkeypatch: pytest.MonkeyPatch, only: str) -> None:
+    told = problems(monkeypatch, **{only: PRODUCTION[only]})
+    for name in PRODUCTION_NEEDS:
+        assert (f"{name.upper()} is missing" in told) == (name.upper() != only)
+    assert f"{only} is set, so this is production" in told
+
+
+def test_an_empty_value_is_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "OPENAI_API_KEY is missing" in problems(monkeypatch, **{**PRODUCTION, "OPENAI_API_KEY": ""})
+
+
+def test_all_problems_are_told_at_once_and_no_value_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = problems(
+        monkeypatch,
+        WEARON_MODE="production",
+        REDIS_URL="http://user:pw-secret@host",
+        OPENAI_API_KEY="sk-secret",
+        OPENAI_MAX_RETRIES="many",
+        PORT="99999",
+        IMAGE_TRUSTED_ORIGINS="https://good.example.com,ftp://secret.example.com",
+    )
+    for name in ("REDIS_URL", "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "OPENAI_MAX_RETRIES", "PORT"):
+        assert f"- {name}" in told
+    assert "- IMAGE_TRUSTED_ORIGINS" in told
+    assert "secret" not in told
+
+
+def test_a_dotenv_file_counts_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("PORT=8100\nOPENAI_MAX_RETRIES=1\nSOMETHING_ELSE=x\n")
+    settings = load(monkeypatch, PORT="8200")
+    assert (settings.port, settings.openai_max_retries) == (8200, 1)
+
+
+def test_supabase_is_trusted_in_production_and_further_origins_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION, IMAGE_TRUSTED_ORIGINS=" http://minio:9000 , https://cdn.example.com ")
+    assert set(settings.trusted_origins) == {
+        Origin.parse("https://project.supabase.co"),
+        Origin.parse("http://minio:9000"),
+        Origin.parse("https://cdn.example.com"),
+    }
+
+
+def test_secrets_are_known_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION, API_TOKEN="api-token")
+    assert set(settings.secrets) == {"redis-password", "service-role-key", "sk-openai-key", "api-token"}
+    shown = repr(settings)
+    assert not any(secret in shown for secret in ("service-role-key", "sk-openai-key", "api-token"))

@@ -1,0 +1,99 @@
+"""A part that dies comes back; one that cannot come back ends everything."""
+
+import asyncio
+
+import pytest
+
+from wearon import supervisor as module
+from wearon.supervisor import PartGaveUp, PartState, Supervisor
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RESTART_PAUSES_S", (0.0, 0.0, 0.0))
+
+
+async def test_a_part_that_dies_is_started_again_and_says_why() -> None:
+    starts = asyncio.Queue[int]()
+    parts = Supervisor()
+
+    async def dies_twice() -> None:
+        starts.put_nowait(1)
+        if parts.parts[0].restarts < 2:
+            raise RuntimeError("no luck")
+        await asyncio.Event().wait()
+
+    parts.start("fragile", dies_twice)
+    for _ in range(3):
+        await starts.get()
+    (part,) = parts.parts
+    assert (part.state, part.restarts, part.error) == (PartState.RUNNING, 2, "RuntimeError: no luck")
+    await parts.stop_all()
+    assert part.state is PartState.STOPPED
+
+
+async def test_a_part_that_ends_by_itself_has_died_too() -> None:
+    parts = Supervisor()
+
+    async def ends() -> None:
+        return
+
+    parts.start("short", ends)
+    with pytest.raises(PartGaveUp, match="short: ended by itself"):
+        await parts.wait_until_one_gives_up()
+
+
+async def test_a_part_that_cannot_come_back_is_given_up() -> None:
+    tries = 0
+    parts = Supervisor()
+
+    async def broken() -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError("out of order")
+
+    parts.start("broken", broken)
+    with pytest.raises(PartGaveUp, match="broken: OSError: out of order"):
+        await parts.wait_until_one_gives_up()
+    assert tries == 4
+    assert parts.parts[0].state is PartState.FAILED
+
+
+async def test_steady_parts_start_from_the_first_pause_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STEADY_S", -1.0)  # every run counts as a long one
+    runs = asyncio.Queue[int]()
+    parts = Supervisor()
+
+    async def dies() -> None:
+        runs.put_nowait(1)
+        raise RuntimeError
+
+    parts.start("now and then", dies)
+    for _ in range(20):
+        await runs.get()
+    assert parts.parts[0].state is not PartState.FAILED
+    await parts.stop_all()
+
+
+async def test_parts_stop_in_reverse_order_of_their_start() -> None:
+    stopped: list[str] = []
+    parts = Supervisor()
+    running = asyncio.Event()
+
+    def part(name: str) -> None:
+        async def run() -> None:
+            running.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stopped.append(name)
+
+        parts.start(name, run)
+
+    for name in ("lease", "worker", "consumer"):
+        part(name)
+    await running.wait()
+    await asyncio.sleep(0)
+    await parts.stop_all()
+    assert stopped == ["consumer", "worker", "lease"]
+    await parts.stop("never started")
