@@ -44,7 +44,7 @@ class Arm:
     @property
     def length(self) -> float:
         """From shoulder to wrist."""
-        return float(np.linalg.norm(np.diff(self.joints[:3], axis=0), axis=1).sum())
+        return max(float(np.linalg.norm(np.diff(self.joints[:3], axis=0), axis=1).sum()), 1.0)
 
     def at(self, distances: Floats) -> Floats:
         """(n, 2): points on the axis, by distance from the shoulder."""

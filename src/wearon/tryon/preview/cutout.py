@@ -21,6 +21,8 @@ Mask = NDArray[np.bool_]
 WORK_EDGE = 640
 """Pixels of the longer side. On a person 1024 pixels high a garment is at most half as large."""
 
+_SMALLEST_EDGE = 16
+"""Pixels: with less there is nothing to recognise."""
 _BORDER = 0.03
 """Of the shorter side: the frame that is taken for background."""
 _NEAR = 4.5
@@ -69,6 +71,8 @@ def cut_out(picture: Image.Image, *, worn: bool = True) -> Cutout:
     Of something `worn` a spot in the middle that looks like background is a print; of other things (a bag's handle)
     every such spot is a hole. Raises NoCutout.
     """
+    if min(picture.size) < _SMALLEST_EDGE:
+        raise NoCutout("the picture is too small")
     small = picture.copy()
     small.thumbnail((WORK_EDGE, WORK_EDGE), Image.Resampling.LANCZOS)
     rgb = np.asarray(small.convert("RGB"))
@@ -91,7 +95,8 @@ def _inside(lab: Floats, sensitivity: float, *, worn: bool) -> Mask:
     reached = _reached_from_border(near & ~_edges(lab, sensitivity))
     clear = (colour > _CLEARLY_COLOURED) | (lightness < -_CLEARLY_DARKER)
     inside = _divide(lab, reached, clear)
-    return _without_holes(_without_specks(inside), near, worn=worn)
+    filled = _filled(_without_specks(inside))
+    return filled & ~_holes(filled, near, clear, worn=worn) if filled.any() else filled
 
 
 def _solidity(inside: Mask) -> float:
@@ -177,20 +182,25 @@ def _without_specks(inside: Mask) -> Mask:
     return np.isin(pieces, 1 + np.flatnonzero(areas >= _SPECK * areas.max()))
 
 
-def _without_holes(inside: Mask, near: Mask, *, worn: bool) -> Mask:
-    """Fill what is enclosed, unless it looks like background and is where one sees through."""
-    enclosed = ~inside & ~_reached_from_border(~inside)
-    filled = inside | enclosed
-    count, pieces, stats, centres = cv2.connectedComponentsWithStats(enclosed.astype(np.uint8))
+def _filled(inside: Mask) -> Mask:
+    return np.asarray(inside | ~_reached_from_border(~inside))
+
+
+def _holes(filled: Mask, near: Mask, clear: Mask, *, worn: bool) -> Mask:
+    """Where one sees through: what looks like background, with something around that clearly does not."""
+    holes = np.zeros_like(filled)
+    count, pieces, stats, centres = cv2.connectedComponentsWithStats((filled & near).astype(np.uint8))
     columns = np.flatnonzero(filled.any(axis=0))
     middle, width = (columns[0] + columns[-1]) / 2, columns[-1] - columns[0]
     large = stats[:, cv2.CC_STAT_AREA] > _HOLE * filled.sum()
-    to_a_side = np.abs(centres[:, 0] - middle) > (width / 5 if worn else -1)
+    possible = large & (np.abs(centres[:, 0] - middle) > (width / 5 if worn else -1))
     for piece in range(1, count):
-        here = pieces == piece if large[piece] and to_a_side[piece] else None
-        if here is not None and near[here].mean() > 0.7:
-            filled &= ~here
-    return filled
+        if possible[piece]:
+            here = pieces == piece
+            around = cv2.dilate(here.astype(np.uint8), disc(8)) > cv2.dilate(here.astype(np.uint8), disc(3))
+            if clear[around].mean() > 0.6:
+                holes |= here
+    return holes
 
 
 def _soft(inside: Mask) -> Floats:

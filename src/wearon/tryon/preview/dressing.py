@@ -22,7 +22,11 @@ _DRESS_FROM = 1.5
 """Level of the natural hem from which a garment is long: it ends between thigh and ankle, not at the hips."""
 _TOP_HEMS = (1.17, 1.4)
 """Levels between which a top ends: it should cover the hem of what is worn below."""
-_DRESS_HEMS = (1.6, 3.0)
+_DRESS_HEMS = (1.6, 2.1)
+"""The same for a dress: from the middle of the thigh to below the knee."""
+_LONG_DRESS_FROM = 2.9
+_LONG_DRESS_HEMS = (2.9, 3.1)
+"""Ankles are at about 3.3."""
 _ARMPITS = (0.2, 0.42)
 """Levels between which an armpit can be; the body's own is at about 0.3."""
 _NECK = 0.34
@@ -34,6 +38,8 @@ _LONG_SLEEVE = 0.5
 """Of the garment's length from shoulder to hem: a longer sleeve goes to the wrist."""
 _WRIST = 0.98
 _SHORTEST_SLEEVE = 0.22
+_BRIGHT = 190.0
+"""Of 255: the brightest places of a picture that is not dark are brighter."""
 _DENSITY = 2.2
 """Samples per pixel in each direction, so that none is missed where a sleeve widens."""
 
@@ -63,6 +69,7 @@ def _dressed(pose: Pose, rgb: Pixels, garment: Cutout) -> Pixels8:
     skin = Skin(body, rgb)
     shape = shape_of(garment)
     fit = _Fit(body, shape, hidden=skin.head)
+    garment = Cutout(_in_the_light_of(rgb, garment.colour), garment.alpha)
     undressed = skin.undressed()
     canvas = undressed.copy()
     arms = np.zeros(body.inside.shape, dtype=np.float32)
@@ -82,6 +89,12 @@ def _dressed(pose: Pose, rgb: Pixels, garment: Cutout) -> Pixels8:
         _lay(canvas, layer, body)
     _bring_back(canvas, rgb, skin.head.astype(np.float32))
     return np.clip(np.round(canvas), 0, 255).astype(np.uint8)
+
+
+def _in_the_light_of(rgb: Pixels, colour: Pixels8) -> Pixels8:
+    """The garment as dark as a dark picture is; shops' pictures are bright."""
+    brightest = float(np.quantile(rgb[::4, ::4].max(axis=-1), 0.97))
+    return np.asarray(colour * np.clip(brightest / _BRIGHT, 0.3, 1.0), dtype=np.uint8)
 
 
 def _surroundings(pose: Pose) -> tuple[slice, slice]:
@@ -125,7 +138,7 @@ class _Fit:
         step = self.scale / per_level
         armpit = float(np.clip(shoulder_level + step * (shape.armpit_row - shape.shoulder_row), *_ARMPITS))
         hem = armpit + step * (shape.hem_row - shape.armpit_row)
-        hem = float(np.clip(hem, *(_DRESS_HEMS if hem > _DRESS_FROM else _TOP_HEMS)))
+        hem = float(np.clip(hem, *_hems_like(hem)))
         top = shoulder_level - step * shape.shoulder_row
         rows = np.array([0.0, shape.shoulder_row, shape.armpit_row, shape.hem_row])
         levels = np.array([top, shoulder_level, armpit, hem])
@@ -224,7 +237,9 @@ class _Fit:
     def sleeve(self, garment: Cutout, sleeve: Sleeve, arm: Arm) -> _Layer:
         """A sleeve, drawn along the arm: both of its edges follow the arm's."""
         end = self._sleeve_end(sleeve, arm)
-        steps = np.linspace(0.0, 1.12, round(_DENSITY * end * arm.length))
+        # An arm that is guessed to reach far out of the picture is no reason to draw for minutes.
+        reach = min(end * arm.length, float(max(self._body.inside.shape)))
+        steps = np.linspace(0.0, 1.12, max(2, round(_DENSITY * reach)))
         outer_from, inner_from = self._sleeve_edges(sleeve, arm, steps)
         outer_to, inner_to = self._arm_edges(sleeve, arm, steps * end * arm.length)
         breadth = min(float(np.linalg.norm(outer_to - inner_to, axis=1).max()), self._body.trunk_length)
@@ -275,11 +290,19 @@ class _Fit:
         outwards = arm.outwards(distances)
         axis = arm.at(distances)
         result = []
-        for sign, start in ((1, sleeve.shoulder), (-1, sleeve.armpit)):
+        # On the inner side a little more, which the torso covers: no gap may open between the two.
+        for sign, start in ((1.0, sleeve.shoulder), (-1.15, sleeve.armpit)):
             points = axis + sign * radius[:, None] * outwards
             offset = self.place(start) - points[0]
             result.append(points + _fading(distances / max(distances[-1], 1.0))[:, None] * offset)
         return result[0], result[1]
+
+
+def _hems_like(natural: float) -> tuple[float, float]:
+    """The levels between which a garment of that natural hem ends: large sizes are wider, not as much longer."""
+    if natural < _DRESS_FROM:
+        return _TOP_HEMS
+    return _DRESS_HEMS if natural < _LONG_DRESS_FROM else _LONG_DRESS_HEMS
 
 
 def _fading(steps: Floats) -> Floats:

@@ -7,6 +7,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from wearon.pose import PoseError, PosePool
 from wearon.tryon.generator import GeneratedImage, ImageRequest, RequestRefused, ServiceUnavailable
+from wearon.tryon.preview.drawing import draw_preview
 
 log = structlog.get_logger()
 
@@ -32,8 +33,6 @@ class PreviewGenerator:
         Raises RequestRefused when there is no garment, or nobody to wear it; ServiceUnavailable when no pose
         process could do it.
         """
-        from wearon.tryon.preview.drawing import draw_preview  # OpenCV
-
         if len(request.pictures) < 2:
             raise RequestRefused("a preview needs a picture of a person and one of a garment")
         attempts = AsyncRetrying(

@@ -123,9 +123,9 @@ def inside_of_back(cutout: Cutout, shape: Shape) -> Mask:
     dark = shape.torso & (lightness < _IN_SHADE * usual)
     dark &= (rows < _NECKLINE * cutout.height) & (np.abs(columns - shape.middle) < opening)
     thickness = max(2, round(_COLLAR * cutout.height))
-    # As if the shade went on above the upper edge, so that only its thickness counts there.
-    extended = np.pad(dark, ((4 * thickness, 0), (0, 0)), mode="edge").astype(np.uint8)
-    opened = cv2.morphologyEx(extended, cv2.MORPH_OPEN, disc(thickness))[4 * thickness :]
+    # With room above: OpenCV takes the border of a picture for the inside of what touches it.
+    roomy = np.pad(dark, ((2 * thickness, 0), (0, 0))).astype(np.uint8)
+    opened = cv2.morphologyEx(roomy, cv2.MORPH_OPEN, disc(thickness))[2 * thickness :]
     _, pieces = cv2.connectedComponents(opened)
     column = round(shape.middle)
     first = int(shape.torso[:, column].argmax())
@@ -202,7 +202,7 @@ def _cut_off(inside: Mask, shoulder: NDArray[np.intp], armpit: NDArray[np.intp],
     return piece if piece.sum() < 0.4 * inside.sum() else None
 
 
-def _measured(piece: Mask, shoulder: Floats, armpit: Floats) -> Sleeve:
+def _measured(piece: Mask, shoulder: Floats, armpit: Floats) -> Sleeve | None:
     origin = (shoulder + armpit) / 2
     rows, columns = np.nonzero(piece)
     offsets = np.stack([columns, rows], axis=-1) - origin
@@ -222,7 +222,8 @@ def _measured(piece: Mask, shoulder: Floats, armpit: Floats) -> Sleeve:
             middles.append((bins[slot - 1] + bins[slot]) / 2)
             lows.append(here.min())
             highs.append(here.max())
-    degree = min(2, len(middles) - 1)
+    if len(middles) < 3:
+        return None  # a tip, too short to have edges
     return Sleeve(
         inside=piece,
         shoulder=shoulder,
@@ -230,6 +231,6 @@ def _measured(piece: Mask, shoulder: Floats, armpit: Floats) -> Sleeve:
         origin=origin,
         along=along,
         length=length,
-        left_edge=np.polyfit(middles, lows, degree),
-        right_edge=np.polyfit(middles, highs, degree),
+        left_edge=np.polyfit(middles, lows, 2),
+        right_edge=np.polyfit(middles, highs, 2),
     )

@@ -13,6 +13,8 @@ from wearon.tryon.preview.cutout import disc
 Pixels = NDArray[np.float32]
 """(height, width, 3) RGB, 0..255."""
 
+_WELL_LIT = 130.0
+"""Of 255: the brighter channels of any face in a picture that is not too dark."""
 _SKIN_TINT = 11.0
 """CIELAB units in a and b around the face's own colour that are still skin."""
 _SKIN_DARKER, _SKIN_LIGHTER = 38.0, 14.0
@@ -30,7 +32,6 @@ class Skin:
 
     def __init__(self, body: Body, rgb: Pixels) -> None:
         self._body = body
-        self._lab = np.asarray(cv2.cvtColor(rgb / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
         self._rgb = rgb
         pose = body.pose
         self._eyes = np.array([pose.point(joint) for joint in (Joint.LEFT_EYE, Joint.RIGHT_EYE)])
@@ -40,7 +41,10 @@ class Skin:
         self._head_breadth = max(float(np.linalg.norm(ears[0] - ears[1])), 0.4 * body.shoulder_breadth)
         self.colour = self._face_colour(rgb)
         """The face's own, RGB."""
-        self._like_skin = self._resembles_skin()
+        # In a dark picture everything is near everything: compare as if it were well lit.
+        gain = max(1.0, _WELL_LIT / max(float(self.colour.max()), 8.0))
+        self._lab = _to_lab(np.clip(rgb * gain, 0, 255))
+        self._like_skin = self._resembles_skin(_to_lab(np.clip(self.colour * gain, 0, 255)[None, None])[0, 0])
 
     @property
     def chin(self) -> Floats:
@@ -64,8 +68,9 @@ class Skin:
         """
         if arm.behind:
             return np.zeros_like(self._body.inside)
-        bare = self._like_skin | self._old_sleeves
-        forearm = _without_crumbs(self._body.arm_zone(arm, start=0.5, ease=1.2) & bare)
+        skin = self._body.arm_zone(arm, start=0.5, ease=1.2) & self._like_skin
+        undressed = self._body.arm_zone(arm, start=0.5) & self._old_sleeves
+        forearm = _without_crumbs(skin | undressed)
         return forearm if sleeve else forearm | (self._body.arm_zone(arm, start=0.1) & self._body.beside_trunk)
 
     def undressed(self) -> Pixels:
@@ -85,7 +90,7 @@ class Skin:
     def _old_sleeves(self) -> Mask:
         across, levels = self._body.places
         body = self._body
-        arms = np.any([body.arm_zone(arm, ease=1.25, end=0.97) for arm in body.arms], axis=0)
+        arms = np.any([body.arm_zone(arm, ease=1.1, end=0.97) for arm in body.arms], axis=0) & body.beside_trunk
         chest = body.inside & (levels < CHEST_LEVEL) & (np.abs(across) < 0.62 * body.shoulder_breadth)
         zone = (arms | chest) & (levels > _COLLAR * body.to_frame(*self.chin)[1]) & ~self.head
         clothes = (zone & ~self._like_skin).astype(np.uint8)
@@ -109,10 +114,10 @@ class Skin:
         spots = np.zeros(self._body.inside.shape, dtype=np.uint8)
         for x, y in (*cheeks.tolist(), self._nose.tolist()):
             cv2.circle(spots, (round(x), round(y)), radius, (1.0,), -1)
-        return np.asarray(np.median(rgb[spots > 0], axis=0), dtype=np.float64)
+        seen = spots > 0 if spots.any() else self._body.inside  # a picture that ends below the head
+        return np.asarray(np.median(rgb[seen], axis=0), dtype=np.float64)
 
-    def _resembles_skin(self) -> Mask:
-        own = cv2.cvtColor((self.colour / 255).astype(np.float32)[None, None], cv2.COLOR_RGB2LAB)[0, 0]
+    def _resembles_skin(self, own: Pixels) -> Mask:
         difference = self._lab - own
         tint = np.hypot(difference[..., 1], difference[..., 2])
         lightness = difference[..., 0]
@@ -129,7 +134,15 @@ class Skin:
         own = np.median(self._lab[crown], axis=0)
         near = np.linalg.norm((self._lab - own) * (0.7, 1, 1), axis=-1) < _HAIR
         zone = self._body.inside & (levels < 0.45) & (np.abs(across - eyes_across) < 0.95 * self._head_breadth)
-        return _touching(zone & near, crown)
+        hair = _touching(zone & near, crown)
+        # Hair falls beside the face; what fills the chest is clothes of the hair's colour.
+        chest = self._body.inside & (levels > 0) & (levels < 0.3)
+        chest &= np.abs(across) < 0.25 * self._body.shoulder_breadth
+        return hair if hair[chest].mean() < 0.3 else hair & (levels < _COLLAR * self._body.to_frame(*self.chin)[1])
+
+
+def _to_lab(rgb: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 
 def _touching(mask: Mask, seed: Mask) -> Mask:
