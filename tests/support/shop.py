@@ -176,7 +176,8 @@ class Shop:
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """All of them, newest first."""
-        return [json.loads(entry) for entry in self.redis.lrange("wearon:dead-letters", 0, -1)]
+        entries: Any = self.redis.lrange("wearon:dead-letters", 0, -1)
+        return [json.loads(entry) for entry in entries]
 
 
 def picture(colour: str, width: int = 600, height: int = 800) -> bytes:

@@ -24,6 +24,7 @@ from wearon.logs import configure_logs
 from wearon.platform import LocalPlatform
 from wearon.platform.base import Channel, Session, Status
 from wearon.redis import connect
+from wearon.samples import MAN_L, TSHIRT
 
 START_LIMIT_S = 60.0
 """Starting takes 4 s; the very first time the pose model is put together, on a cold disk."""
@@ -64,8 +65,6 @@ def demo(
 
 
 async def _demo() -> tuple[bytes, dict[str, Any]]:
-    from wearon.samples import DEMO
-
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wearon-demo-")))
         spinner = stack.enter_context(errors.status("starting a worker"))
@@ -81,7 +80,7 @@ async def _demo() -> tuple[bytes, dict[str, Any]]:
         )
 
         request_id = new_request_id()
-        urls = [await upload(platform, str(picture)) for picture in (DEMO.person, DEMO.garment)]
+        urls = [await upload(platform, str(picture)) for picture in (MAN_L.path, TSHIRT.path)]
         session = await platform.create_session(Channel.B2C, request_id=request_id)
         await push_task(redis, session.ref, urls, "", request_id)
         _tick("credit taken, task pushed to wearon:tasks:generation")
@@ -113,7 +112,7 @@ async def _finished(platform: LocalPlatform, session: Session) -> Session:
 
 async def _ask_for_size(client: httpx.AsyncClient, photo_url: str) -> dict[str, Any]:
     began = time.monotonic()
-    response = await client.post("/estimate-body", json={"image_url": photo_url, "height_cm": DEMO.height_cm})
+    response = await client.post("/estimate-body", json={"image_url": photo_url, "height_cm": MAN_L.height_cm})
     if response.status_code != 200:
         raise CommandError(f"/estimate-body answered {response.status_code}: {response.text}")
     answer: dict[str, Any] = response.json()

@@ -185,7 +185,7 @@ async def test_a_body_over_16_kb_is_refused_by_its_length_and_as_it_streams(api:
     [("req_abc-1", True), ("a" * 128, True), ("a" * 129, False), ("two words", False), ("", False), ("é", False)],
 )
 async def test_the_callers_request_id_comes_back_unless_it_is_unfit(api: Api, sent: str, kept: bool) -> None:
-    response = await api.client.get("/health/live", headers={"X-Request-Id": sent.encode()})
+    response = await api.client.get("/health/live", headers=[(b"X-Request-Id", sent.encode())])
     got = response.headers["x-request-id"]
     assert (got == sent) == kept
     assert kept or got.startswith("req_")
