@@ -1,0 +1,167 @@
+"""Local mode for people: a worker in a folder, tasks from the command line, data that survives, sizes, the demo."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import redis as sync_redis
+from PIL import Image
+
+from support.processes import ARQ, INHERITED, SERVE, WorkerProcess, worker
+from wearon.samples import MAN_L, TSHIRT
+
+pytestmark = pytest.mark.slow
+
+PERSON, GARMENT = str(MAN_L.path), str(TSHIRT.path)
+
+
+class Folder:
+    """A newcomer's folder: commands run in it, with nothing set but free ports."""
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self.path = path
+        self._stack = stack
+        self.env = {"PORT": "0", "LOCAL_REDIS_PORT": "0", "POSE_PROCESSES": "1", "PICTURE_PROCESSES": "1"}
+
+    def start(self, command: tuple[str, ...] = SERVE) -> WorkerProcess:
+        process = self._stack.enter_context(worker(command, self.env, self.path))
+        process.wait_for("started")
+        return process
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        return subprocess.run(
+            [sys.executable, "-m", "wearon", *arguments],
+            cwd=self.path,
+            env={**inherited, **self.env, "COLUMNS": "200", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def enqueue(self, *arguments: str) -> dict[str, str]:
+        done = self.run("enqueue", "--person", PERSON, "--garment", GARMENT, "--follow", "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        session: dict[str, str] = json.loads(done.stdout)
+        return session
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    with ExitStack() as stack:
+        yield Folder(tmp_path, stack)
+
+
+def picture_at(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(httpx.get(url).raise_for_status().content))
+
+
+def format_of(file: Path) -> str | None:
+    with Image.open(file) as image:
+        return image.format
+
+
+def test_a_task_from_the_command_line_becomes_a_preview_that_survives_a_restart(folder: Folder) -> None:
+    first = folder.start()
+    session = folder.enqueue("--channel", "b2b")
+    assert session["status"] == "completed"
+    preview = picture_at(session["generated_image_url"])
+    assert preview.format == "JPEG"
+    assert "not made by an image model" in preview.getexif()[0x010E].lower()
+    chest = np.asarray(preview.convert("RGB").crop((330, 250, 400, 320)))
+    assert chest[..., 2].mean() > chest[..., 0].mean() + 60, "the blue shirt is on the person"
+    assert any("no image model was asked" in line["event"] for line in first.lines)
+    redis_url = first.wait_for("started")["redis"]
+    assert first.stop() == 0
+
+    second = folder.start()
+    assert second.wait_for("started")["redis"] == redis_url, "producers may have written it down"
+    again = folder.enqueue()
+    assert again["status"] == "completed"
+    path = httpx.URL(session["generated_image_url"]).raw_path.decode()
+    assert httpx.get(str(second.wait_for("started")["url"]) + path).status_code == 200
+    assert second.stop() == 0
+
+
+def test_a_bad_picture_fails_kindly_and_gives_the_credit_back(folder: Folder) -> None:
+    folder.start()
+    page = folder.path / "page.jpg"
+    page.write_text("<html>no picture</html>")
+    done = folder.run("enqueue", "--person", str(page), "--garment", GARMENT, "--follow")
+    assert done.returncode == 1
+    assert "Internal error during generation" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_producer_can_push_to_the_printed_redis(folder: Folder) -> None:
+    process = folder.start()
+    client = sync_redis.Redis.from_url(str(process.wait_for("started")["redis"]))
+    client.lpush("wearon:tasks:generation", "not a task")
+    process.wait_for("dead letter")
+    client.close()
+
+
+def test_arqs_command_line_finds_the_running_local_redis(folder: Folder) -> None:
+    without = subprocess.run(
+        ARQ, cwd=folder.path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
+    assert without.returncode == 1
+    assert "wearon serve" in without.stderr
+    assert "Traceback" not in without.stderr
+    folder.start((*SERVE, "--no-worker"))
+    jobs = folder.start(ARQ)
+    assert folder.enqueue()["status"] == "completed"
+    assert jobs.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("enqueue", "--person", PERSON, "--garment", GARMENT), "wearon serve"),
+        (("estimate", "nowhere.jpg", "--height", "180"), "nowhere.jpg"),
+        (("estimate", PERSON, "--height", "20"), "height"),
+        (("estimate", GARMENT, "--height", "180"), "could not find a person"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(folder: Folder, arguments: tuple[str, ...], complaint: str) -> None:
+    done = folder.run(*arguments)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_estimate_prints_a_size_and_draws_it(folder: Folder) -> None:
+    done = folder.run("estimate", PERSON, "--height", "188", "--annotate", "measured.jpg", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert set(answer["measurements"]) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
+    assert format_of(folder.path / "measured.jpg") == "JPEG"
+    readable = folder.run("estimate", PERSON, "--height", "188")
+    assert f"Size {answer['recommended_size']}" in readable.stdout
+
+
+def test_the_demo_shows_the_whole_way(folder: Folder) -> None:
+    done = folder.run("demo", "--out", "result.jpg")
+    assert done.returncode == 0, done.stderr
+    assert "session completed" in done.stderr
+    assert "Size" in done.stdout
+    assert format_of(folder.path / "result.jpg") == "JPEG"
+    left = {path.name for path in folder.path.iterdir()}
+    assert left == {"result.jpg"}
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "enqueue", "estimate"])
+def test_help_has_an_example(folder: Folder, command: str) -> None:
+    done = folder.run(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: wearon {command}" in done.stdout
