@@ -6,17 +6,20 @@ saying when which answer of the platform gets lost.
 
 import asyncio
 import json
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from redis.asyncio import Redis
 
+from wearon.platform import LocalPlatform
 from wearon.platform.base import (
     Channel,
     Completion,
@@ -27,6 +30,7 @@ from wearon.platform.base import (
     Session,
     SessionRef,
 )
+from wearon.platform.session_rows import SESSION_TABLES, timestamp
 from wearon.tryon import keys
 from wearon.tryon.generator import GeneratedImage, ImageRequest, Usage
 from wearon.tryon.job_queue import (
@@ -358,3 +362,80 @@ class FaultyPlatform:
 
     async def aclose(self) -> None:
         await self._platform.aclose()
+
+
+class LocalShop:
+    """A LocalPlatform in `home`, and what its owner sees and does behind the worker's back."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    async def open_shop(self) -> None:
+        """Make the platform, which makes the tables."""
+        self.platform = await LocalPlatform.open(self._home, "http://127.0.0.1:8000")
+        self._database = sqlite3.connect(self._home / "platform.sqlite3", timeout=10)
+        self._database.row_factory = sqlite3.Row
+
+    async def close_shop(self) -> None:
+        """Close what was opened."""
+        self._database.close()
+        await self.platform.aclose()
+
+    def sql(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """Run SQL past the adapter."""
+        with self._database:
+            return [dict(row) for row in self._database.execute(query, values).fetchall()]
+
+    def row(self, ref: SessionRef) -> dict[str, Any]:
+        """The session row as it stands."""
+        return self.sql(f"select * from {SESSION_TABLES[ref.channel].name} where id = ?", ref.session_id)[0]
+
+    def status(self, ref: SessionRef) -> str:
+        """The session's status."""
+        return str(self.row(ref)["status"])
+
+    def set_row(self, ref: SessionRef, **columns: object) -> None:
+        """Change the session row, as other parts of the platform do."""
+        for column, value in columns.items():
+            query = f"update {SESSION_TABLES[ref.channel].name} set {column} = ? where id = ?"
+            self.sql(query, timestamp(value) if isinstance(value, datetime) else value, ref.session_id)
+
+    def refunds(self, ref: SessionRef) -> list[dict[str, Any]]:
+        """The owner's refund rows."""
+        if ref.channel is Channel.B2C:
+            return self.sql("select * from credit_transactions where user_id = ? and type = 'refund'", ref.owner_id)
+        query = "select * from store_credit_transactions where store_id = ? and type = 'refund'"
+        return self.sql(query, ref.owner_id)
+
+    def cron(self, ref: SessionRef) -> None:
+        """The platform's own clean-up of b2c sessions: failed and refunded in one go."""
+        earlier = datetime.now(UTC) - timedelta(seconds=1)
+        self.set_row(ref, status="failed", error_message="Timed out", completed_at=earlier)
+        self.sql("update user_credits set balance = balance + 1 where user_id = ?", ref.owner_id)
+        self.sql(
+            "insert into credit_transactions (user_id, amount, type, description, created_at)"
+            " values (?, 1, 'refund', ?, ?)",
+            ref.owner_id,
+            f"Timed out: session {ref.session_id}",
+            timestamp(earlier),
+        )
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """Somebody who buys generations of a shop."""
+
+    shop: LocalShop
+    channel: Channel
+    shopper_email: str | None = None
+
+    async def buy(self, credits: int = 1) -> SessionRef:  # noqa: A002 (the contract's word)
+        """Pay for a generation and open its session."""
+        session = await self.shop.platform.create_session(
+            self.channel, request_id=f"req_{uuid4().hex}", shopper_email=self.shopper_email, credits=credits
+        )
+        return session.ref
+
+    async def balance(self) -> int | None:
+        """Credits left; DEMO_CREDITS when everything was given back."""
+        return await self.shop.platform.balance(self.channel, shopper_email=self.shopper_email)

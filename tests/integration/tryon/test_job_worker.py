@@ -174,7 +174,7 @@ async def test_a_job_that_is_put_back_for_long_is_free_meanwhile(redis_client: R
     async with running_worker(redis_client, ScriptedJob(deque([PutBack(3600.0)]))) as worker:
         await eventually(lambda: _deferred(redis_client, job_id(ref)))
         await eventually(lambda: _nobody_runs_anything(redis_client))
-        assert worker.free_slots == worker.max_jobs
+        await eventually(lambda: _is_free(worker))
         assert await queued_jobs(redis_client) == {job_id(ref)}
 
 
