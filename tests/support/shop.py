@@ -47,7 +47,8 @@ class Shop:
     def __init__(self, supabase: Supabase, redis_url: str) -> None:
         self.supabase = supabase
         self.redis = sync_redis.Redis.from_url(redis_url)
-        self.person_url = self.upload("person.jpg", picture("steelblue"))
+        self.person = picture("steelblue")
+        self.person_url = self.upload("person.jpg", self.person)
         self.garment_url = self.upload("garment.jpg", picture("firebrick"))
 
     def upload(self, name: str, content: bytes) -> str:
@@ -156,6 +157,19 @@ class Shop:
             rows = self.supabase.sql("select balance from store_credits where store_id = %s", [order.owner_id])
         return int(rows[0]["balance"]) - (10 - order.credits)
 
+    def refunds(self, order: Order) -> int:
+        """How many refunds the ledger holds for the order."""
+        if order.channel == "b2c":
+            rows = self.supabase.sql(
+                "select count(*) from credit_transactions where user_id = %s and type = 'refund'", [order.owner_id]
+            )
+        else:
+            rows = self.supabase.sql(
+                "select count(*) from store_credit_transactions where store_id = %s and type = 'refund'",
+                [order.owner_id],
+            )
+        return int(rows[0]["count"])
+
     def check_books(self, order: Order) -> dict[str, Any]:
         """The promise about one order: completed with a real JPEG, or failed with exactly one refund. Its row."""
         row = self.row(order)
@@ -164,13 +178,16 @@ class Shop:
         assert row["completed_at"] is not None
         if row["status"] == "completed":
             assert self.credits_back(order) == 0
+            assert self.refunds(order) == 0
             assert stored is not None
             assert stored.is_jpeg
+            Image.open(io.BytesIO(stored.content)).load()
             assert stored.content_type == "image/jpeg"
             assert row["generated_image_url"]
             assert row["error_message"] is None
         else:
             assert self.credits_back(order) == order.credits
+            assert self.refunds(order) == 1
             assert row["error_message"]
         return row
 

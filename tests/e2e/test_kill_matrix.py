@@ -1,0 +1,74 @@
+"""kill -9 at every step, of `wearon serve` and of arq's command line: nothing is lost, refunded twice or paid twice.
+
+No time is measured, but `wait_until` gives up after a minute: what comes back only by arq's own five minutes fails.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support.kill_points import HAND_OVER_POINTS, PLATFORM_POINTS, REDIS_POINTS, Point, World
+from support.machines import Machines
+from support.openai_stub import OpenAIStub
+from support.processes import WorkerProcess, wait_until
+from support.redis import RedisServer
+from support.redis_proxy import running_redis_proxy
+from support.shop import Shop
+
+pytestmark = pytest.mark.slow
+
+SLOTS = "60"
+"""More than there are points: each holds a slot until the kill."""
+
+Start = Callable[[], WorkerProcess]
+
+
+@pytest.fixture
+def world(shop: Shop, openai: OpenAIStub, redis_server: RedisServer) -> Iterator[World]:
+    """The stand-ins, with a Redis that can be held at a command."""
+    with running_redis_proxy(redis_server.port) as proxy:
+        yield World(shop, openai, proxy)
+
+
+@pytest.fixture(params=["serve", "arq"])
+def start(request: pytest.FixtureRequest, machines: Machines, world: World) -> Start:
+    """Starts the process that is to be killed. arq has no consumer: one runs beside it, and lives."""
+    env = {"REDIS_URL": world.proxy.url, "WORKER_CONCURRENCY": SLOTS}
+    if request.param == "serve":
+        return lambda: machines.serve("--no-api", **env)
+    machines.serve("--no-api", "--no-worker")
+    return lambda: machines.arq(**env)
+
+
+@pytest.mark.parametrize("points", [PLATFORM_POINTS, REDIS_POINTS], ids=["platform", "redis"])
+def test_killed_at_any_step_of_a_job(world: World, start: Start, points: list[Point]) -> None:
+    process = start()
+    orders = world.push_to_all(points)
+    process.kill()
+    world.behave()
+    start()
+    settled(world)
+    world.check(points, orders)
+
+
+def test_killed_at_any_step_of_the_hand_over(world: World, machines: Machines) -> None:
+    orders = {}
+    for point in HAND_OVER_POINTS:
+        process = machines.serve("--no-api", REDIS_URL=world.proxy.url)
+        orders[point.name] = world.push_to(point)
+        process.kill()
+        world.behave()
+    machines.serve("--no-api")
+    settled(world)
+    world.check(HAND_OVER_POINTS, orders)
+
+
+def settled(world: World) -> None:
+    """Until nothing is on its way; then nothing may be left of any job, either."""
+    world.shop.wait_until_settled()
+    wait_until(
+        lambda: None if world.shop.redis.hlen("wearon:running") else True,
+        lambda: f"jobs without end: {world.shop.redis.hgetall('wearon:running')}",
+    )
+    left = list(world.shop.redis.scan_iter("arq:*"))
+    assert left == []
