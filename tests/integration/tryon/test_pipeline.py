@@ -1,0 +1,497 @@
+"""One job from task to picture, on a real platform, Redis and spool; the image model answers from a script."""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from support.job_side import (
+    GARMENT_URL,
+    GUARD_S,
+    PERSON_URL,
+    PICTURE,
+    Buyer,
+    FaultyPlatform,
+    LocalShop,
+    ScriptedFetcher,
+    ScriptedGenerator,
+    task_fields,
+)
+from wearon.net import FetchError
+from wearon.pictures.decode import PictureError
+from wearon.platform.base import Channel, PlatformRefused, SessionRef
+from wearon.platform.local import DEMO_CREDITS
+from wearon.tryon import pipeline as pipeline_module
+from wearon.tryon.dead_letters import DeadLetters
+from wearon.tryon.failures import INTERNAL_MESSAGE, MODERATION_MESSAGE, OUTAGE_PAUSE_S, Patience
+from wearon.tryon.generator import GeneratedImage, KeyRejected, Moderated, RateLimited
+from wearon.tryon.job_queue import Attempt, PutBack
+from wearon.tryon.photos import Photos
+from wearon.tryon.pipeline import DEFAULT_PROMPT, MAX_CRASHES, Pipeline
+from wearon.tryon.refunds import RefundOutbox
+from wearon.tryon.spool import Spool
+
+pytestmark = pytest.mark.slow
+
+
+class Desk:
+    """A pipeline with everything around it; `run` is what the job worker does with one job."""
+
+    def __init__(self, redis: Redis, platform: FaultyPlatform, spool_folder: Path) -> None:
+        self.generator = ScriptedGenerator()
+        self.fetcher = ScriptedFetcher({PERSON_URL: [b"person"], GARMENT_URL: [b"garment"]})
+        self.spool_folder = spool_folder
+        self.dead_letters = DeadLetters(redis)
+        self.outbox = RefundOutbox(redis, platform)
+        self.steps_confirmed = 0
+        self.spool = Spool(spool_folder)
+        self.attempt = Attempt(first_started_at=time.time())
+        self.pipeline = Pipeline(
+            platform=platform,
+            photos=Photos(self.fetcher, self._prepare),
+            generator=self.generator,
+            spool=self.spool,
+            outbox=self.outbox,
+            dead_letters=self.dead_letters,
+            confirm_lease=self._confirm,
+            patience=Patience(max_rate_limited=2, deadline_s=500.0),
+        )
+
+    async def run(self, ref: SessionRef, **changes: Any) -> PutBack | None:
+        """Run the session's job once, and count the attempt."""
+        answer = await self.pipeline.generate(task_fields(ref, **changes), self.attempt)
+        put_back = int(answer is not None)
+        self.attempt = replace(
+            self.attempt,
+            number=self.attempt.number + 1,
+            put_back=self.attempt.put_back + put_back,
+            rate_limited=self.attempt.rate_limited + int(answer is not None and answer.rate_limited),
+        )
+        return answer
+
+    @property
+    def paid(self) -> int:
+        """How often the image model was asked."""
+        return len(self.generator.requests)
+
+    @property
+    def spooled(self) -> list[Path]:
+        """Pictures on disk."""
+        return list(self.spool_folder.glob("*")) if self.spool_folder.exists() else []
+
+    async def _confirm(self) -> None:
+        self.steps_confirmed += 1
+
+    async def _prepare(self, data: bytes) -> bytes:
+        if data == b"not a picture":
+            raise PictureError("not a picture")
+        return b"prepared " + data
+
+
+@pytest.fixture
+def desk(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setattr(pipeline_module, "OUTAGE_PATIENCE_S", 0.0)  # the first lost answer ends the run
+    monkeypatch.setattr("wearon.tryon.photos.PAUSE_S", (0.0, 0.0))
+    return Desk(redis_client, platform, tmp_path / "spool")
+
+
+async def assert_completed(desk: Desk, shop: LocalShop, buyer: Buyer, ref: SessionRef) -> None:
+    """Completed, paid by the shopper once, nothing left behind."""
+    assert shop.status(ref) == "completed"
+    assert await shop.platform.has_picture(ref)
+    assert await buyer.balance() == DEMO_CREDITS - 1
+    assert shop.refunds(ref) == []
+    assert desk.spooled == []
+    assert await desk.outbox.pending() == []
+
+
+async def assert_failed(desk: Desk, shop: LocalShop, buyer: Buyer, ref: SessionRef, message: str) -> None:
+    """Failed with that message, the credit back once, nothing left behind."""
+    row = shop.row(ref)
+    assert (row["status"], row["error_message"]) == ("failed", message)
+    assert await buyer.balance() == DEMO_CREDITS
+    assert len(shop.refunds(ref)) == 1
+    assert desk.spooled == []
+    assert await desk.outbox.pending() == []
+
+
+async def test_a_task_becomes_a_picture(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    assert await desk.run(ref, prompt="  in the rain ") is None
+    await assert_completed(desk, shop, buyer, ref)
+    row = shop.row(ref)
+    assert (row["input_tokens"], row["output_tokens"]) == (812, 1584)
+    assert Decimal(row["estimated_cost_usd"]) == Decimal("0.056123")
+    assert row["completed_at"] is not None
+    assert row["processing_time_ms"] >= 0
+    assert ref.picture_path in row["generated_image_url"]
+    (request,) = desk.generator.requests
+    assert (request.prompt, request.request_id) == ("in the rain", "req_test")
+    assert request.pictures == [b"prepared person", b"prepared garment"]
+    assert desk.steps_confirmed >= 2
+
+
+@pytest.mark.parametrize("prompt", ["", "  \n"])
+async def test_without_a_prompt_the_default_one_is_used(desk: Desk, buyer: Buyer, prompt: str) -> None:
+    await desk.run(await buyer.buy(), prompt=prompt)
+    assert desk.generator.requests[0].prompt == DEFAULT_PROMPT
+
+
+async def test_a_picture_without_usage_is_a_picture(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    desk.generator.answers.append(GeneratedImage(PICTURE.jpeg, None))
+    await desk.run(ref)
+    await assert_completed(desk, shop, buyer, ref)
+    assert shop.row(ref)["estimated_cost_usd"] is None
+
+
+async def test_a_rate_limit_shows_as_queued_and_is_waited_out(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    desk.generator.answers.append(RateLimited("429", 7.0))
+    answer = await desk.run(ref)
+    assert answer is not None
+    assert answer.rate_limited
+    assert 7.0 < answer.delay_s < 8.0
+    assert shop.status(ref) == "queued"
+    assert await buyer.balance() == DEMO_CREDITS - 1
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+
+
+async def test_the_last_rate_limit_fails_and_refunds(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    desk.generator.answers.extend(RateLimited("429", 1.0) for _ in range(3))
+    for _ in range(2):
+        assert isinstance(await desk.run(ref), PutBack)
+    assert await desk.run(ref) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+
+
+@pytest.mark.parametrize("error", [None, PlatformRefused("400")], ids=["away", "refused"])
+async def test_a_rate_limit_is_counted_though_the_platform_cannot_show_it(
+    desk: Desk, platform: FaultyPlatform, buyer: Buyer, error: Exception | None
+) -> None:
+    ref = await buyer.buy()
+    desk.generator.answers.append(RateLimited("429", 7.0))
+    platform.break_next("requeue_session", **({"error": error} if error else {}))
+    answer = await desk.run(ref)
+    assert answer is not None
+    assert answer.rate_limited
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (Moderated("violence"), MODERATION_MESSAGE),
+        (KeyRejected("401"), INTERNAL_MESSAGE),
+        (ZeroDivisionError("a bug"), INTERNAL_MESSAGE),
+        (TimeoutError(), INTERNAL_MESSAGE),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_what_the_model_refuses_fails_and_refunds(
+    desk: Desk, shop: LocalShop, buyer: Buyer, error: Exception, message: str
+) -> None:
+    ref = await buyer.buy()
+    desk.generator.answers.append(error)
+    assert await desk.run(ref) is None
+    await assert_failed(desk, shop, buyer, ref, message)
+    assert desk.paid == 1
+
+
+@pytest.mark.parametrize("answer", [b"not a picture", FetchError("answered 404", transient=False)])
+async def test_a_bad_picture_fails_and_refunds_before_anything_is_paid(
+    desk: Desk, shop: LocalShop, buyer: Buyer, answer: bytes | Exception
+) -> None:
+    ref = await buyer.buy()
+    desk.fetcher.answers = {PERSON_URL: [b"person"], GARMENT_URL: [answer]}
+    assert await desk.run(ref) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+    assert desk.paid == 0
+
+
+async def test_our_own_storage_away_is_waited_for(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    gone = FetchError("could not connect", transient=True)
+    desk.fetcher.answers = {PERSON_URL: [gone, gone, gone, b"person"], GARMENT_URL: [b"garment"]}
+    desk.fetcher.trusted = [PERSON_URL]
+    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+
+
+@pytest.mark.parametrize("answer_lost", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("method", ["start_session", "store_picture", "sign_picture", "complete_session"])
+async def test_the_platform_away_at_any_step_fails_nobody_and_pays_once(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, method: str, answer_lost: bool
+) -> None:
+    ref = await buyer.buy()
+    platform.break_next(method, answer_lost=answer_lost)
+    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 1
+
+
+@pytest.mark.parametrize("method", ["start_session", "store_picture", "sign_picture", "complete_session"])
+async def test_a_short_absence_is_waited_for_within_the_run(
+    desk: Desk,
+    shop: LocalShop,
+    platform: FaultyPlatform,
+    buyer: Buyer,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline_module, "OUTAGE_PATIENCE_S", 60.0)
+    ref = await buyer.buy()
+    platform.break_next(method, answer_lost=True, times=2)
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 1
+
+
+class Killed(BaseException):
+    """A SIGKILL, as far as the code can tell."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("method", ["start_session", "store_picture", "sign_picture", "complete_session"])
+async def test_killed_at_any_step_on_the_same_disk_it_pays_once(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, method: str, when: str
+) -> None:
+    ref = await buyer.buy()
+
+    async def kill(called: str) -> None:
+        if called == method:
+            setattr(platform, when, None)
+            raise Killed
+
+    setattr(platform, when, kill)
+    with pytest.raises(Killed):
+        await desk.run(ref)
+    desk.attempt = replace(desk.attempt, number=2)
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 1
+
+
+async def test_a_picture_in_storage_is_found_from_another_disk(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    platform.break_next("complete_session")
+    await desk.run(ref)
+    for path in desk.spooled:
+        path.unlink()
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 1
+
+
+async def test_a_full_disk_does_not_cost_the_shopper_the_picture(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    desk.spool_folder.write_text("a file where the folder should be")
+    assert await desk.run(ref) is None
+    assert shop.status(ref) == "completed"
+
+
+async def test_cancelled_as_the_answer_comes_the_picture_is_kept_first(
+    desk: Desk, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    answer: asyncio.Future[GeneratedImage] = asyncio.get_running_loop().create_future()
+    desk.generator.answers.append(answer)
+    job = asyncio.create_task(desk.run(ref))
+    async with asyncio.timeout(GUARD_S):
+        await desk.generator.asked.wait()
+    answer.set_result(PICTURE)
+    saving = asyncio.Event()
+    save = desk.spool.save
+
+    async def slow_save(*args: Any) -> None:
+        saving.set()
+        await asyncio.sleep(0.01)
+        await save(*args)
+
+    desk.spool.save = slow_save  # type: ignore[method-assign, assignment]
+    async with asyncio.timeout(GUARD_S):
+        await saving.wait()
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert len(desk.spooled) == 1
+    assert shop.status(ref) == "processing"
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 1
+
+
+async def test_a_deadline_ends_a_generation_that_hangs(
+    desk: Desk, shop: LocalShop, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_module, "LEAST_RUN_S", 0.05)
+    ref = await buyer.buy()
+    desk.attempt = replace(desk.attempt, first_started_at=time.time() - 1000)
+    desk.generator.answers.append(asyncio.get_running_loop().create_future())
+    assert await desk.run(ref) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+
+
+async def test_a_paid_picture_may_wait_for_the_lease_past_any_deadline(
+    desk: Desk, shop: LocalShop, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_module, "LEAST_RUN_S", 0.05)
+    desk.attempt = replace(desk.attempt, first_started_at=time.time() - 1000)
+    ref = await buyer.buy()
+
+    async def redis_is_away_for_longer() -> None:
+        await asyncio.sleep(0.1)
+
+    desk.pipeline._confirm_lease = redis_is_away_for_longer
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+async def test_a_final_session_is_left_alone_quietly(desk: Desk, shop: LocalShop, buyer: Buyer, status: str) -> None:
+    ref = await buyer.buy()
+    shop.set_row(ref, status=status, error_message="as it was")
+    before = shop.row(ref)
+    assert await desk.run(ref) is None
+    assert shop.row(ref) == before
+    assert shop.refunds(ref) == []
+    assert desk.paid == 0
+    assert await desk.dead_letters.list() == []
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["somebody else's", "unknown"])
+async def test_a_session_of_nobody_or_somebody_else_is_a_dead_letter_and_untouched(
+    desk: Desk, shop: LocalShop, buyer: Buyer, known: bool
+) -> None:
+    ref = await buyer.buy()
+    before = shop.row(ref)
+    wrong = SessionRef(ref.channel, str(uuid4()), ref.session_id if known else str(uuid4()))
+    assert await desk.run(wrong) is None
+    assert shop.row(ref) == before
+    assert shop.refunds(ref) == []
+    assert desk.paid == 0
+    (letter,) = await desk.dead_letters.list()
+    assert letter.session_id == wrong.session_id
+    assert letter.request_id == "req_test"
+    assert ("somebody else" if known else "no such session") in letter.reason
+    assert wrong.session_id in letter.payload
+
+
+async def test_what_the_cron_failed_meanwhile_is_not_completed_and_not_refunded_again(
+    desk: Desk, shop: LocalShop
+) -> None:
+    buyer = Buyer(shop, Channel.B2C)
+    ref = await buyer.buy()
+    answer: asyncio.Future[GeneratedImage] = asyncio.get_running_loop().create_future()
+    desk.generator.answers.append(answer)
+    job = asyncio.create_task(desk.run(ref))
+    async with asyncio.timeout(GUARD_S):
+        await desk.generator.asked.wait()
+    shop.cron(ref)
+    answer.set_result(PICTURE)
+    assert await job is None
+    await assert_failed(desk, shop, buyer, ref, "Timed out")
+
+
+async def test_what_the_cron_failed_is_not_refunded_again_when_the_generation_fails_too(
+    desk: Desk, shop: LocalShop
+) -> None:
+    buyer = Buyer(shop, Channel.B2C)
+    ref = await buyer.buy()
+    answer: asyncio.Future[GeneratedImage] = asyncio.get_running_loop().create_future()
+    desk.generator.answers.append(answer)
+    job = asyncio.create_task(desk.run(ref))
+    async with asyncio.timeout(GUARD_S):
+        await desk.generator.asked.wait()
+    shop.cron(ref)
+    answer.set_exception(Moderated("violence"))
+    assert await job is None
+    await assert_failed(desk, shop, buyer, ref, "Timed out")
+
+
+async def test_a_session_put_back_to_queued_by_another_copy_is_completed_by_the_next_run(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+
+    async def another_copy_is_rate_limited(method: str) -> None:
+        if method == "complete_session":
+            platform.before = None
+            await shop.platform.requeue_session(ref)
+
+    platform.before = another_copy_is_rate_limited
+    assert isinstance(await desk.run(ref), PutBack)
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 1
+
+
+async def test_a_picture_that_the_bucket_refuses_fails_and_refunds(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    platform.break_next("store_picture", error=PlatformRefused("413"))
+    assert await desk.run(ref) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+
+
+async def test_the_platform_away_when_it_fails_is_made_good_by_the_outbox(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    desk.generator.answers.append(Moderated("violence"))
+    platform.break_next("fail_session")
+    assert await desk.run(ref) is None
+    assert len(await desk.outbox.pending()) == 1
+    desk.outbox._not_before.clear()
+    await desk.outbox.settle_due()
+    await assert_failed(desk, shop, buyer, ref, MODERATION_MESSAGE)
+
+
+async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(
+    desk: Desk, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    desk.attempt = replace(desk.attempt, number=MAX_CRASHES + 1)
+    assert desk.attempt.crashes == MAX_CRASHES
+    desk.generator.answers = deque([RateLimited("429", 1.0)])
+    assert isinstance(await desk.run(ref), PutBack), "ten crashes are not too many"
+    desk.attempt = Attempt(first_started_at=time.time(), number=MAX_CRASHES + 2)
+    assert await desk.run(ref) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+
+
+async def test_an_unusable_task_fails_its_session(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    payload = {
+        "channel": ref.channel.value,
+        "owner_id": ref.owner_id,
+        "session_id": ref.session_id,
+        "request_id": "req_test",
+        "reason": "unusable task: version 2",
+    }
+    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+
+
+async def test_a_job_of_another_version_fails_its_session_and_is_a_dead_letter(
+    desk: Desk, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    assert await desk.run(ref, image_urls=[], version=2) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+    (letter,) = await desk.dead_letters.list()
+    assert letter.session_id == ref.session_id
+    assert letter.reason.startswith("unusable job: ")
