@@ -1,0 +1,203 @@
+"""The consumer as it runs: how much it takes, whom it wakes, and what it outlives."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from support.job_side import (
+    ScriptedJob,
+    document,
+    entries,
+    eventually,
+    job_id,
+    never,
+    new_worker,
+    push,
+    queued_jobs,
+    running,
+    running_worker,
+    some_session,
+    untyped,
+)
+from support.redis import RedisServer
+from wearon.redis import connect
+from wearon.tryon import consumer as consumer_module
+from wearon.tryon import job_queue, keys
+from wearon.tryon.consumer import Consumer
+from wearon.tryon.dead_letters import DeadLetters
+from wearon.tryon.job_queue import JobQueue, JobWorker
+from wearon.tryon.leases import Fleet
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_queue, "FALLBACK_POLL_S", 3600.0)
+    monkeypatch.setattr(consumer_module, "RECONNECT_S", (0.05, 0.1))
+    monkeypatch.setattr(job_queue, "RECONNECT_S", (0.05, 0.1))
+
+
+@pytest.fixture
+async def blocking(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect(redis_url, name="blocking", blocking=True)
+    yield client
+    await client.aclose()
+
+
+@asynccontextmanager
+async def consuming(
+    redis: Redis, blocking: Redis, *, capacity: int, worker: JobWorker | None = None
+) -> AsyncIterator[Consumer]:
+    """A running consumer that has heard of a fleet with so many slots (0: of nobody)."""
+    consumer = Consumer(redis, blocking, JobQueue(redis), DeadLetters(redis), worker)
+    if capacity:
+        consumer.see_fleet(Fleet(capacity=capacity))
+    async with running(consumer.run):
+        yield consumer
+
+
+async def are_left(redis: Redis, count: int) -> bool:
+    return bool(await untyped(redis).llen(keys.TASKS) == count)
+
+
+async def test_the_backlog_stays_in_the_list_when_the_fleet_is_full(redis_client: Redis, blocking: Redis) -> None:
+    refs = [some_session() for _ in range(10)]
+    await push(redis_client, *(document(ref) for ref in refs))
+    async with consuming(redis_client, blocking, capacity=2) as consumer:
+        await eventually(lambda: are_left(redis_client, 7))  # two slots, and half as much ahead
+        assert await queued_jobs(redis_client) == {job_id(ref) for ref in refs[:3]}
+        consumer.see_fleet(Fleet(capacity=2, jobs=3))
+        assert await are_left(redis_client, 7)
+        consumer.see_job_finished()
+        await eventually(lambda: are_left(redis_client, 6))
+        consumer.see_fleet(Fleet(capacity=4, jobs=4))
+        await eventually(lambda: are_left(redis_client, 4))
+    assert await entries(redis_client, keys.TAKEN) == []
+
+
+async def test_nothing_is_taken_when_no_worker_lives(redis_client: Redis, blocking: Redis) -> None:
+    await push(redis_client, document(some_session()))
+    async with consuming(redis_client, blocking, capacity=0) as consumer:
+        await eventually(lambda: _connected(consumer, redis_client))
+        consumer.see_fleet(Fleet(capacity=0))
+        await eventually(lambda: _connected(consumer, redis_client))
+        assert await are_left(redis_client, 1)
+        consumer.see_fleet(Fleet(capacity=1))
+        await eventually(lambda: are_left(redis_client, 0))
+
+
+async def _connected(consumer: Consumer, redis: Redis) -> bool:
+    await redis.ping()
+    return consumer._recover_at > 0
+
+
+async def test_a_pushed_task_is_started_at_once_by_the_worker_beside(redis_client: Redis, blocking: Redis) -> None:
+    job = ScriptedJob()
+    async with (
+        running_worker(redis_client, job) as worker,
+        consuming(redis_client, blocking, capacity=2, worker=worker),
+    ):
+        for count in range(1, 4):
+            await push(redis_client, document(some_session()))
+            await job.wait_for_starts(count)
+    assert await entries(redis_client, keys.WAKE) == []
+
+
+async def test_when_the_worker_beside_is_full_another_machine_is_woken(redis_client: Redis, blocking: Redis) -> None:
+    here, elsewhere = ScriptedJob(), ScriptedJob()
+    here.answers.append(never())
+    async with (
+        running_worker(redis_client, here, slots=1) as worker,
+        consuming(redis_client, blocking, capacity=3, worker=worker),
+    ):
+        await push(redis_client, document(some_session()))
+        await here.wait_for_starts(1)
+        async with (
+            running_worker(redis_client, elsewhere) as other,
+            running(lambda: other.listen_for_wake_ups(blocking)),
+        ):
+            await push(redis_client, document(some_session()))
+            await elsewhere.wait_for_starts(1)
+
+
+async def test_without_a_worker_beside_there_are_never_too_many_wake_ups(redis_client: Redis, blocking: Redis) -> None:
+    await push(redis_client, *(document(some_session()) for _ in range(120)))
+    async with consuming(redis_client, blocking, capacity=1000):
+        await eventually(lambda: are_left(redis_client, 0))
+    assert len(await entries(redis_client, keys.WAKE)) <= 100
+
+
+async def test_it_outlives_a_restart_of_redis_and_nothing_is_lost(
+    redis_server: RedisServer, redis_client: Redis, blocking: Redis
+) -> None:
+    refs = [some_session() for _ in range(3)]
+    async with consuming(redis_client, blocking, capacity=100) as consumer:
+        await push(redis_client, document(refs[0]))
+        await eventually(lambda: are_left(redis_client, 0))
+        await asyncio.to_thread(redis_server.stop)
+        await eventually(lambda: _is_away(consumer))
+        await asyncio.to_thread(redis_server.start)
+        await push(redis_client, *(document(ref) for ref in refs[1:]))
+        await eventually(lambda: _all_queued(redis_client, {job_id(ref) for ref in refs}))
+        assert consumer.connected
+
+
+async def _is_away(consumer: Consumer) -> bool:
+    return not consumer.connected
+
+
+async def _all_queued(redis: Redis, jobs: set[str]) -> bool:
+    return await queued_jobs(redis) == jobs
+
+
+@pytest.mark.parametrize("answer_lost", [False, True], ids=["before", "after"])
+async def test_a_hand_over_that_failed_is_made_good_at_once(
+    redis_client: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch, answer_lost: bool
+) -> None:
+    hand_over = JobQueue.hand_over
+    failed: list[bytes] = []
+
+    async def fail_once(self: JobQueue, data: bytes, *args: object, **kwargs: object) -> int:
+        if not failed:
+            failed.append(data)
+            if answer_lost:
+                await hand_over(self, data, *args, **kwargs)  # type: ignore[arg-type]
+            raise RedisConnectionError("connection reset")
+        return await hand_over(self, data, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JobQueue, "hand_over", fail_once)
+    ref = some_session()
+    async with consuming(redis_client, blocking, capacity=10):
+        await push(redis_client, document(ref))
+        await eventually(lambda: _all_queued(redis_client, {job_id(ref)}))
+        await eventually(lambda: _none_taken(redis_client))
+    assert failed
+
+
+async def _none_taken(redis: Redis) -> bool:
+    return not await entries(redis, keys.TAKEN)
+
+
+async def test_stopped_while_it_waits_for_a_document_it_loses_none(redis_client: Redis, blocking: Redis) -> None:
+    for _ in range(10):
+        async with consuming(redis_client, blocking, capacity=1000):
+            await push(redis_client, document(some_session()))
+    async with consuming(redis_client, blocking, capacity=1000):
+        await eventually(lambda: are_left(redis_client, 0))
+        await eventually(lambda: _none_taken(redis_client))
+    assert len(await queued_jobs(redis_client)) == 10
+
+
+async def test_a_draining_worker_beside_is_not_counted_on(redis_client: Redis, blocking: Redis) -> None:
+    worker = new_worker(redis_client, ScriptedJob())
+    await worker.drain(0)
+    async with consuming(redis_client, blocking, capacity=10, worker=worker):
+        await push(redis_client, document(some_session()))
+        await eventually(lambda: are_left(redis_client, 0))
+        await eventually(lambda: _none_taken(redis_client))
+    assert len(await entries(redis_client, keys.WAKE)) == 1
