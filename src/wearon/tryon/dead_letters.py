@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 
 import structlog
@@ -19,6 +20,9 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_LETTERS = 10_000
 """At most 640 MB in the worst case and a few MB in practice; the oldest go first."""
 
+CHUNK = 100
+"""Letters read at once while looking for one: at most 6 MB."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -33,6 +37,11 @@ class DeadLetter:
     session_id: str | None = None
     request_id: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the payload is the document as it was pushed: not cut, and no byte of it replaced."""
+        return _id_of(self.payload.encode(errors="replace")) == self.id
+
 
 class DeadLetters:
     """The list in Redis, newest first."""
@@ -45,7 +54,7 @@ class DeadLetters:
     ) -> DeadLetter:
         """Keep the document and say so in the log. Raises redis errors."""
         letter = DeadLetter(
-            id=hashlib.sha256(document).hexdigest()[:12],
+            id=_id_of(document),
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             reason=reason,
             payload=document[:MAX_PAYLOAD_BYTES].decode(errors="replace"),
@@ -60,6 +69,46 @@ class DeadLetters:
         return letter
 
     async def list(self, limit: int = 100) -> Sequence[DeadLetter]:
-        """The newest ones."""
+        """The newest ones. Raises redis errors, like all that follow."""
         entries = await self._redis.lrange(keys.DEAD_LETTERS, 0, limit - 1)
-        return [DeadLetter(**json.loads(entry)) for entry in entries]
+        return [_read(entry) for entry in entries]
+
+    async def find(self, letter_id: str) -> DeadLetter | None:
+        """The newest one with that id."""
+        entries = await self._entries(letter_id)
+        return _read(entries[0]) if entries else None
+
+    async def push_again(self, letter: DeadLetter) -> None:
+        """Give the document back to the producers' list, as if it had just been pushed, and forget the letter.
+
+        Its payload must be whole.
+        """
+        entries = await self._entries(letter.id)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.lpush(keys.TASKS, letter.payload)
+            for entry in entries:
+                pipe.lrem(keys.DEAD_LETTERS, 1, entry)  # type: ignore[arg-type] # redis-py forgot bytes here
+            await pipe.execute()
+
+    async def discard(self, letter: DeadLetter) -> None:
+        """Forget the letter; a document that was pushed several times has several entries."""
+        for entry in await self._entries(letter.id):
+            await self._redis.lrem(keys.DEAD_LETTERS, 1, entry)  # type: ignore[arg-type] # redis-py forgot bytes here
+
+    async def _entries(self, letter_id: str) -> Sequence[bytes]:
+        found: deque[bytes] = deque()
+        start = 0
+        while entries := await self._redis.lrange(keys.DEAD_LETTERS, start, start + CHUNK - 1):
+            found.extend(entry for entry in entries if _read(entry).id == letter_id)
+            start += CHUNK
+        return found
+
+
+def _id_of(document: bytes) -> str:
+    return hashlib.sha256(document).hexdigest()[:12]
+
+
+def _read(entry: bytes) -> DeadLetter:
+    """Fields of a newer version are left out."""
+    found = json.loads(entry)
+    return DeadLetter(**{field.name: found[field.name] for field in fields(DeadLetter) if field.name in found})

@@ -27,6 +27,9 @@ DEAD_LETTERS = "wearon:dead-letters"
 REFUNDS = "wearon:refunds"
 """Hash session -> refund intent (JSON): the outbox."""
 
+REFUND_ERRORS = "wearon:refunds:errors"
+"""Hash session -> why the last try at its intent did not succeed; for people."""
+
 REFUNDS_BY_HAND = "wearon:refunds:by-hand"
 """Hash session -> what a person has to put right (charged in money, or no charge found)."""
 

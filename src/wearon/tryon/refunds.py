@@ -13,6 +13,7 @@ intent, under a lock that is longer than a call can take; the lock is left to ru
 known, so that the next look into the ledger sees what that call did.
 """
 
+import asyncio
 import json
 import secrets
 import time
@@ -25,6 +26,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon.platform.base import (
+    OPEN_STATUSES,
     Channel,
     Platform,
     PlatformError,
@@ -47,8 +49,13 @@ It is renewed right before that call, because the questions before it may have t
 LATE_S = 30.0
 """An intent older than this is an alarm: the contract with the shopper is a refund within 30 s."""
 
-RETRY_S = (2.0, 60.0)
-"""First and longest pause between tries at one intent; it is tried for ever."""
+RETRY_S = (2.0, 8.0)
+"""First and longest pause between tries at one intent; it is tried for ever. With the 4 s between two beats, what is
+due is given back within about 10 s of the platform's return."""
+
+AT_ONCE = 10
+"""Intents settled side by side: a platform that lets every request run into its time-out must not make the last of a
+hundred shoppers wait for a quarter of an hour."""
 
 RENEW = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -112,6 +119,22 @@ class Intent:
         return (datetime.now(UTC) - self.stamp).total_seconds()
 
 
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """An intent that is not settled, and why the last try did not succeed (empty: not known)."""
+
+    intent: Intent
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsAPerson:
+    """A failed session whose charge cannot be given back as credit."""
+
+    intent: Intent
+    why: str
+
+
 class RefundOutbox:
     """Intents in Redis, and what settles them."""
 
@@ -144,23 +167,45 @@ class RefundOutbox:
 
     async def pending(self) -> Sequence[Intent]:
         """All intents that are not settled, oldest first."""
+        return sorted(await self._read(keys.REFUNDS), key=lambda intent: intent.completed_at)
+
+    async def outstanding(self) -> Sequence[Outstanding]:
+        """The same with the last try's error, for people."""
+        errors = await self._redis.hgetall(keys.REFUND_ERRORS)
+        return [
+            Outstanding(intent, errors.get(intent.key.encode(), b"").decode(errors="replace"))
+            for intent in await self.pending()
+        ]
+
+    async def by_hand(self) -> Sequence[NeedsAPerson]:
+        """What a person has to put right, oldest first."""
+        reasons = await self._redis.hgetall(keys.REFUNDS_BY_HAND)
+        intents = sorted(await self._read(keys.REFUNDS_BY_HAND), key=lambda intent: intent.completed_at)
+        return [NeedsAPerson(intent, json.loads(reasons[intent.key.encode()]).get("why", "")) for intent in intents]
+
+    async def put_right(self, intent: Intent) -> None:
+        """A person has done it: forget the case."""
+        await self._redis.hdel(keys.REFUNDS_BY_HAND, intent.key)
+
+    async def settle_due(self) -> None:
+        """Try every intent whose pause is over. Raises redis errors."""
+        now = time.monotonic()
+        due = [intent for intent in await self.pending() if now >= self._not_before.get(intent.key, 0.0)]
+        for intent in due:
+            if intent.age_s > LATE_S:
+                log.error("refund is late", age_s=round(intent.age_s), **_names(intent))
+        for start in range(0, len(due), AT_ONCE):
+            await asyncio.gather(*(self.settle(intent) for intent in due[start : start + AT_ONCE]))
+
+    async def _read(self, name: str) -> Sequence[Intent]:
         intents = []
-        for key, entry in (await self._redis.hgetall(keys.REFUNDS)).items():
+        for key, entry in (await self._redis.hgetall(name)).items():
             try:
                 intents.append(_load(entry))
             except (ValueError, KeyError, TypeError, AttributeError):
                 # It stays, and the others must not wait for it.
                 log.exception("refund intent cannot be read", intent=key.decode(errors="replace"))
-        return sorted(intents, key=lambda intent: intent.completed_at)
-
-    async def settle_due(self) -> None:
-        """Try every intent whose pause is over. Raises redis errors."""
-        for intent in await self.pending():
-            if time.monotonic() < self._not_before.get(intent.key, 0.0):
-                continue
-            if intent.age_s > LATE_S:
-                log.error("refund is late", age_s=round(intent.age_s), **_names(intent))
-            await self.settle(intent)
+        return intents
 
     async def settle(self, intent: Intent) -> None:
         """Take one intent as far as it goes; what cannot be done now stays in the outbox. Raises redis errors."""
@@ -175,21 +220,22 @@ class RefundOutbox:
             await self._fail_and_give_back(intent, lock)
         except (_RefundInDoubt, _LockLost) as error:
             # A call may still be under way at the platform: the lock stays until it cannot be any more.
-            self._postpone(intent, str(error))
+            await self._postpone(intent, str(error))
         except PlatformError as error:
-            self._postpone(intent, str(error))
             await self._give_up(lock)
+            await self._postpone(intent, str(error))
         except (RedisError, OSError):
             raise
         except Exception as error:
             # A mistake of ours must not keep the other intents from being settled.
             log.exception("refund failed in an unexpected way", **_names(intent))
-            self._postpone(intent, type(error).__name__)
+            await self._postpone(intent, type(error).__name__)
         else:
             self._not_before.pop(intent.key, None)
             self._tries.pop(intent.key, None)
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hdel(keys.REFUNDS, intent.key)
+                pipe.hdel(keys.REFUND_ERRORS, intent.key)
                 pipe.delete(lock.key)
                 await pipe.execute()
 
@@ -202,6 +248,9 @@ class RefundOutbox:
         if session is None or session.ref != intent.ref:
             log.warning("nothing to fail: no such session of this owner", **_names(intent))
             return
+        if session.status in OPEN_STATUSES:
+            # It was locked, or what we read is older than what we wrote: a refund is not dropped for that.
+            raise PlatformUnavailable(f"the session is {session.status} but could not be failed")
         if not moved and not _failed_by(intent, session):
             log.info("nothing to fail: the session is final", status=session.status, **_names(intent))
             return
@@ -235,11 +284,12 @@ class RefundOutbox:
             **_names(intent),
         )
 
-    def _postpone(self, intent: Intent, why: str) -> None:
+    async def _postpone(self, intent: Intent, why: str) -> None:
         tries = self._tries[intent.key] = self._tries.get(intent.key, 0) + 1
         pause_s = min(RETRY_S[0] * 2 ** (tries - 1), RETRY_S[1])
         self._not_before[intent.key] = time.monotonic() + pause_s
         log.warning("refund postponed", error=why, retry_in_s=pause_s, **_names(intent))
+        await self._redis.hset(keys.REFUND_ERRORS, intent.key, why)
 
 
 def _failed_by(intent: Intent, session: Session) -> bool:

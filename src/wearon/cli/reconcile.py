@@ -1,0 +1,86 @@
+"""`wearon reconcile`: the housekeeping's check, once and by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from wearon.cli import refunds
+from wearon.cli.connections import Connections, run_connected
+from wearon.cli.output import out, print_json
+from wearon.platform.base import Session
+from wearon.tryon.refunds import Intent, RefundOutbox
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the check found, and which refunds it settled."""
+
+    orphans: Sequence[Session]
+    settled: Sequence[Intent]
+    left: refunds.Refunds
+
+
+def reconcile(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find sessions that nobody works on and refunds that are outstanding, and settle both.
+
+    A session is an orphan when it is open, older than ten minutes, and nothing in Redis speaks of it. It is failed
+    and its credit is given back. A running worker does the same every five minutes.
+
+    Example: wearon reconcile --dry-run
+    """
+
+    async def check(connections: Connections) -> Found:
+        from wearon.tryon.job_queue import JobQueue
+        from wearon.tryon.recovery import Housekeeping
+        from wearon.tryon.spool import Spool
+
+        platform = await connections.platform()
+        outbox = RefundOutbox(connections.redis, platform)
+        queue, spool = JobQueue(connections.redis), Spool(connections.settings.spool_folder)
+        housekeeping = Housekeeping(connections.redis, platform, queue, outbox, spool)
+        if dry_run:
+            left = refunds.Refunds(await outbox.outstanding(), await outbox.by_hand())
+            return Found(await housekeeping.find_orphans(), [], left)
+        orphans = await housekeeping.fail_orphans()
+        settled, left = await refunds.settle_now(outbox)
+        return Found(orphans, settled, left)
+
+    found = run_connected(check)
+    if as_json:
+        print_json({"dry_run": dry_run, **_describe(found)})
+        return
+    done = "would be failed and refunded" if dry_run else "failed"
+    for session in found.orphans:
+        out.print(
+            f"orphan {session.ref.session_id} ({session.ref.channel}, {session.status} since "
+            f"{session.created_at:%Y-%m-%d %H:%M}): {done}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if not found.orphans:
+        out.print("No session is orphaned.")
+    for intent in found.settled:
+        out.print(f"refund of session {intent.session_id}: settled", highlight=False, soft_wrap=True)
+    refunds.show(found.left)
+
+
+def _describe(found: Found) -> dict[str, Any]:
+    return {
+        "orphans": [
+            {
+                "session_id": session.ref.session_id,
+                "channel": session.ref.channel.value,
+                "owner_id": session.ref.owner_id,
+                "status": session.status.value,
+                "created_at": session.created_at.isoformat(),
+            }
+            for session in found.orphans
+        ],
+        "settled": [intent.session_id for intent in found.settled],
+        **refunds.describe(found.left),
+    }

@@ -1,0 +1,144 @@
+"""`wearon refunds`: credits that are to be given back and have not been yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from wearon.cli.connections import Connections, run_connected
+from wearon.cli.output import CommandError, out, print_json
+from wearon.tryon.refunds import LATE_S, Intent, NeedsAPerson, Outstanding, RefundOutbox
+
+app = typer.Typer(help="Look at refunds that are outstanding, and try them again.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Only this session's; all without it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Refunds:
+    """What is outstanding, and what waits for a person."""
+
+    outstanding: Sequence[Outstanding]
+    by_hand: Sequence[NeedsAPerson]
+
+
+@app.command("list")
+def list_refunds(as_json: AsJson = False) -> None:
+    """List outstanding refunds, oldest first, and apart from them those that need a person.
+
+    Example: wearon refunds list
+    """
+
+    async def read(connections: Connections) -> Refunds:
+        outbox = RefundOutbox(connections.redis, await connections.platform())
+        return Refunds(await outbox.outstanding(), await outbox.by_hand())
+
+    refunds = run_connected(read)
+    if as_json:
+        print_json(describe(refunds))
+    else:
+        show(refunds)
+
+
+@app.command()
+def retry(session: Session = None, as_json: AsJson = False) -> None:
+    """Try outstanding refunds now, without waiting for their pause to be over.
+
+    Example: wearon refunds retry
+    """
+
+    async def settle(connections: Connections) -> tuple[Sequence[Intent], Refunds]:
+        return await settle_now(RefundOutbox(connections.redis, await connections.platform()), session)
+
+    settled, left = run_connected(settle)
+    if as_json:
+        print_json({"settled": [intent.session_id for intent in settled], **describe(left)})
+    else:
+        for intent in settled:
+            out.print(f"session {intent.session_id}: settled", highlight=False)
+        show(left)
+    if any(case.intent.session_id == session or session is None for case in left.outstanding):
+        raise CommandError("not every refund could be made; the worker goes on trying")
+
+
+@app.command()
+def resolve(
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="The session that was put right by hand.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Say that a person has put a session's charge right: it is not listed any more.
+
+    Example: wearon refunds resolve 5b0c2c9e-6f0e-4f0e-9f57-2d3a6c1b9a10 --yes
+    """
+    if not yes:
+        typer.confirm(f"Has the charge of session {session} been put right?", abort=True, err=True)
+
+    async def forget(connections: Connections) -> None:
+        outbox = RefundOutbox(connections.redis, await connections.platform())
+        case = next((case for case in await outbox.by_hand() if case.intent.session_id == session), None)
+        if case is None:
+            raise CommandError(f"no charge of session {session} waits for a person")
+        await outbox.put_right(case.intent)
+
+    run_connected(forget)
+    out.print(f"session {session}: put right", highlight=False)
+
+
+async def settle_now(outbox: RefundOutbox, session: str | None = None) -> tuple[Sequence[Intent], Refunds]:
+    """Try every outstanding refund once (of one session, when it is named); what was settled, and what is left."""
+    due = [intent for intent in await outbox.pending() if session in (None, intent.session_id)]
+    if session is not None and not due:
+        raise CommandError(f"no refund of session {session} is outstanding")
+    for intent in due:
+        await outbox.settle(intent)
+    left = Refunds(await outbox.outstanding(), await outbox.by_hand())
+    still = {case.intent.key for case in left.outstanding}
+    return [intent for intent in due if intent.key not in still], left
+
+
+def describe(refunds: Refunds) -> dict[str, Any]:
+    """For scripts."""
+    return {
+        "outstanding": [
+            {**_names(case.intent), "late": case.intent.age_s > LATE_S, "error": case.error}
+            for case in refunds.outstanding
+        ],
+        "by_hand": [{**_names(case.intent), "why": case.why} for case in refunds.by_hand],
+    }
+
+
+def show(refunds: Refunds) -> None:
+    """For people."""
+    if refunds.outstanding:
+        table = Table("session", "channel", "age", "failed because", "last error", title="Outstanding refunds")
+        for case in refunds.outstanding:
+            age = f"{case.intent.age_s:.0f} s" + (" LATE" if case.intent.age_s > LATE_S else "")
+            table.add_row(*_columns(case.intent, age), escape(case.error) or "-")
+        out.print(table)
+    else:
+        out.print("No refund is outstanding.")
+    if refunds.by_hand:
+        table = Table("session", "channel", "request", "failed because", "why", title="Need a person")
+        for person in refunds.by_hand:
+            table.add_row(*_columns(person.intent, person.intent.request_id), escape(person.why))
+        out.print(table)
+
+
+def _columns(intent: Intent, third: str) -> tuple[str, str, str, str]:
+    return intent.session_id, intent.channel.value, third, escape(intent.reason)
+
+
+def _names(intent: Intent) -> dict[str, Any]:
+    return {
+        "session_id": intent.session_id,
+        "channel": intent.channel.value,
+        "owner_id": intent.owner_id,
+        "request_id": intent.request_id,
+        "failed_at": intent.completed_at,
+        "age_s": round(intent.age_s, 1),
+        "reason": intent.reason,
+    }
