@@ -27,8 +27,11 @@ _BORDER = 0.03
 """Of the shorter side: the frame that is taken for background."""
 _NEAR = 4.5
 """CIELAB units (100 from black to white) that noise and JPEG change a plain background by; plus twice its spread."""
-_CLEARLY_COLOURED = 14.0
-"""Difference in a and b that no shadow makes: shadows change lightness, and tint a little."""
+_CLEARLY_COLOURED, _OF_ITS_COLOUR = 8.0, 0.3
+"""Difference in a and b that no shadow makes: a shadow changes lightness and tints a little, more of a coloured
+background: by a part of its colour."""
+_CLEARLY_LIGHTER = 1.5
+"""Times what is near the background: shadows do not lighten."""
 _CLEARLY_DARKER = 42.0
 """Difference in lightness that is deeper than the shadow of something that lies on its background."""
 _SENSITIVITIES = (1.0, 3.0)
@@ -91,9 +94,11 @@ def _inside(lab: Floats, sensitivity: float, *, worn: bool) -> Mask:
     # In shadow a coloured background loses colour as it loses lightness.
     shaded = background[..., 1:] * np.clip(lab[..., :1] / np.maximum(background[..., :1], 1), 0, 1)
     colour = np.linalg.norm(lab[..., 1:] - shaded, axis=-1)
-    near = np.hypot(lightness, colour) < _nearness(difference) / sensitivity
+    nearness = _nearness(difference) / sensitivity
+    near = np.hypot(lightness, colour) < nearness
     reached = _reached_from_border(near & ~_edges(lab, sensitivity))
-    clear = (colour > _CLEARLY_COLOURED) | (lightness < -_CLEARLY_DARKER)
+    tint = _CLEARLY_COLOURED + _OF_ITS_COLOUR * np.linalg.norm(background[..., 1:], axis=-1)
+    clear = (colour > tint) | (lightness < -_CLEARLY_DARKER) | (lightness > _CLEARLY_LIGHTER * nearness)
     inside = _divide(lab, reached, clear)
     filled = _filled(_without_specks(inside))
     return filled & ~_holes(filled, near, clear, worn=worn) if filled.any() else filled
@@ -159,11 +164,10 @@ def _reached_from_border(free: Mask) -> Mask:
 def _divide(lab: Floats, background: Mask, clear: Mask) -> Mask:
     """Draw the line between garment and background in the zone that is neither for certain."""
     unknown = cv2.morphologyEx((~background).astype(np.uint8), cv2.MORPH_OPEN, disc(2))
-    depth = cv2.distanceTransform(unknown, cv2.DIST_L2, 5)
+    depth = np.asarray(cv2.distanceTransform(unknown, cv2.DIST_L2, 5), dtype=np.float32)
     certain = _eroded(clear & ~background, 2)
     if certain.sum() < 0.4 * unknown.sum():
-        # Pale or grey all over: what lies deep inside is not shadow.
-        certain |= depth > 0.3 * depth.max()
+        certain |= _deep_inside(depth)
     markers = np.zeros(background.shape, dtype=np.int32)
     markers[_eroded(background, 1)] = 1
     markers[_border(background.shape) & ~clear] = 1
@@ -171,6 +175,16 @@ def _divide(lab: Floats, background: Mask, clear: Mask) -> Mask:
     image = np.clip(lab * (2.55, 1, 1) + (0, 128, 128), 0, 255).astype(np.uint8)
     divided = cv2.watershed(image, markers)
     return np.asarray(divided == 2)
+
+
+def _deep_inside(depth: Floats) -> Mask:
+    """What is pale or grey all over has its shadow around it, not within: the middle of every part of it is certain.
+
+    `depth`: pixels to the background.
+    """
+    deepest = float(depth.max())
+    around = cv2.dilate(depth, disc(max(1, round(0.35 * deepest))))
+    return np.asarray((depth > 0.55 * around) & (depth > 0.18 * deepest))
 
 
 def _without_specks(inside: Mask) -> Mask:

@@ -27,7 +27,7 @@ def draw_preview(detector: Detector, pictures: Sequence[bytes]) -> bytes:
         person, garment, *accessories = (decode(picture, PREPARED_EDGE) for picture in pictures)
     except PictureError as error:
         raise RequestRefused(f"a picture {error.reason}") from error
-    poses = detector.detect(person)
+    poses = [pose for pose in detector.detect(person) if (pose.mask > 0.5).any()]
     if not poses:
         raise RequestRefused("no person found in the first picture")
     try:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wearon.pose import Joint
-from wearon.tryon.preview.body import CHEST_LEVEL, Arm, Body, Floats, Mask
+from wearon.tryon.preview.body import Arm, Body, Floats, Mask
 from wearon.tryon.preview.cutout import disc
 
 Pixels = NDArray[np.float32]
@@ -23,6 +23,8 @@ _NECK_END = 0.35
 """Where a collar begins, of the way from the shoulders up to the chin."""
 _COLLAR = 0.75
 """The same for the highest old collar: above it what does not look like skin is shade under the chin."""
+_DEEPEST_NECKLINE = 0.3
+"""Level to which an old neckline is cleared for a new one: the armpits'."""
 _HAIR = 16.0
 """CIELAB units around the hair's own colour."""
 
@@ -62,18 +64,18 @@ class Skin:
         return np.asarray(face | neck | self._hair(across, levels))
 
     def arm_in_front(self, arm: Arm, *, sleeve: bool) -> Mask:
-        """The arm, as it is in `undressed`, where it is in front of the clothes on the trunk.
+        """The arm, as it is in `without_old_sleeves`, where it is in front of the clothes on the trunk.
 
         That is the forearm; and without a `sleeve` the upper arm too, as far as it is beside the trunk.
         """
         if arm.behind:
             return np.zeros_like(self._body.inside)
         skin = self._body.arm_zone(arm, start=0.5, ease=1.2) & self._like_skin
-        undressed = self._body.arm_zone(arm, start=0.5) & self._old_sleeves
-        forearm = _without_crumbs(skin | undressed)
+        was_covered = self._body.arm_zone(arm, start=0.5) & self._old_sleeves
+        forearm = _without_crumbs(skin | was_covered)
         return forearm if sleeve else forearm | (self._body.arm_zone(arm, start=0.1) & self._body.beside_trunk)
 
-    def undressed(self) -> Pixels:
+    def without_old_sleeves(self) -> Pixels:
         """The picture with the old clothes on arms, shoulders and neckline turned to skin.
 
         New clothes may be cut wider there, or have no sleeves. Clothes over the trunk stay: they will be covered.
@@ -91,7 +93,7 @@ class Skin:
         across, levels = self._body.places
         body = self._body
         arms = np.any([body.arm_zone(arm, ease=1.1, end=0.97) for arm in body.arms], axis=0) & body.beside_trunk
-        chest = body.inside & (levels < CHEST_LEVEL) & (np.abs(across) < 0.62 * body.shoulder_breadth)
+        chest = body.inside & (levels < _DEEPEST_NECKLINE) & (np.abs(across) < 0.62 * body.shoulder_breadth)
         zone = (arms | chest) & (levels > _COLLAR * body.to_frame(*self.chin)[1]) & ~self.head
         clothes = (zone & ~self._like_skin).astype(np.uint8)
         # Slivers are skin in shade; gaps are stripes and prints that happen to have its colour.
