@@ -110,6 +110,16 @@ def test_a_producer_can_push_to_the_printed_redis(folder: Folder) -> None:
     client.close()
 
 
+def test_a_printed_task_can_be_pushed_by_whatever_talks_to_redis(folder: Folder) -> None:
+    process = folder.start()
+    done = folder.run("enqueue", "--person", PERSON, "--garment", GARMENT, "--print-task")
+    task = json.loads(done.stdout)
+    client = sync_redis.Redis.from_url(str(process.wait_for("started")["redis"]))
+    client.lpush("wearon:tasks:generation", done.stdout)
+    process.wait_for("session completed", session_id=task["session_id"], request_id=task["request_id"])
+    client.close()
+
+
 def test_arqs_command_line_finds_the_running_local_redis(folder: Folder) -> None:
     without = subprocess.run(
         ARQ, cwd=folder.path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False

@@ -19,12 +19,13 @@ import typer
 from rich.status import Status as Spinner
 
 from wearon.cli.output import CommandError, errors, out
-from wearon.cli.producer import new_request_id, push_task, upload
+from wearon.cli.producer import new_request_id, task_document, upload
 from wearon.logs import configure_logs
 from wearon.platform import LocalPlatform
 from wearon.platform.base import Channel, Session, Status
 from wearon.redis import connect
 from wearon.samples import MAN_L, TSHIRT
+from wearon.tryon import keys
 
 START_LIMIT_S = 60.0
 """Starting takes 4 s; the very first time the pose model is put together, on a cold disk."""
@@ -82,7 +83,7 @@ async def _demo() -> tuple[bytes, dict[str, Any]]:
         request_id = new_request_id()
         urls = [await upload(platform, str(picture)) for picture in (MAN_L.path, TSHIRT.path)]
         session = await platform.create_session(Channel.B2C, request_id=request_id)
-        await push_task(redis, session.ref, urls, "", request_id)
+        await redis.lpush(keys.TASKS, task_document(session.ref, urls, "", request_id))
         _tick("credit taken, task pushed to wearon:tasks:generation")
         await _show_steps(worker, spinner)
         finished = await _finished(platform, session)

@@ -1,18 +1,22 @@
 """`wearon enqueue`."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from redis.exceptions import RedisError
 
+from wearon.cli.connections import redis_url
 from wearon.cli.output import CommandError, errors, out, print_json
-from wearon.cli.producer import is_url, new_request_id, push_task, upload
+from wearon.cli.producer import is_url, new_request_id, task_document, upload
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
 from wearon.platform.base import Channel, Platform, PlatformError, Session, SessionRef, Status
 from wearon.settings import Mode, Settings
+from wearon.tryon import keys
 
 LOOK_S = {Mode.LOCAL: 0.2, Mode.PRODUCTION: 2.0}
 """Between looks at the session row: the local one is a file, the other is billed."""
@@ -28,6 +32,9 @@ def enqueue(
     owner: Annotated[str | None, typer.Option(help="Production: its user_id (b2c) or store_id (b2b).")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show the status until the end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the session as JSON.")] = False,
+    print_task: Annotated[
+        bool, typer.Option("--print-task", help="Print the task instead of pushing it: for redis-cli -x LPUSH.")
+    ] = False,
 ) -> None:
     """Push one task, as a producer does.
 
@@ -38,9 +45,12 @@ def enqueue(
     """
     settings = settings_or_error()
     configure_logs("warning", settings.log_format, settings.secrets)
-    pictures = [person, garment, *(accessory or [])]
+    order = Order([person, garment, *(accessory or [])], channel, prompt, session, owner)
     try:
-        found = asyncio.run(_enqueue(settings, pictures, channel, prompt, session, owner, follow))
+        if print_task:
+            print(asyncio.run(_prepare_only(settings, order)))
+            return
+        found = asyncio.run(_enqueue(settings, order, follow=follow))
     except (RedisError, PlatformError, OSError) as error:
         raise CommandError(f"the task could not be pushed: {error}") from error
     if as_json:
@@ -51,43 +61,48 @@ def enqueue(
         raise CommandError(f"generation failed: {found.error_message}")
 
 
-async def _enqueue(
-    settings: Settings,
-    pictures: list[str],
-    channel: Channel,
-    prompt: str,
-    session_id: str | None,
-    owner_id: str | None,
-    follow: bool,
-) -> Session:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for. `session_id` and `owner_id` are given in production, where the session exists already."""
+
+    pictures: Sequence[str]
+    channel: Channel
+    prompt: str
+    session_id: str | None
+    owner_id: str | None
+
+
+async def _prepare_only(settings: Settings, order: Order) -> str:
+    async with AsyncExitStack() as stack:
+        _, _, task = await _prepare(stack, settings, order)
+        return task
+
+
+async def _enqueue(settings: Settings, order: Order, *, follow: bool) -> Session:
     from wearon.redis import connect
 
     async with AsyncExitStack() as stack:
-        redis = connect(await _redis_url(settings), name="wearon-enqueue")
+        redis = connect(await redis_url(settings), name="wearon-enqueue")
         stack.push_async_callback(redis.aclose)
         await redis.ping()  # before a credit is taken
-        request_id = new_request_id()
-        if settings.wearon_mode is Mode.LOCAL:
-            platform, ref, urls = await _open_local_session(stack, settings, pictures, channel, request_id)
-        else:
-            platform, ref, urls = await _name_session(stack, settings, pictures, channel, session_id, owner_id)
-        await push_task(redis, ref, urls, prompt, request_id)
+        platform, ref, task = await _prepare(stack, settings, order)
+        await redis.lpush(keys.TASKS, task)
         return await _look(platform, ref, LOOK_S[settings.wearon_mode] if follow else None)
 
 
-async def _redis_url(settings: Settings) -> str:
-    from wearon.assembly import local_redis_folder
-    from wearon.local_redis import LocalRedis
-
-    url = settings.redis_url or await LocalRedis.find(local_redis_folder(settings))
-    if url is None:
-        raise CommandError(f"no local worker is running in {settings.wearon_home}: start it with `wearon serve`")
-    return url
+async def _prepare(stack: AsyncExitStack, settings: Settings, order: Order) -> tuple[Platform, SessionRef, str]:
+    """The platform, the session (in local mode made now, with its credit taken) and the task for it."""
+    request_id = new_request_id()
+    if settings.wearon_mode is Mode.LOCAL:
+        platform, ref, urls = await _open_local_session(stack, settings, order, request_id)
+    else:
+        platform, ref, urls = await _name_session(stack, settings, order)
+    return platform, ref, task_document(ref, urls, order.prompt, request_id)
 
 
 async def _open_local_session(
-    stack: AsyncExitStack, settings: Settings, pictures: list[str], channel: Channel, request_id: str
-) -> tuple[Platform, SessionRef, list[str]]:
+    stack: AsyncExitStack, settings: Settings, order: Order, request_id: str
+) -> tuple[Platform, SessionRef, Sequence[str]]:
     from wearon import local_url
     from wearon.platform import LocalPlatform
 
@@ -96,27 +111,22 @@ async def _open_local_session(
         raise CommandError(f"no local worker has run in {settings.wearon_home}: start it with `wearon serve`")
     platform = await LocalPlatform.open(settings.wearon_home, public_url)
     stack.push_async_callback(platform.aclose)
-    urls = [await upload(platform, picture) for picture in pictures]
-    session = await platform.create_session(channel, request_id=request_id)
+    urls = [await upload(platform, picture) for picture in order.pictures]
+    session = await platform.create_session(order.channel, request_id=request_id)
     return platform, session.ref, urls
 
 
 async def _name_session(
-    stack: AsyncExitStack,
-    settings: Settings,
-    pictures: list[str],
-    channel: Channel,
-    session_id: str | None,
-    owner_id: str | None,
-) -> tuple[Platform, SessionRef, list[str]]:
+    stack: AsyncExitStack, settings: Settings, order: Order
+) -> tuple[Platform, SessionRef, Sequence[str]]:
     from wearon.assembly import open_platform
 
-    if session_id is None or owner_id is None:
+    if order.session_id is None or order.owner_id is None:
         raise CommandError("in production the session exists already: name it with --session and --owner")
-    if not all(is_url(picture) for picture in pictures):
+    if not all(is_url(picture) for picture in order.pictures):
         raise CommandError("in production pictures are URLs, such as signed Storage URLs")
     platform = await open_platform(stack, settings, public_url="")
-    return platform, SessionRef(channel, owner_id, session_id), pictures
+    return platform, SessionRef(order.channel, order.owner_id, order.session_id), order.pictures
 
 
 async def _look(platform: Platform, ref: SessionRef, every_s: float | None) -> Session:

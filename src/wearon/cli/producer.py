@@ -7,12 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from redis.asyncio import Redis
-
 from wearon.cli.output import CommandError
 from wearon.platform import LocalPlatform
 from wearon.platform.base import MAX_PICTURE_BYTES, Channel, SessionRef
-from wearon.tryon import keys
 
 
 def new_request_id() -> str:
@@ -39,8 +36,8 @@ async def upload(platform: LocalPlatform, picture: str) -> str:
         raise CommandError(f"cannot read {file}: {error.strerror}") from error
 
 
-async def push_task(redis: Redis, ref: SessionRef, image_urls: Sequence[str], prompt: str, request_id: str) -> None:
-    """LPUSH the task as the platform's API does."""
+def task_document(ref: SessionRef, image_urls: Sequence[str], prompt: str, request_id: str) -> str:
+    """The queue document, as the platform's API makes it."""
     owner = "store_id" if ref.channel is Channel.B2B else "user_id"
     task = {
         "task_id": str(uuid4()),
@@ -53,4 +50,4 @@ async def push_task(redis: Redis, ref: SessionRef, image_urls: Sequence[str], pr
         "version": 1,
         "created_at": datetime.now(UTC).isoformat(),
     }
-    await redis.lpush(keys.TASKS, json.dumps(task))
+    return json.dumps(task)
