@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from wearon import local_url
 from wearon.api.app import create_app
+from wearon.api.connection import PunctualConnection
 from wearon.api.health import Health
 from wearon.api.parts import ApiParts
 from wearon.assembly import (
@@ -41,6 +42,18 @@ log = structlog.get_logger()
 
 API_CLOSE_S = 5
 """For answers that are under way when the API closes: an estimate takes at most that long."""
+
+
+API_CONNECTIONS = 512
+"""Open at once; further requests get 503. Half of the 1024 descriptors that a process usually may have: Redis, the
+platform and the downloads need the rest. Each holds 100 KB at most: head, body, uvicorn's read buffer."""
+
+API_HEAD_BYTES = 16 * 1024
+"""A request's line and headers; honest ones have 1-2 KB."""
+
+API_KEEP_ALIVE_S = 5
+"""Until an idle connection is closed: longer than the 4 s after which Node's fetch stops using one, so no request
+meets a closing connection."""
 
 
 class ServeError(Exception):
@@ -178,10 +191,16 @@ async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.sock
     app = create_app(parts, api_token=token, cors_origins=settings.cors_origins)
     config = uvicorn.Config(
         app,
+        http=PunctualConnection,
+        ws="none",  # there is no WebSocket here, and the bearer token is asked of HTTP requests only
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # nobody here asks for the client's address: no header may make one up
+        limit_concurrency=API_CONNECTIONS,
+        h11_max_incomplete_event_size=API_HEAD_BYTES,
+        timeout_keep_alive=API_KEEP_ALIVE_S,
         timeout_graceful_shutdown=API_CLOSE_S,
     )
     server = _Server(config)

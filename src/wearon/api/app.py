@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from wearon.api import estimate, files
+from wearon.api.description import describe
 from wearon.api.health import HealthReport
 from wearon.api.middleware import BearerToken, BodyLimit, RequestId
 from wearon.api.parts import ApiParts
@@ -19,7 +20,8 @@ log = structlog.get_logger()
 
 def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: Sequence[str] = ()) -> FastAPI:
     """Build the app; `api_token` closes everything but `/health`, `cors_origins` opens it to those browsers."""
-    app = FastAPI(title="WearOn worker", docs_url=None, redoc_url=None)
+    # No redirects to the path without its slash: their target would be built from the caller's Host header.
+    app = FastAPI(title="WearOn worker", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.parts = parts
     app.include_router(estimate.router)
     if parts.local_platform is not None:
@@ -45,6 +47,7 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     if cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET", "POST"])
     app.add_middleware(RequestId)
+    describe(app, needs_token=bool(api_token))
     return app
 
 
@@ -62,6 +65,6 @@ async def _nobody_to_measure(_request: Request, error: Exception) -> JSONRespons
 
 
 async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
-    """Starlette logs the traceback itself; the caller learns nothing about our insides."""
+    """uvicorn logs the traceback; the caller learns nothing about our insides but where to find them in the log."""
     detail = estimate.FAILED if request.url.path == "/estimate-body" else "Internal server error"
-    return JSONResponse({"detail": detail}, 500)
+    return JSONResponse({"detail": detail}, 500, headers={"X-Request-Id": request.state.request_id})

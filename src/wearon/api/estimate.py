@@ -23,6 +23,9 @@ INFERENCE_LIMIT_S = 4.0
 RETRY_AFTER_S = "1"
 """A queue of estimates is worked off within a second."""
 
+RETRY_AFTER = {"description": "Seconds; there when too many estimates wait", "schema": {"type": "string"}}
+"""For the OpenAPI description."""
+
 BAD_URL = "Invalid or inaccessible image URL"
 NO_PERSON = "Could not detect full body pose from image"
 UNAVAILABLE = "Pose estimation service is temporarily unavailable"
@@ -54,6 +57,20 @@ class Problem(BaseModel):
     detail: str
 
 
+class Complaint(BaseModel):
+    """What is wrong with one field of the question."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class Malformed(BaseModel):
+    """422 for a body that is not a question."""
+
+    detail: list[Complaint]
+
+
 class Refusal(Problem):
     """422 for a photo without a person to measure."""
 
@@ -64,11 +81,10 @@ class Refusal(Problem):
 @router.post(
     "/estimate-body",
     responses={
-        400: {"model": Problem},
-        413: {"model": Problem},
-        422: {"model": Refusal, "description": "No person to measure in the photo, or a malformed body"},
-        500: {"model": Problem},
-        503: {"model": Problem},
+        400: {"model": Problem, "description": "No picture can be had from the URL, or the body cannot be read"},
+        422: {"model": Refusal | Malformed, "description": "No person to measure in the photo, or a malformed body"},
+        500: {"model": Problem, "description": "A fault of ours"},
+        503: {"model": Problem, "description": "Not now", "headers": {"Retry-After": RETRY_AFTER}},
     },
 )
 async def estimate_body(body: EstimateBody, request: Request) -> SizeEstimate:

@@ -1,5 +1,6 @@
 """What every request passes: a request id and a log line, a body that is not too large, the right to be here."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -18,6 +19,9 @@ GOOD_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 MAX_BODY_BYTES = 16 * 1024
 """The largest honest body is an estimate request with a signed URL and a size chart: some 4 KB."""
+
+BODY_SECONDS = 5.0
+"""For the whole body to arrive: the caller itself gives up after 5 s."""
 
 OPEN_PATHS = {"/health", "/health/live"}
 """Asked by load balancers, which have no token."""
@@ -41,6 +45,8 @@ class RequestId:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if GOOD_REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        # For the answer to an unexpected error, which Starlette gives outside of all middleware.
+        scope.setdefault("state", {})["request_id"] = request_id
         status = 500
         began = time.monotonic()
 
@@ -89,20 +95,36 @@ class BearerToken:
 
 
 class BodyLimit:
-    """Answers 413 to a body over `MAX_BODY_BYTES`, by its declared length or as it streams in."""
+    """Answers 413 to a body over `MAX_BODY_BYTES` and 408 to one that drips.
+
+    The length counts as declared and as it streams in. Two different declarations are a 400: that is how requests are
+    smuggled past a proxy, which may read the other one.
+    """
 
     def __init__(self, app: ASGIApp, methods: Collection[str] = ("POST", "PUT", "PATCH", "DELETE")) -> None:
         self._app = app
         self._methods = frozenset(methods)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in self._methods:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = await _read_at_most(MAX_BODY_BYTES, Headers(scope=scope), receive)
+        headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            await _refuse(400, "Both Content-Length and Transfer-Encoding", close=True)(scope, receive, send)
+            return
+        if scope["method"] not in self._methods:
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read_at_most(MAX_BODY_BYTES, headers, receive)
+        except TimeoutError:
+            await _refuse(408, f"Body not here within {BODY_SECONDS:g} s", close=True)(scope, receive, send)
+            return
         if body is None:
-            answer = JSONResponse({"detail": f"Body larger than {MAX_BODY_BYTES} bytes"}, 413)
-            await answer(scope, receive, send)
+            # Left open: what is still on its way is read and dropped, else a reset would overtake this answer.
+            await _refuse(413, f"Body larger than {MAX_BODY_BYTES} bytes")(scope, receive, send)
             return
         sent = False
 
@@ -114,6 +136,10 @@ class BodyLimit:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, receive_again, send)
+
+
+def _refuse(status: int, detail: str, *, close: bool = False) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status, headers={"Connection": "close"} if close else None)
 
 
 async def _read_at_most(limit: int, headers: Headers, receive: Receive) -> bytes | None:

@@ -1,5 +1,6 @@
 """The HTTP side without its neighbours: validation, exact error bodies, request ids, bounds, the token."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -178,6 +179,73 @@ async def test_a_body_over_16_kb_is_refused_by_its_length_and_as_it_streams(api:
 
     streamed = await api.client.post("/estimate-body", content=drip())
     assert (declared.status_code, streamed.status_code) == (413, 413)
+
+
+async def test_a_body_that_stands_still_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wearon.api.middleware.BODY_SECONDS", 0.05)
+
+    async def stand_still() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    response = await api.client.post("/estimate-body", content=stand_still())
+    assert (response.status_code, response.headers["connection"]) == (408, "close")
+    assert api.fetcher.asked == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_with_two_lengths_is_refused(api: Api, method: str) -> None:
+    headers = {"Content-Length": "2", "Transfer-Encoding": "chunked"}
+    response = await api.client.request(method, "/health/live", content=b"{}", headers=headers)
+    assert (response.status_code, response.headers["connection"]) == (400, "close")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"image_url": "http://x", "height_cm": 170, "size_chart": {"sizes": [{"name": "S", "\\ud800": 1}]}}',
+        b'{"image_url": "\\ud800", "height_cm": 170}',
+        b'{"image_url": "http://x", "height_cm": ' + b"1" * 5000 + b"}",
+        b'{"image_url": "http://x", "height_cm": 1e999}',
+        b'{"image_url": "http://x", "height_cm": -Infinity}',
+        b'{"image_url": ' + b"[" * 8000 + b"]" * 8000 + b"}",
+        b"[" * 16_000,
+        b'"' * 3,
+    ],
+    ids=["half a pair as a key", "half a pair", "digits", "1e999", "-Infinity", "deep", "deeper", "quotes"],
+)
+async def test_odd_json_is_the_callers_fault(api: Api, body: bytes) -> None:
+    response = await api.client.post("/estimate-body", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in {400, 422}
+    assert response.json()["detail"]
+    assert api.fetcher.asked == []
+
+
+async def test_even_an_unexpected_error_says_where_it_stands_in_the_log(api: Api) -> None:
+    api.pool.outcome = RuntimeError("a bug")
+    response = await api.client.post("/estimate-body", json=BODY, headers={"X-Request-Id": "req_1"})
+    assert (response.status_code, response.headers["x-request-id"]) == (500, "req_1")
+
+
+async def test_no_redirect_is_built_from_the_callers_host_header(api: Api) -> None:
+    response = await api.client.get("/health/", headers={"Host": "evil.example.com"})
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("token", [None, "s3cret"])
+async def test_the_description_names_every_answer(token: str | None) -> None:
+    api = Api(api_token=token)
+    async with api.client as client:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        paths = (await client.get("/openapi.json", headers=headers)).json()["paths"]
+    estimate = paths["/estimate-body"]["post"]
+    wanted = {"200", "400", "408", "413", "422", "500", "503"}
+    assert set(estimate["responses"]) == wanted | ({"401"} if token else set())
+    assert ("security" in estimate) == (token is not None)
+    assert "security" not in paths["/health"]["get"]
+    for operations in paths.values():
+        for operation in operations.values():
+            assert all("X-Request-Id" in answer["headers"] for answer in operation["responses"].values())
 
 
 @pytest.mark.parametrize(
