@@ -15,6 +15,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 URL_WITH_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
 URL_CREDENTIALS = re.compile(r"(\w+://)[^\s/@]+@")
+SHORTEST_SECRET = 6
+"""Shorter ones are no secrets, and taking them out would leave no readable line."""
+
 E_MAIL = re.compile(r"[\w.%+-]+@[\w-]+(?:\.[\w-]+)+")
 
 OTHER_LOGGERS = {
@@ -35,7 +38,7 @@ class Redaction:
     """A structlog processor that takes secrets, URL queries and e-mail addresses out of every value of a line."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
 
     def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
         return {key: self._clean(value) for key, value in line.items()}
