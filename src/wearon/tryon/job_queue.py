@@ -213,6 +213,8 @@ class JobWorker(Worker):
         self._take = self.pool.register_script(TAKE_JOBS)
         self._release = self.pool.register_script(RELEASE_JOB)
         self._release_strays = self.pool.register_script(RELEASE_STRAYS)
+        self._books = asyncio.Lock()
+        """Held while what is written beside our name changes: a job that was just taken must not look like a stray."""
         self.due_again_in_s: dict[str, float] = {}
         """Jobs that are being put back, and for how long."""
         self._strays_possible = True
@@ -270,6 +272,8 @@ class JobWorker(Worker):
         A cancelled job stays in the queue and is run by whoever takes it next.
         """
         self.allow_pick_jobs = False
+        async with self._books:
+            pass  # a take that was under way has come back, and its jobs are running
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=grace_s)
         return await self.cancel_jobs()
@@ -284,12 +288,15 @@ class JobWorker(Worker):
             # Again, because one may have been lost (see `heed_cancellation`).
             _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
         with suppress(RedisError, OSError):  # then the end of the lease does it
-            await self._let_go_of_strays()
+            async with self._books:
+                await self._let_go_of_strays()
         return len(running)
 
     async def close(self) -> None:
         """arq's end of its command line; a job that ended badly must not keep it from giving the lease back."""
-        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        if self.tasks:  # arq has cancelled them, once
+            await asyncio.wait(self.tasks.values(), timeout=CANCEL_AGAIN_S)
+        await self.cancel_jobs()
         self.tasks.clear()
         await super().close()
 
@@ -307,15 +314,19 @@ class JobWorker(Worker):
                 log.warning("jobs that were taken or ended without an answer of Redis are free again", count=strays)
 
     async def _poll_iteration(self) -> None:
-        await self._let_go_of_strays()
-        if self.free_slots > 0:
-            taken = await self._take(
-                keys=[self.queue_name, keys.RUNNING, keys.WORKERS],
-                args=[_now_ms(), self.free_slots, self.worker_id],
-            )
-            for job_id, score in zip(taken[::2], taken[1::2], strict=True):
-                self._start(job_id.decode(), int(float(score)))
+        async with self._books:
+            await self._let_go_of_strays()
+            if self.free_slots > 0:
+                await self._take_jobs()
         await self.heart_beat()
+
+    async def _take_jobs(self) -> None:
+        taken = await self._take(
+            keys=[self.queue_name, keys.RUNNING, keys.WORKERS],
+            args=[_now_ms(), self.free_slots, self.worker_id],
+        )
+        for job_id, score in zip(taken[::2], taken[1::2], strict=True):
+            self._start(job_id.decode(), int(float(score)))
 
     def _start(self, job_id: str, score: int) -> None:
         self.job_counter += 1

@@ -6,6 +6,7 @@ The fallback poll is switched off throughout: whatever a test waits for must com
 import asyncio
 import json
 import pickle
+import signal
 from collections import deque
 from typing import Any
 
@@ -31,6 +32,7 @@ from support.job_side import (
     untyped,
 )
 from support.redis import RedisServer
+from wearon.redis import connect
 from wearon.tryon import job_queue, keys
 from wearon.tryon.job_queue import JobWorker, PutBack
 from wearon.tryon.leases import Lease
@@ -250,6 +252,56 @@ async def test_a_job_cancelled_before_its_function_began_is_handed_back_too(redi
     assert await worker.drain(0) == 1
     assert await queued_jobs(redis_client) == {job_id(ref)}
     assert await running_jobs(redis_client) == {}
+
+
+async def test_jobs_that_are_being_taken_when_a_drain_begins_are_part_of_it(redis_client: Redis) -> None:
+    job = ScriptedJob(deque([never()]))
+    worker = new_worker(redis_client, job)
+    await give_lease(redis_client, worker)
+    take = worker._take
+    being_taken, answer_comes = asyncio.Event(), asyncio.Event()
+
+    async def slow_answer(**arguments: Any) -> list[bytes]:
+        answer: list[bytes] = await take(**arguments)
+        being_taken.set()
+        await answer_comes.wait()
+        return answer
+
+    worker._take = slow_answer  # type: ignore[assignment]
+    ref = some_session()
+    await enqueue(redis_client, ref)
+    async with running(worker.main):
+        await being_taken.wait()
+        draining = asyncio.create_task(worker.drain(0))
+        await asyncio.sleep(0.01)
+        assert await running_jobs(redis_client) == {job_id(ref): worker.worker_id}
+        answer_comes.set()
+        async with asyncio.timeout(GUARD_S):
+            assert await draining == 1
+    assert await running_jobs(redis_client) == {}
+    assert await queued_jobs(redis_client) == {job_id(ref)}
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated close")  # arq's
+async def test_a_job_that_ended_badly_does_not_keep_arqs_command_line_from_shutting_down(redis_url: str) -> None:
+    client = connect(redis_url, name="arq")
+    worker = new_worker(client, ScriptedJob())
+    shut_down: list[object] = []
+
+    async def on_shutdown(ctx: object) -> None:
+        shut_down.append(ctx)
+
+    async def redis_went_away() -> None:
+        raise RedisConnectionError("away")
+
+    worker.on_shutdown = on_shutdown
+    worker.tasks = {"failed": asyncio.create_task(redis_went_away()), "stuck": asyncio.create_task(asyncio.sleep(3600))}
+    await asyncio.sleep(0)
+    worker.handle_sig(signal.SIGTERM)
+    async with asyncio.timeout(GUARD_S):
+        await worker.close()
+    assert shut_down == [worker.ctx]
+    await client.aclose()
 
 
 async def test_arqs_time_limit_is_not_the_end_of_a_job(redis_client: Redis) -> None:
