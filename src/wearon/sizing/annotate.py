@@ -70,7 +70,7 @@ def _draw_joints(canvas: ImageDraw.ImageDraw, pose: Pose, scale: float, left: in
 
 def _draw_lines(canvas: ImageDraw.ImageDraw, examination: Examination, scale: float, left: int) -> None:
     font = ImageFont.load_default(size=20)
-    for name, line in examination.measured.lines.items():
+    for name, line in examination.lines.items():
         ends = [(left + x * scale, y * scale) for x, y in (line.start, line.end)]
         canvas.line(ends, fill=_LINES, width=3)
         value = getattr(examination.estimate.measurements, name)

@@ -1,18 +1,24 @@
-"""One person's landmarks, silhouette and height become girths with their errors. Pure: no I/O, no mediapipe."""
+"""A person seen in a photo, and what was said about them, become centimetres with their errors.
 
+Pure: no I/O but the model files that ship with the package, no picture, no mediapipe.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from wearon.pose import Joint, Pose
+from wearon.sizing.bodies import with_weight
+from wearon.sizing.features import BANDS, NATURAL_WAIST, Frame, Sighting, features
+from wearon.sizing.photo_model import FrameModel, photo_model
 from wearon.sizing.request import EstimateRequest
-from wearon.sizing.silhouette import Array, Point, reaches, trunk_axis, vertical_extent
+from wearon.sizing.silhouette import Array, Point
 
 MEASURES = ("chest_cm", "waist_cm", "hip_cm", "shoulder_cm")
 """The order of every vector of measurements here."""
 
-_LEVELS = {"chest_cm": 0.38, "waist_cm": 0.72, "hip_cm": 1.05}
-"""Where on the trunk's axis each girth is taken."""
+SURPRISING_WEIGHT = 3.0
+"""Standard errors between the stated weight and the photo from which one of them, or the height, must be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +35,69 @@ class Measured:
 
     mean: Array
     covariance: Array
-    lines: dict[str, Line]
-    """The measuring lines, by measurement."""
+    strangeness: float
+    """How unlike the pictures that the model was fitted to this one is: up to 1 is usual."""
+    weight_surprise: float
+    """Standard errors between the stated weight and what the photo makes expect; 0 without one."""
+
+    @property
+    def errors(self) -> Array:
+        """Standard errors, in cm."""
+        return np.asarray(np.sqrt(np.diag(self.covariance)))
 
 
-def measure(pose: Pose, request: EstimateRequest) -> Measured:
-    """Girths and shoulder breadth of the person, from the photo and what was said about them."""
-    axis = trunk_axis(pose)
-    top, bottom = vertical_extent(pose)
-    cm = request.height_cm / max(bottom - top, 1.0)
-    levels = np.array(list(_LEVELS.values()))
-    left, right = reaches(pose, axis, levels)
-    breadth = (left + right) * cm
-    girths = breadth * np.pi * np.sqrt((1 + 0.75**2) / 2)
-    joints = np.subtract(pose.point(Joint.LEFT_SHOULDER), pose.point(Joint.RIGHT_SHOULDER))
-    shoulder = float(np.hypot(*joints)) * cm + 3.8
-    lines = {
-        name: Line(axis.at(level, -float(left[i])), axis.at(level, float(right[i])))
-        for i, (name, level) in enumerate(_LEVELS.items())
+def measure(
+    sighting: Sighting,
+    frame: Frame,
+    request: EstimateRequest,
+    *,
+    doubt: float = 1.0,
+    model: Mapping[Frame, FrameModel] | None = None,
+) -> Measured:
+    """Girths and shoulder breadth of the person.
+
+    `doubt` multiplies the standard errors: what the photo's faults cost (see `wearon.sizing.coach`).
+    """
+    values = features(sighting, frame, request.height_cm)
+    return measure_features(values, frame, request, doubt=doubt, model=model)
+
+
+def measure_features(
+    values: Mapping[str, float],
+    frame: Frame,
+    request: EstimateRequest,
+    *,
+    doubt: float = 1.0,
+    model: Mapping[Frame, FrameModel] | None = None,
+) -> Measured:
+    """The same from features that have been taken already."""
+    shares = (model or photo_model())[frame].predict(values)
+    mean = shares.mean + np.log(request.height_cm)
+    covariance = shares.covariance * doubt**2
+    surprise = 0.0
+    if request.weight_kg is not None:
+        mean, covariance, surprise = with_weight(mean, covariance, request.height_cm, request.weight_kg, request.sex)
+        if abs(surprise) > SURPRISING_WEIGHT:
+            covariance = covariance * (surprise / SURPRISING_WEIGHT) ** 2
+    cm = np.exp(mean)
+    return Measured(cm, covariance * np.outer(cm, cm), shares.strangeness, surprise)
+
+
+def measuring_lines(sighting: Sighting, shoulders: tuple[Point, Point]) -> dict[str, Line]:
+    """Where the measurements show in the picture, by name."""
+    outline = sighting.profile
+    waist = outline.between(*NATURAL_WAIST)
+    narrowest = outline.trunk.sum(axis=0)[waist].argmin()
+    levels = {
+        "chest_cm": float(np.mean(BANDS["chest"])),
+        "waist_cm": float(outline.levels[waist][narrowest]),
+        "hip_cm": float(np.mean(BANDS["hip"])),
     }
-    lines["shoulder_cm"] = Line(pose.point(Joint.RIGHT_SHOULDER), pose.point(Joint.LEFT_SHOULDER))
-    return Measured(np.append(girths, shoulder), np.diag([36.0, 36.0, 25.0, 2.0]), lines)
+    lines = {name: Line(*_across(sighting, level)) for name, level in levels.items()}
+    return {**lines, "shoulder_cm": Line(*shoulders)}
+
+
+def _across(sighting: Sighting, level: float) -> tuple[Point, Point]:
+    index = int(np.abs(sighting.profile.levels - level).argmin())
+    left, right = sighting.profile.trunk[:, index].tolist()
+    return sighting.axis.at(level, -left), sighting.axis.at(level, right)

@@ -1,11 +1,13 @@
 """The outline of a person, seen along the trunk: how far it reaches to both sides of the body's axis.
 
 The axis runs through the middles of the shoulder and hip joints. A level is a place on it in units of that distance:
-0 at the shoulders, 1 at the hip joints, about 1.8 at the knees.
+0 at the shoulders, 1 at the hip joints, about 1.8 at the knees. All lengths are in pixels of the measured picture;
+"left" and "right" are the picture's.
 """
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +16,29 @@ from wearon.pose import Joint, Pose
 INSIDE = 0.5
 """A pixel belongs to the person when the mask says so more likely than not."""
 
+GAP = 0.97
+"""Where the mask dips below this between trunk and arm there is a gap, though perhaps one narrower than the mask can
+show (its network works on 256 x 256 pixels); inside a body the mask is 1.0 throughout."""
+
+NEAREST_GAP = 0.4
+"""Of the distance from the axis to the arm's bone: nearer to the axis the trunk never ends."""
+
+REFINE_REACH = 5.0
+REFINE_SIGMA = 2.5
+"""Pixels around the mask's edge within which the picture's own edge is looked for, and how much farther ones are
+discounted: one pixel of the mask network is 2 to 3 pixels here."""
+
+_ARMS = (
+    (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_INDEX),
+    (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.RIGHT_INDEX),
+)
+_EDGE_PIXELS = 3
+_SIDES = np.array([-1.0, 1.0])
+
 Point = tuple[float, float]
 Array = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+Map = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,90 +51,156 @@ class Axis:
     length: float
 
     @property
+    def tilt(self) -> float:
+        """How far from upright, in radians: positive when the hips are right of the shoulders."""
+        return float(np.arctan2(self.along[0], self.along[1]))
+
+    @property
     def across(self) -> Array:
         """Unit vector to the picture's right (when the person stands upright)."""
-        across: Array = np.array([self.along[1], -self.along[0]])
-        return across
+        return np.array([self.along[1], -self.along[0]], dtype=np.float64)
 
     def at(self, level: float, offset: float = 0.0) -> Point:
         """The point `offset` pixels to the right of the axis at a level."""
         x, y = self.start + self.along * (level * self.length) + self.across * offset
         return float(x), float(y)
 
+    def places(self, levels: Array, offsets: Array) -> tuple[Map, Map]:
+        """x and y (2, levels, offsets) to the left and the right; `offsets` broadcasts to (2, levels, offsets)."""
+        outwards = (_SIDES[:, None, None] * offsets).astype(np.float32)
+        downwards = (levels[None, :, None] * self.length).astype(np.float32)
+        x, y = (
+            np.float32(self.start[i]) + np.float32(self.along[i]) * downwards + np.float32(self.across[i]) * outwards
+            for i in (0, 1)
+        )
+        return x, y
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The silhouette along the axis. Arrays are (2, levels): left, right; in pixels from the axis, outwards."""
+
+    levels: Array
+    trunk: Array
+    """Where the trunk ends, arms left out."""
+    outer: Array
+    """Where the silhouette ends that the axis runs through, with the arms that touch it."""
+    joined: NDArray[np.bool_]
+    """Whether the arm touches the trunk there, as far as the mask can tell."""
+    hidden: NDArray[np.bool_]
+    """Where it touches without any gap to be seen: the trunk's edge is then a guess from the arm's thickness."""
+
+    def breadth(self, lowest: float, highest: float) -> float:
+        """The trunk's mean breadth between two levels."""
+        return float(self.trunk[:, self.between(lowest, highest)].sum(axis=0).mean())
+
+    def between(self, lowest: float, highest: float) -> NDArray[np.bool_]:
+        """Which levels lie in the closed range."""
+        inside: NDArray[np.bool_] = (self.levels >= lowest - 1e-6) & (self.levels <= highest + 1e-6)
+        return inside
+
 
 def trunk_axis(pose: Pose) -> Axis:
     """The axis through the middles of the shoulder and hip joints."""
-    shoulders = _middle(pose, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)
-    hips = _middle(pose, Joint.LEFT_HIP, Joint.RIGHT_HIP)
-    length = float(np.hypot(*(hips - shoulders)))
-    return Axis(shoulders, (hips - shoulders) / max(length, 1e-6), max(length, 1e-6))
+    shoulders = middle(pose, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)
+    hips = middle(pose, Joint.LEFT_HIP, Joint.RIGHT_HIP)
+    length = max(float(np.hypot(*(hips - shoulders))), 1e-6)
+    return Axis(shoulders, (hips - shoulders) / length, length)
 
 
-def reaches(pose: Pose, axis: Axis, levels: Array) -> tuple[Array, Array]:
-    """How far the silhouette reaches left and right of the axis at each level, in pixels (positive outwards).
-
-    Only the piece that the axis runs through counts: arms held off the body do not. 0 where the axis is outside
-    the silhouette.
-    """
-    step = 0.5  # pixels: edges are then interpolated between samples
-    offsets = np.arange(0.0, 1.6 * axis.length, step)
-    sides = []
-    for sign in (-1.0, 1.0):
-        places = (
-            axis.start
-            + axis.along * (levels[:, None, None] * axis.length)
-            + axis.across * (sign * offsets[None, :, None])
-        )
-        values = _sample(pose.mask, places)
-        sides.append(_first_exit(values) * step)
-    return sides[0], sides[1]
+def middle(pose: Pose, left: Joint, right: Joint) -> Array:
+    """The point half way between two joints, in pixels."""
+    return np.mean([pose.point(left), pose.point(right)], axis=0, dtype=np.float64)
 
 
-def vertical_extent(pose: Pose) -> tuple[float, float]:
-    """The silhouette's highest and lowest row, in pixels with fractions."""
+def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
+    """Follow the silhouette along the axis, and sharpen its edges with those of the picture itself."""
+    offsets = np.arange(0.0, 1.6 * axis.length)
+    values = sample(pose.mask, axis.places(levels, offsets))
+    outer = _first_below(values, np.full(values.shape[:2], INSIDE))
+    bones = _arm_offsets(pose, axis, levels)
+    gap_from, gap_to = NEAREST_GAP * bones[..., None], bones[..., None]
+    deepest = np.where((offsets >= gap_from) & (offsets <= gap_to), values, 1.0).min(axis=2)
+    # A gap's edge is half way down to its deepest place: for a wide one, that is where the mask is one half.
+    gap = _first_below(np.where(offsets >= gap_from, values, 1.0), (1 + deepest) / 2)
+    # Nothing to be seen of it: the arm is as thick inwards of its bone as outwards.
+    guess = np.maximum(2 * bones - outer, NEAREST_GAP * bones)
+    joined = (outer > 0) & (outer >= bones)  # False where there is no arm: bones is NaN
+    unseen = joined & (deepest >= GAP)
+    trunk = np.where(unseen, guess, np.where(joined, gap, outer))
+    return Profile(levels, _to_picture_edges(pixels, axis, levels, trunk), outer, joined, unseen)
+
+
+def extent(pose: Pose, down: Array) -> tuple[float, float]:
+    """The silhouette's highest and lowest place along the unit vector `down`, in pixels with fractions."""
+    if abs(down[0]) > 1e-6:
+        rows, columns = np.nonzero(pose.mask >= INSIDE)
+        places = np.sort((columns + 0.5) * down[0] + (rows + 0.5) * down[1])
+        if places.size <= 2 * _EDGE_PIXELS:
+            return 0.0, 0.0
+        return float(places[_EDGE_PIXELS - 1] - 0.5), float(places[-_EDGE_PIXELS] + 0.5)
     # Three pixels of mask in a row make an edge: single specks are the segmentation's noise.
-    rows = np.sort(pose.mask, axis=1)[:, -min(3, pose.mask.shape[1])].astype(np.float64)
-    inside = np.flatnonzero(rows >= INSIDE)
+    inside = np.flatnonzero(np.count_nonzero(pose.mask >= INSIDE, axis=1) >= _EDGE_PIXELS)
     if inside.size == 0:
         return 0.0, 0.0
-    first, last = int(inside[0]), int(inside[-1])
-    top = first - _fraction(rows[first], rows[first - 1]) if first > 0 else 0.0
-    bottom = last + _fraction(rows[last], rows[last + 1]) if last + 1 < rows.size else float(rows.size - 1)
+    first, last, end = int(inside[0]), int(inside[-1]), pose.mask.shape[0]
+    top = first - _edge_fraction(pose.mask[first], pose.mask[first - 1]) if first > 0 else 0.0
+    bottom = last + _edge_fraction(pose.mask[last], pose.mask[last + 1]) if last + 1 < end else end - 1.0
     return top, bottom
 
 
-def _middle(pose: Pose, left: Joint, right: Joint) -> Array:
-    return (np.array(pose.point(left)) + np.array(pose.point(right))) / 2
+def sample(image: NDArray[np.float32], places: tuple[Map, Map]) -> Map:
+    """An image's values at places in pixels, bilinear; 0 outside it."""
+    # A pixel's value stands for its centre. cv2 wants maps of two dimensions.
+    x, y = (place.reshape(-1, place.shape[-1]) - np.float32(0.5) for place in places)
+    values = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(values, dtype=np.float32).reshape(*places[0].shape, *image.shape[2:])
 
 
-def _fraction(inside: float, outside: float) -> float:
-    """Where between a pixel inside and its neighbour outside the mask passes one half, 0..1."""
-    return (inside - INSIDE) / max(inside - outside, 1e-6)
-
-
-def _first_exit(values: Array) -> Array:
-    """For rows of samples from the axis outwards: where each falls below one half, in samples."""
-    outside = values < INSIDE
-    outside[:, -1] = True
-    index = outside.argmax(axis=1)
-    rows = np.arange(len(values))
-    before = values[rows, np.maximum(index - 1, 0)]
-    after = values[rows, index]
-    exits = index - 1 + (before - INSIDE) / np.maximum(before - after, 1e-6)
-    result: Array = np.where(index == 0, 0.0, exits)
+def _arm_offsets(pose: Pose, axis: Axis, levels: Array) -> Array:
+    """How far out the bones of the arms lie at each level, (2, levels); NaN above the shoulder, below the fingers."""
+    arms = []
+    for joints in _ARMS:
+        points = np.array([pose.point(joint) for joint in joints]) - axis.start
+        arms.append((points @ axis.along / axis.length, points @ axis.across))
+    # Seen from behind, the left arm is on the picture's left; sorted by where shoulder and elbow are.
+    arms.sort(key=lambda arm: float(arm[1][:2].sum()))
+    result = np.empty((2, len(levels)))
+    for row, (places, offsets) in enumerate(arms):
+        ascending = np.maximum.accumulate(places + np.arange(places.size) * 1e-6)
+        result[row] = np.interp(levels, ascending, _SIDES[row] * offsets, left=np.nan, right=np.nan)
+    result[result < 1.0] = np.nan  # crossed over to the other side: it says nothing about this one
     return result
 
 
-def _sample(mask: NDArray[np.float32], places: Array) -> Array:
-    """The mask at places (..., 2) in pixels, bilinear; 0 outside the picture."""
-    height, width = mask.shape
-    x, y = places[..., 0] - 0.5, places[..., 1] - 0.5  # a pixel's value stands for its centre
-    x0, y0 = np.floor(x).astype(int), np.floor(y).astype(int)
-    fx, fy = x - x0, y - y0
-    padded = np.pad(mask, 1).astype(np.float64)
-    left, right = np.clip(x0 + 1, 0, width + 1), np.clip(x0 + 2, 0, width + 1)
-    upper, lower = np.clip(y0 + 1, 0, height + 1), np.clip(y0 + 2, 0, height + 1)
-    result: Array = (padded[upper, left] * (1 - fx) + padded[upper, right] * fx) * (1 - fy) + (
-        padded[lower, left] * (1 - fx) + padded[lower, right] * fx
-    ) * fy
+def _first_below(values: NDArray[np.float32], thresholds: Array) -> Array:
+    """Along the last axis: where the values first fall below the threshold, with a fraction; 0 when at once."""
+    below = values < thresholds[..., None]
+    below[..., -1] = True
+    index = below.argmax(axis=-1)
+    before = np.take_along_axis(values, np.maximum(index - 1, 0)[..., None], -1)[..., 0].astype(np.float64)
+    after = np.take_along_axis(values, index[..., None], -1)[..., 0].astype(np.float64)
+    fraction = np.clip((before - thresholds) / np.maximum(before - after, 1e-6), 0.0, 1.0)
+    result: Array = np.where(index == 0, 0.0, index - 1 + fraction)
     return result
+
+
+def _to_picture_edges(pixels: Pixels, axis: Axis, levels: Array, trunk: Array) -> Array:
+    """Move each edge to the centre of the strongest change of colour near it."""
+    blurred = cv2.GaussianBlur(pixels, (3, 3), 0.7).astype(np.float32)
+    steps = np.arange(-REFINE_REACH - 1, REFINE_REACH + 1.01, 0.5)
+    colours = sample(blurred, axis.places(levels, trunk[..., None] + steps))
+    change = np.abs(colours[:, :, 4:] - colours[:, :, :-4]) @ np.ones(
+        3, np.float32
+    )  # over two pixels, around steps[2:-2]
+    around = steps[2:-2]
+    weights = (change * np.exp(-0.5 * (around / REFINE_SIGMA) ** 2)) ** 2
+    moved = (weights @ around) / np.maximum(weights.sum(axis=-1), 1e-6)
+    result: Array = np.where(trunk > 0, trunk + moved, 0.0)
+    return result
+
+
+def _edge_fraction(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:
+    """Where between a row inside and its neighbour outside the mask passes one half, 0..1."""
+    within, beyond = (float(np.partition(row, -_EDGE_PIXELS)[-_EDGE_PIXELS]) for row in (inside, outside))
+    return (within - INSIDE) / max(within - beyond, 1e-6)

@@ -1,0 +1,94 @@
+"""Step 1 of 2: pictures with known truth become the table of features that `train.py` fits.
+
+    uv run python sizing/extract_features.py PICTURES
+
+PICTURES holds the pictures and their truth.csv (the columns of the synthetic pictures, see docs/sizing.md). Each is
+looked at as it is, mirrored, and cropped at the knees, so that the model learns what the detector's whims do to the
+features. Writes sizing/data/features.csv.gz and sizing/data/truth.csv.
+"""
+
+import csv
+import gzip
+import io
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wearon.pictures.decode import decode
+from wearon.pose import Detector, Joint, Pose
+from wearon.sizing.estimate import PHOTO_EDGE
+from wearon.sizing.features import Frame, features, look
+
+DATA = Path(__file__).parent / "data"
+SEED = 20261124
+
+
+def main(pictures: Path) -> None:
+    detector = Detector()
+    rng = np.random.default_rng(SEED)
+    rows: list[dict[str, object]] = []
+    with (pictures / "truth.csv").open(newline="") as file:
+        truth = list(csv.DictReader(file))
+    for person in truth:
+        data = (pictures / person["image"]).read_bytes()
+        plain = detector.detect(decode(data, PHOTO_EDGE))[0]
+        for variant, picture in variants(data, plain, rng, crop=person["category"] != "knee_crop"):
+            rows += feature_rows(detector, picture, {"image": person["image"], "variant": variant}, person)
+    names = sorted({name for row in rows for name in row} - {"image", "variant", "frame"})
+    with gzip.GzipFile(DATA / "features.csv.gz", "wb", mtime=0) as packed, io.TextIOWrapper(packed, newline="") as text:
+        writer = csv.DictWriter(text, ["image", "variant", "frame", *names])
+        writer.writeheader()
+        writer.writerows(rows)
+    shutil.copyfile(pictures / "truth.csv", DATA / "truth.csv")
+    print(f"{len(rows)} rows from {len(truth)} pictures")
+
+
+def variants(data: bytes, pose: Pose, rng: np.random.Generator, *, crop: bool) -> Iterator[tuple[str, Image.Image]]:
+    yield "plain", decode(data, PHOTO_EDGE)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        yield "mirrored", _through_jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+        if crop:
+            yield "cropped", _through_jpeg(image.crop(_knee_crop(pose, image.size, rng)))
+
+
+def _knee_crop(pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A box from a little above the head to about the knees, three quarters as wide as high."""
+    y = pose.landmarks[:, 1] * size[1]
+    knees, hips = y[[Joint.LEFT_KNEE, Joint.RIGHT_KNEE]].mean(), y[[Joint.LEFT_HIP, Joint.RIGHT_HIP]].mean()
+    bottom = int(knees + rng.uniform(-0.15, 0.25) * (knees - hips))
+    top = max(0, int(y[Joint.LEFT_EYE] - (hips - y[Joint.LEFT_EYE]) * rng.uniform(0.25, 0.45)))
+    width = min(size[0], int((bottom - top) * 0.75))
+    left = int(np.clip(pose.landmarks[Joint.LEFT_HIP, 0] * size[0] - width / 2, 0, size[0] - width))
+    return left, top, left + width, bottom
+
+
+def _through_jpeg(image: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=90)
+    return decode(buffer.getvalue(), PHOTO_EDGE)
+
+
+def feature_rows(
+    detector: Detector, picture: Image.Image, names: dict[str, object], person: dict[str, str]
+) -> list[dict[str, object]]:
+    poses = detector.detect(picture)
+    if not poses:
+        return []
+    sighting = look(poses[0], np.asarray(picture))
+    height = float(person["height_cm"])
+    cropped = names["variant"] == "cropped" or person["category"] == "knee_crop"
+    frames = (Frame.TO_KNEES, Frame.TO_THIGHS) if cropped else tuple(Frame)
+    return [
+        {**names, "frame": frame.value}
+        | {name: round(value, 5) for name, value in features(sighting, frame, height).items()}
+        for frame in frames
+    ]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

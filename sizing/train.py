@@ -1,0 +1,265 @@
+"""Step 2 of 2: fit the photo model and the body statistics, and print how wrong they are on what they have not seen.
+
+    uv run python sizing/train.py
+
+Reads sizing/data (see extract_features.py; ansur2.csv.gz is a fixed 70 % of ANSUR II, public domain), writes
+src/wearon/sizing/photo_model.json and bodies.json. Same inputs, same numbers: the only chance is the seed of the
+cross-validation's folds, which are over people: a person's mirrored and cropped pictures are never in another fold.
+"""
+
+import csv
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wearon.sizing import bodies, evaluate, photo_model
+from wearon.sizing.bodies import Population
+from wearon.sizing.coach import DOUBT
+from wearon.sizing.estimate import conclude
+from wearon.sizing.features import Frame
+from wearon.sizing.measure import MEASURES, measure_features
+from wearon.sizing.photo_model import FrameModel, Regression
+from wearon.sizing.request import EstimateRequest, Sex
+from wearon.sizing.silhouette import Array
+from wearon.sizing.warnings import WarningCode
+
+DATA = Path(__file__).parent / "data"
+SEED = 20261124
+FOLDS = 9
+REPEATS = 5
+RIDGE = {Frame.FULL: 2.0, Frame.TO_KNEES: 3.0, Frame.TO_THIGHS: 3.0, Frame.NO_HEAD: 2.0}
+
+GIRTH_FEATURES = (
+    "chest", "waist", "narrowest", "hip_joints", "hip", "thighs", "upper_arms", "hem", "armpit",
+    "shoulders_at", "hips_at", "knees_at", "camera_tilt",
+)  # fmt: skip
+"""No height: a photo has no scale of its own, so 1 % more stature is 1 % more girth."""
+SHOULDER_FEATURES = ("upper_arms", "shoulder", "yaw2", "nose_at", "shoulders_at", "hips_at", "height")
+
+# How much a row counts, by frame: (variant, whether the picture really ends at the knees).
+ROW_WEIGHTS = {
+    Frame.FULL: {("plain", False): 1.0, ("mirrored", False): 1.0},
+    Frame.NO_HEAD: {("plain", False): 1.0, ("mirrored", False): 1.0},
+    # Crops of pictures that were taken from afar are worth less than those taken from near.
+    Frame.TO_KNEES: {
+        ("plain", True): 1.0, ("mirrored", True): 1.0, ("cropped", False): 0.3, ("plain", False): 0.1,
+    },
+    Frame.TO_THIGHS: {
+        ("plain", True): 1.0, ("mirrored", True): 1.0, ("cropped", False): 0.5, ("plain", False): 0.3,
+    },
+}  # fmt: skip
+TESTED = {
+    Frame.FULL: {("plain", False): 1.0},
+    Frame.NO_HEAD: {("plain", False): 1.0},
+    Frame.TO_KNEES: {("plain", True): 1.0, ("cropped", False): 0.3},
+    Frame.TO_THIGHS: {("plain", True): 1.0, ("cropped", False): 0.3},
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one frame."""
+
+    values: list[dict[str, float]]
+    people: Array
+    """Index of the person in the truth."""
+    kinds: list[tuple[str, bool]]
+
+    def weights(self, by_kind: Mapping[tuple[str, bool], float]) -> Array:
+        return np.array([by_kind.get(kind, 0.0) for kind in self.kinds])
+
+
+def main() -> None:
+    truth = read_truth()
+    rows = read_rows(truth)
+    models = {frame: fit_frame(rows[frame], truth, frame) for frame in Frame}
+    write_photo_model(models)
+    write_bodies()
+    print_photo_scores(truth, rows)
+    print_ansur_scores()
+
+
+def read_truth() -> list[dict[str, str]]:
+    with (DATA / "truth.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_rows(truth: Sequence[Mapping[str, str]]) -> dict[Frame, Rows]:
+    index = {person["image"]: number for number, person in enumerate(truth)}
+    found: dict[Frame, list[dict[str, str]]] = {frame: [] for frame in Frame}
+    with gzip.open(DATA / "features.csv.gz", "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            found[Frame(row["frame"])].append(row)
+    texts = {"image", "variant", "frame"}
+    return {
+        frame: Rows(
+            [{k: float(v) for k, v in row.items() if k not in texts and v} for row in of_frame],
+            np.array([index[row["image"]] for row in of_frame]),
+            [(row["variant"], truth[index[row["image"]]]["category"] == "knee_crop") for row in of_frame],
+        )
+        for frame, of_frame in found.items()
+    }
+
+
+def targets(truth: Sequence[Mapping[str, str]]) -> Array:
+    return np.log([[float(person[name]) / float(person["height_cm"]) for name in MEASURES] for person in truth])
+
+
+def fit_regressions(
+    rows: Rows, truth: Sequence[Mapping[str, str]], frame: Frame, chosen: Array
+) -> tuple[Regression, Regression]:
+    """Fit to the chosen rows (a mask)."""
+    weights = rows.weights(ROW_WEIGHTS[frame]) * chosen
+    used = np.flatnonzero(weights)
+    wanted = targets(truth)[rows.people[used]]
+    fitted = []
+    for names, columns in ((GIRTH_FEATURES, slice(0, 3)), (SHOULDER_FEATURES, slice(3, 4))):
+        present = tuple(name for name in names if name in rows.values[0])
+        table = np.array([[rows.values[i][name] for name in present] for i in used])
+        fitted.append(Regression.fit(present, table, wanted[:, columns], weights[used], RIDGE[frame]))
+    return fitted[0], fitted[1]
+
+
+def folds(people: int, repeat: int) -> Array:
+    """Each person's fold."""
+    order = np.random.default_rng([SEED, repeat]).permutation(people)
+    fold = np.empty(people, dtype=int)
+    fold[order] = np.arange(people) % FOLDS
+    return fold
+
+
+def doubt(person: Mapping[str, str]) -> float:
+    """What the coach multiplies the errors of such a picture with: the covariance is that of faultless ones."""
+    code = {"loose_top": WarningCode.LOOSE_CLOTHING, "low_light": WarningCode.TOO_DARK}.get(person["category"])
+    return DOUBT[code] if code else 1.0
+
+
+def fit_frame(rows: Rows, truth: Sequence[Mapping[str, str]], frame: Frame) -> FrameModel:
+    """Fit to everybody; the covariance is of the errors on people left out."""
+    wanted = targets(truth)
+    tested = rows.weights(TESTED[frame])
+    errors, weights = [], []
+    for repeat in range(REPEATS):
+        fold = folds(len(truth), repeat)
+        for number in range(FOLDS):
+            left_out = fold[rows.people] == number
+            girths, shoulder = fit_regressions(rows, truth, frame, ~left_out)
+            for i in np.flatnonzero(left_out & (tested > 0)):
+                guess = np.append(girths.predict(rows.values[i])[0], shoulder.predict(rows.values[i])[0])
+                person = truth[rows.people[i]]
+                errors.append((guess - wanted[rows.people[i]]) / doubt(person))
+                weights.append(tested[i])
+    off, share = np.array(errors), np.array(weights) / np.sum(weights)
+    covariance = (off * share[:, None]).T @ off
+    everybody = np.ones(len(rows.people), dtype=bool)
+    return FrameModel(*fit_regressions(rows, truth, frame, everybody), covariance)
+
+
+def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows]) -> None:
+    """Every person scored by models that were fitted without them."""
+    scored = []
+    whole = {frame: fit_frame(rows[frame], truth, frame).covariance for frame in (Frame.FULL, Frame.TO_KNEES)}
+    for repeat in range(REPEATS):
+        fold = folds(len(truth), repeat)
+        for frame, cropped in ((Frame.FULL, False), (Frame.TO_KNEES, True)):
+            table = rows[frame]
+            for number in range(FOLDS):
+                left_out = fold[table.people] == number
+                model = {frame: FrameModel(*fit_regressions(table, truth, frame, ~left_out), whole[frame])}
+                for i in np.flatnonzero(left_out):
+                    if table.kinds[i] != ("plain", cropped):
+                        continue
+                    person = truth[table.people[i]]
+                    request = EstimateRequest(height_cm=float(person["height_cm"]))
+                    measured = measure_features(table.values[i], frame, request, doubt=doubt(person), model=model)
+                    scored.append(evaluate.Scored(person, conclude(measured, request)))
+    print(f"photo model: {FOLDS}-fold cross-validation over {len(truth)} people, {REPEATS} times, seed {SEED}")
+    print(evaluate.as_text(scored))
+
+
+def read_ansur() -> tuple[dict[str, Array], list[Sex]]:
+    with gzip.open(DATA / "ansur2.csv.gz", "rt", newline="") as file:
+        return evaluate.read_ansur(file)
+
+
+def fit_populations(table: Mapping[str, Array], sexes: Sequence[Sex]) -> dict[Sex, Population]:
+    logs = np.log(np.stack([table[name] for name in bodies.COLUMNS], axis=1))
+    of = {sex: np.array([one is sex for one in sexes]) for sex in Sex}
+    return {sex: Population(logs[mask].mean(axis=0), np.cov(logs[mask].T)) for sex, mask in of.items()}
+
+
+def print_ansur_scores() -> None:
+    table, sexes = read_ansur()
+    people = len(sexes)
+    fold = folds(people, 0)
+    guesses = {label: np.empty((people, 3)) for label in evaluate.ANSUR_CASES}
+    for number in range(FOLDS):
+        out = fold == number
+        model = fit_populations(
+            {k: v[~out] for k, v in table.items()}, [s for s, o in zip(sexes, out, strict=True) if not o]
+        )
+        part = evaluate.ansur_guesses(
+            {k: v[out] for k, v in table.items()}, [s for s, o in zip(sexes, out, strict=True) if o], model
+        )
+        for label, guess in part.items():
+            guesses[label][out] = guess
+    print(f"girth model: {FOLDS}-fold cross-validation over {people} ANSUR rows, seed {SEED}")
+    print(evaluate.ansur_as_text(table, guesses))
+
+
+def write_photo_model(models: Mapping[Frame, FrameModel]) -> None:
+    _write(
+        photo_model.FILE,
+        {
+            "provenance": {
+                "script": "sizing/train.py",
+                "data": "162 synthetic people (CC0), sizing/data/truth.csv and features.csv.gz",
+                "detector": "pose_landmark_full of mediapipe 0.10.21, pictures of 512 px",
+                "seed": SEED,
+                "folds": FOLDS,
+                "repeats": REPEATS,
+            },
+            "frames": {
+                frame.value: {
+                    "girths": model.girths.to_json(),
+                    "shoulder": model.shoulder.to_json(),
+                    "covariance": np.round(model.covariance, 8).tolist(),
+                }
+                for frame, model in models.items()
+            },
+        },
+    )
+
+
+def write_bodies() -> None:
+    table, sexes = read_ansur()
+    _write(
+        bodies.FILE,
+        {
+            "provenance": {
+                "script": "sizing/train.py",
+                "data": "ANSUR II (2012, public domain), a fixed 70 % sample: sizing/data/ansur2.csv.gz",
+                "people": len(sexes),
+            },
+            "columns": list(bodies.COLUMNS),
+            "populations": {
+                sex.value: {
+                    "mean": np.round(population.mean, 6).tolist(),
+                    "covariance": np.round(population.covariance, 9).tolist(),
+                }
+                for sex, population in fit_populations(table, sexes).items()
+            },
+        },
+    )
+
+
+def _write(path: Path, data: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Statistics of real bodies: what a stated weight says about girths, and girths from breadths.
+
+For each sex the logarithms of some measurements of ANSUR II are taken as jointly normal; the numbers are in
+bodies.json, fitted by `sizing/train.py`. Logarithms make weight, which goes with the product of lengths, linear.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from wearon.sizing.request import Sex
+from wearon.sizing.silhouette import Array
+
+FILE = Path(__file__).parent / "bodies.json"
+
+GIRTHS = ("chestcircumference_cm", "waistcircumference_cm", "buttockcircumference_cm")
+"""ANSUR's names of chest, waist (at the navel) and hip girth."""
+STATURE = "stature_cm"
+WEIGHT = "weightkg"
+BREADTHS = (
+    "biacromialbreadth_cm",
+    "bideltoidbreadth_cm",
+    "chestbreadth_cm",
+    "waistbreadth_cm",
+    "hipbreadth_cm",
+    "bicristalbreadth_cm",
+)
+COLUMNS = (*GIRTHS, STATURE, WEIGHT, *BREADTHS)
+
+NAVEL_OVER_NATURAL_WAIST = 1.027
+"""Navel girth over natural waist: 2.2 cm on average on the synthetic bodies, which have both."""
+
+STATED_WEIGHT_ERROR = 0.03
+"""Standard error of the logarithm of a weight that people state of themselves, clothes and flattery included (self
+reports are off by 1 to 2 kg: Gorber et al. 2007, Obesity Reviews 8:307)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Logarithms of COLUMNS of one sex: mean and covariance."""
+
+    mean: Array
+    covariance: Array
+
+    def given(self, wanted: Sequence[str], known: Sequence[str], values: Array) -> tuple[Array, Array, Array]:
+        """Conditional mean (n, w) and covariance (w, w) of columns, given others' logarithms (n, k).
+
+        Third, how likely those values are here (n), as a logarithm.
+        """
+        w, k = ([COLUMNS.index(name) for name in names] for names in (wanted, known))
+        inverse = np.linalg.inv(self.covariance[np.ix_(k, k)])
+        gain = self.covariance[np.ix_(w, k)] @ inverse
+        off = values - self.mean[k]
+        likelihood = -0.5 * (np.einsum("ni,ij,nj->n", off, inverse, off) - np.linalg.slogdet(inverse)[1])
+        return (
+            self.mean[w] + off @ gain.T,
+            self.covariance[np.ix_(w, w)] - gain @ self.covariance[np.ix_(k, w)],
+            likelihood,
+        )
+
+
+@cache
+def populations() -> Mapping[Sex, Population]:
+    """Both sexes, as they ship with the package."""
+    data = json.loads(FILE.read_text())["populations"]
+    return {Sex(sex): Population(np.array(p["mean"]), np.array(p["covariance"])) for sex, p in data.items()}
+
+
+def girths_from_breadths(
+    known: Mapping[str, Array], sexes: Sequence[Sex | None], model: Mapping[Sex, Population] | None = None
+) -> Array:
+    """Chest, waist (navel) and hip girth (n, 3) in cm of people of whom other COLUMNS are known, in cm and kg."""
+    model = model or populations()
+    values = np.log(np.stack(list(known.values()), axis=1))
+    means, odds = [], []
+    for sex, population in model.items():
+        mean, _, likelihood = population.given(GIRTHS, list(known), values)
+        said = np.array([0.0 if stated in (None, sex) else -np.inf for stated in sexes])
+        means.append(mean)
+        odds.append(likelihood + said)
+    share = _shares(np.array(odds))
+    result: Array = np.einsum("sn,sng->ng", share, np.exp(np.array(means)))
+    return result
+
+
+def with_weight(
+    mean: Array, covariance: Array, height_cm: float, weight_kg: float, sex: Sex | None
+) -> tuple[Array, Array, float]:
+    """Measurements after a stated weight: logarithms of chest, natural waist, hip and shoulder (4), covariance (4, 4).
+
+    What the body would weigh is known from its girths up to an error, so the weight tells how wrong they may be. Only
+    this relation is taken from ANSUR, not how large people are: shops have other customers than the army. Third, how
+    many standard errors the weight is from what the photo makes expect.
+    """
+    predictors = (*GIRTHS, STATURE, "biacromialbreadth_cm")
+    known = np.concatenate([mean[:3], [np.log(height_cm)], mean[3:]])
+    known[1] += np.log(NAVEL_OVER_NATURAL_WAIST)
+    means, covariances, odds, surprises = [], [], [], []
+    for population in _of(sex):
+        expected, spread, likelihood = population.given([WEIGHT], predictors, known[None])
+        # How the expected weight changes with each of the four measurements.
+        nudged = population.given([WEIGHT], predictors, known + np.eye(5)[[0, 1, 2, 4]])[0][:, 0]
+        slope = nudged - expected[0, 0]
+        surprise = np.log(weight_kg) - expected[0, 0]
+        variance = float(slope @ covariance @ slope + spread[0, 0] + STATED_WEIGHT_ERROR**2)
+        gain = covariance @ slope / variance
+        means.append(mean + gain * surprise)
+        covariances.append(covariance - np.outer(gain, slope @ covariance))
+        odds.append(likelihood[0] / _TEMPER - 0.5 * (surprise**2 / variance + np.log(variance)))
+        surprises.append(surprise / np.sqrt(variance))
+    share = _shares(np.array(odds))
+    mixed = share @ np.array(means)
+    spread_of_means = [np.outer(m - mixed, m - mixed) for m in means]
+    total = np.einsum("s,sij->ij", share, np.array(covariances) + np.array(spread_of_means))
+    return mixed, total, float(share @ np.array(surprises))
+
+
+_TEMPER = 4.0
+"""The measurements' own errors blur which sex they are typical of: the odds from them count less than exact ones."""
+
+
+def _of(sex: Sex | None) -> list[Population]:
+    return [population for name, population in populations().items() if sex in (None, name)]
+
+
+def _shares(log_odds: Array) -> Array:
+    """Probabilities along the first axis."""
+    odds = np.exp(log_odds - log_odds.max(axis=0))
+    result: Array = odds / odds.sum(axis=0)
+    return result

@@ -1,0 +1,241 @@
+"""The photo coach: who in the photo is measured, how much of them it shows, and what is wrong with it.
+
+A fault either only makes the answer less sure (a warning, and a factor on the standard errors), or leaves nothing to
+be measured (NoPerson). The limits were set on the synthetic pictures and on distorted ones made from them: each is
+beyond what all standard ones of those show, with the figure given; the factors, where the pictures tell, are ratios of
+errors, and elsewhere chosen on the safe side.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wearon.pose import Joint, Pose
+from wearon.sizing.features import BANDS, Frame, Sighting, hem_step, look
+from wearon.sizing.measure import SURPRISING_WEIGHT, Measured
+from wearon.sizing.refusal import NoPerson, RefusalCode
+from wearon.sizing.request import EstimateRequest
+from wearon.sizing.silhouette import INSIDE, Pixels
+from wearon.sizing.warnings import WarningCode
+
+DOUBT: Mapping[WarningCode, float] = {
+    WarningCode.FEET_OUT_OF_FRAME: 1.0,  # the frame's own model knows its errors
+    WarningCode.HEAD_OUT_OF_FRAME: 1.2,
+    WarningCode.TURNED_AWAY: 1.6,
+    WarningCode.BACK_VIEW: 1.2,
+    WarningCode.ARMS_AGAINST_BODY: 1.4,
+    WarningCode.TOO_DARK: 1.1,  # measured: 1.1
+    WarningCode.TOO_SMALL: 1.5,
+    WarningCode.BLURRED: 1.3,
+    WarningCode.SEVERAL_PEOPLE: 1.3,
+    WarningCode.LOOSE_CLOTHING: 1.25,  # measured: 1.2 (chest) to 1.5 (hip)
+    WarningCode.SITTING: 2.5,
+    WarningCode.TILTED: 1.3,
+    WarningCode.CHILD_LIKE_PROPORTIONS: 2.0,
+    WarningCode.BODY_PARTLY_HIDDEN: 1.8,
+    WarningCode.UNUSUAL_PROPORTIONS: 1.0,  # the model widens by how unusual they are
+}
+"""Factors on the standard errors; of several faults they multiply, up to MAX_DOUBT."""
+MAX_DOUBT = 4.0
+
+SMALLEST_TRUNK = 24.0
+"""Pixels from shoulders to hips below which nothing is measured: one pixel of error is then 2 cm."""
+SMALL_TRUNK = 50.0
+"""Half of what a person has who fills 80 % of the photo's height (110)."""
+VISIBLE = 0.5
+"""Visibility from which a joint counts as seen; shoulders and hips of the synthetic pictures have 0.99."""
+UPRIGHT = np.radians(50)
+TILTED = np.radians(10)
+"""Twice and a half the largest lean of the synthetic pictures (3.8 degrees)."""
+SIDE_VIEW_SHOULDERS = 0.36
+"""Shoulder breadth over trunk length below which the body is seen from the side; from the front 0.57 to 0.82."""
+TURNED = np.radians(22)
+"""Estimated turn; bodies that are turned by up to 15 degrees look turned by up to 20."""
+KNEES_OF_SITTING = (0.40, 0.56)
+"""Hip to knee over trunk length below which somebody squats or sits, and may; standing 0.62 to 0.97."""
+CHILD_HEAD = 0.92
+"""Head top to shoulders over shoulders to hips: adults 0.66 to 0.83, hair included; a six-year-old has about 1."""
+CHILD_HEIGHT_CM = 135.0
+DARK = 65.0
+"""Mean brightness of the person, of 255: dark pictures 28 to 60, others 74 and more whatever the skin and clothes."""
+SHARPNESS = 0.036
+"""Mean curvature over slope at the strongest edges: 0.07 and more; after a blur of one pixel 0.034 to 0.06."""
+LOOSE_HEM = 0.0085
+"""Step of the hem over trunk length: fitting tops up to 0.008, loose ones from 0.0085."""
+HIDDEN_ARM = 0.6
+"""Share of the waist's levels at which an arm touches the trunk without a gap."""
+OTHER_PERSON = 0.2
+"""Area of another silhouette, of the main one's."""
+RIVAL = 0.7
+"""From this area on it is not clear who is meant."""
+STRANGE = 3.0
+"""Strangeness of the features that says that stature, photo and body do not go together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who is measured, in what frame, and what is to be said about the photo."""
+
+    pose: Pose
+    sighting: Sighting
+    frame: Frame
+    warnings: tuple[WarningCode, ...]
+
+    @property
+    def doubt(self) -> float:
+        """Factor on the standard errors."""
+        return min(MAX_DOUBT, float(np.prod([DOUBT[code] for code in self.warnings])))
+
+
+def inspect(poses: Sequence[Pose], pixels: Pixels, request: EstimateRequest) -> Scene:
+    """Look at the photo (height, width, 3) and the people found in it, the largest first.
+
+    Raises NoPerson when none of them can be measured.
+    """
+    if not poses:
+        raise NoPerson(RefusalCode.NO_PERSON)
+    pose = poses[0]
+    sighting = look(pose, pixels)
+    _refuse_hopeless(pose, sighting)
+    frame = _frame(pose)
+    faults = [
+        *_frame_faults(frame),
+        *_posture_faults(pose, sighting),
+        *_picture_faults(pose, pixels, sighting),
+        *_body_faults(pose, sighting, request),
+        *([WarningCode.SEVERAL_PEOPLE] if _others(poses) else []),
+    ]
+    return Scene(pose, sighting, frame, tuple(faults))
+
+
+def second_thoughts(measured: Measured) -> list[WarningCode]:
+    """What only shows once the person has been measured."""
+    odd = measured.strangeness > STRANGE or abs(measured.weight_surprise) > SURPRISING_WEIGHT
+    return [WarningCode.UNUSUAL_PROPORTIONS] if odd else []
+
+
+def _refuse_hopeless(pose: Pose, sighting: Sighting) -> None:
+    trunk = [Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP]
+    levels = sighting.axis.at(1.15)[1] / pose.height, sighting.axis.at(0.0)[1] / pose.height
+    if max(levels) > 1.0 or min(levels) < 0.0:
+        raise NoPerson(RefusalCode.BODY_OUT_OF_FRAME)
+    if min(pose.visibility(joint) for joint in trunk) < VISIBLE or sighting.axis.length < SMALLEST_TRUNK:
+        raise NoPerson(RefusalCode.NO_PERSON)
+    if abs(sighting.axis.tilt) > UPRIGHT:
+        raise NoPerson(RefusalCode.NOT_UPRIGHT)
+    if sighting.shoulder < SIDE_VIEW_SHOULDERS * sighting.axis.length:
+        raise NoPerson(RefusalCode.SIDE_VIEW)
+    if _knees(sighting) < KNEES_OF_SITTING[0] and _knees_are_in(pose):
+        raise NoPerson(RefusalCode.NOT_UPRIGHT)
+    body = sighting.profile.between(BANDS["chest"][0], BANDS["hip"][1])
+    if not sighting.profile.trunk[:, body].all():
+        raise NoPerson(RefusalCode.NO_PERSON)  # the silhouette does not hold the trunk: it is not a body
+
+
+def _frame(pose: Pose) -> Frame:
+    """Raises NoPerson when both ends of the body are out of the picture."""
+    joints = pose.landmarks
+    toes = joints[[Joint.LEFT_TOE, Joint.RIGHT_TOE, Joint.LEFT_HEEL, Joint.RIGHT_HEEL], 1].max()
+    ankles = min(pose.visibility(Joint.LEFT_ANKLE), pose.visibility(Joint.RIGHT_ANKLE))
+    rows = pose.mask.max(axis=1) >= INSIDE
+    feet = bool(toes < 1.0 and ankles >= VISIBLE and not rows[-2:].any())
+    head = not rows[:2].any()
+    if not head:
+        if not feet:
+            raise NoPerson(RefusalCode.BODY_OUT_OF_FRAME)
+        return Frame.NO_HEAD
+    if feet:
+        return Frame.FULL
+    return Frame.TO_KNEES if _knees_are_in(pose) else Frame.TO_THIGHS
+
+
+def _frame_faults(frame: Frame) -> Iterator[WarningCode]:
+    if frame in (Frame.TO_KNEES, Frame.TO_THIGHS):
+        yield WarningCode.FEET_OUT_OF_FRAME
+    if frame is Frame.NO_HEAD:
+        yield WarningCode.HEAD_OUT_OF_FRAME
+
+
+def _posture_faults(pose: Pose, sighting: Sighting) -> Iterator[WarningCode]:
+    if abs(sighting.yaw) > TURNED:
+        yield WarningCode.TURNED_AWAY
+    if pose.point(Joint.LEFT_SHOULDER)[0] < pose.point(Joint.RIGHT_SHOULDER)[0]:
+        yield WarningCode.BACK_VIEW
+    if abs(sighting.axis.tilt) > TILTED:
+        yield WarningCode.TILTED
+    if _knees(sighting) < KNEES_OF_SITTING[1] and _knees_are_in(pose):
+        yield WarningCode.SITTING
+    waist = sighting.profile.between(*BANDS["waist"])
+    if sighting.profile.hidden[:, waist].mean(axis=1).max() > HIDDEN_ARM:
+        yield WarningCode.ARMS_AGAINST_BODY
+
+
+def _picture_faults(pose: Pose, pixels: Pixels, sighting: Sighting) -> Iterator[WarningCode]:
+    if sighting.axis.length < SMALL_TRUNK:
+        yield WarningCode.TOO_SMALL
+    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    body = pose.mask >= INSIDE
+    if grey[body].mean() < DARK:
+        yield WarningCode.TOO_DARK
+    if _sharpness(grey, body) < SHARPNESS:
+        yield WarningCode.BLURRED
+
+
+def _body_faults(pose: Pose, sighting: Sighting, request: EstimateRequest) -> Iterator[WarningCode]:
+    heights, length = sighting.heights, sighting.axis.length
+    if hem_step(sighting.profile) > LOOSE_HEM * length:
+        yield WarningCode.LOOSE_CLOTHING
+    if (heights["shoulders"] - sighting.top) > CHILD_HEAD * length or request.height_cm < CHILD_HEIGHT_CM:
+        yield WarningCode.CHILD_LIKE_PROPORTIONS
+    if _is_hidden(pose, sighting):
+        yield WarningCode.BODY_PARTLY_HIDDEN
+
+
+def _is_hidden(pose: Pose, sighting: Sighting) -> bool:
+    """A hand or what it holds before the trunk, or the trunk cut by the side of the picture."""
+    axis, outline = sighting.axis, sighting.profile
+    for wrist in (Joint.LEFT_WRIST, Joint.RIGHT_WRIST):
+        place = np.array(pose.point(wrist)) - axis.start
+        level, offset = place @ axis.along / axis.length, place @ axis.across
+        index = int(np.abs(outline.levels - level).argmin())
+        if 0.1 < level < 0.95 and abs(offset) < 0.8 * outline.trunk[int(offset > 0), index]:
+            return True
+    shown = outline.between(*BANDS["chest"]) | outline.between(*BANDS["hip"])
+    left, right = (
+        [axis.at(level, sign * reach)[0] for level, reach in zip(outline.levels[shown], row[shown], strict=True)]
+        for sign, row in zip((-1, 1), outline.trunk, strict=True)
+    )
+    return min(left) < 1.5 or max(right) > pose.width - 1.5
+
+
+def _others(poses: Sequence[Pose]) -> bool:
+    """Whether anybody else is in the picture: a silhouette of some size that is not the main one found again."""
+    main = poses[0].mask >= INSIDE
+    for other in poses[1:]:
+        mask = other.mask >= INSIDE
+        shared = np.count_nonzero(mask & main) / max(1, np.count_nonzero(mask))
+        if shared < 0.5 and np.count_nonzero(mask) > OTHER_PERSON * np.count_nonzero(main):
+            return True
+    return False
+
+
+def _sharpness(grey: NDArray[np.uint8], body: NDArray[np.bool_]) -> float:
+    """Curvature over slope, where the slope is among the person's steepest tenth: falls when edges are smeared."""
+    slope = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    inside = slope[body]
+    steep = inside >= np.quantile(inside, 0.9)
+    curvature = np.abs(cv2.Laplacian(grey, cv2.CV_32F))[body]
+    return float(curvature[steep].mean() / max(inside[steep].mean(), 1e-3))
+
+
+def _knees(sighting: Sighting) -> float:
+    return (sighting.heights["knees"] - sighting.heights["hips"]) / sighting.axis.length
+
+
+def _knees_are_in(pose: Pose) -> bool:
+    """Whether the knees are in the picture, or so close below that the model's guess of them is as good."""
+    knees = pose.landmarks[[Joint.LEFT_KNEE, Joint.RIGHT_KNEE], 1]
+    return bool(knees.mean() < 1.03)

@@ -1,0 +1,203 @@
+"""How good the running code is: its estimates against pictures of people whose measurements are known.
+
+A folder holds pictures and a truth.csv with one line a picture: `image`, `height_cm`, `chest_cm`, `waist_cm`,
+`hip_cm`, `shoulder_cm`, `size`, and optionally `category`, `sex`, `weight_kg`. An ANSUR file has that survey's
+columns, in cm and kg, as in sizing/data/ansur2.csv.gz.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wearon.pose import Detector
+from wearon.sizing import bodies
+from wearon.sizing.bodies import Population, girths_from_breadths
+from wearon.sizing.chart import DEFAULT_CHART
+from wearon.sizing.estimate import estimate
+from wearon.sizing.measure import MEASURES
+from wearon.sizing.refusal import NoPerson
+from wearon.sizing.request import EstimateRequest, Sex
+from wearon.sizing.result import SizeEstimate
+from wearon.sizing.silhouette import Array
+
+CONFIDENCE_BINS = 3
+"""Of equally many pictures each: the goal for calibration is stated over three."""
+
+ANSUR_CASES: Mapping[str, tuple[bool, bool]] = {
+    "breadths and height": (False, False),
+    "with sex": (False, True),
+    "with weight": (True, False),
+    "with weight and sex": (True, True),
+}
+"""What is known besides breadths and height: weight, sex."""
+
+Truth = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One picture: what is true, and what was answered; None: refused."""
+
+    truth: Truth
+    estimate: SizeEstimate | None
+    refusal: str | None = None
+
+    @property
+    def errors(self) -> Array:
+        """Estimate minus truth, in cm, in the order of MEASURES."""
+        assert self.estimate is not None
+        found = self.estimate.measurements
+        return np.array([getattr(found, name) - float(self.truth[name]) for name in MEASURES])
+
+    @property
+    def steps(self) -> int:
+        """Sizes between the recommended and the true one; positive when too large."""
+        assert self.estimate is not None
+        return _index(self.estimate.recommended_size) - _index(self.truth["size"])
+
+    @property
+    def covered(self) -> bool:
+        """Whether the true size is in the size range."""
+        assert self.estimate is not None
+        sizes = self.estimate.size_range
+        return _index(sizes.lower) <= _index(self.truth["size"]) <= _index(sizes.upper)
+
+    @property
+    def width(self) -> int:
+        """Sizes in the size range."""
+        assert self.estimate is not None
+        return _index(self.estimate.size_range.upper) - _index(self.estimate.size_range.lower) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures of one group of pictures."""
+
+    pictures: int
+    answered: int
+    mean_absolute_errors: tuple[float, ...]
+    biases: tuple[float, ...]
+    exact: float
+    within_one: float
+    covered: float
+    width: float
+    calibration: tuple[tuple[float, float, int], ...]
+    """By bins of confidence: mean confidence, share of right sizes, pictures."""
+
+    @property
+    def calibration_gap(self) -> float:
+        """Mean distance between confidence and share of right sizes over the bins."""
+        return float(np.mean([abs(confidence - right) for confidence, right, _ in self.calibration]))
+
+
+def evaluate_folder(
+    folder: Path, detector: Detector, *, progress: Callable[[int, int], None] | None = None
+) -> list[Scored]:
+    """Score every picture of a folder. Raises OSError, KeyError or ValueError when there is no usable truth.csv."""
+    with (folder / "truth.csv").open(newline="") as file:
+        people = list(csv.DictReader(file))
+    scored = []
+    for number, truth in enumerate(people):
+        scored.append(_score(detector, folder, truth))
+        if progress:
+            progress(number + 1, len(people))
+    return scored
+
+
+def _score(detector: Detector, folder: Path, truth: Truth) -> Scored:
+    weight = truth.get("weight_kg")
+    request = EstimateRequest(height_cm=float(truth["height_cm"]), weight_kg=float(weight) if weight else None)
+    try:
+        return Scored(truth, estimate(detector, (folder / truth["image"]).read_bytes(), request))
+    except NoPerson as refusal:
+        return Scored(truth, None, refusal.code)
+
+
+def summarise(scored: Sequence[Scored]) -> Summary:
+    """The figures of a group; at least one of its pictures must have been answered."""
+    answered = [one for one in scored if one.estimate is not None]
+    errors = np.array([one.errors for one in answered])
+    steps = np.array([one.steps for one in answered])
+    confidence = np.array([one.estimate.confidence for one in answered if one.estimate])
+    bins = np.array_split(np.argsort(confidence, kind="stable"), min(CONFIDENCE_BINS, len(answered)))
+    return Summary(
+        pictures=len(scored),
+        answered=len(answered),
+        mean_absolute_errors=tuple(np.abs(errors).mean(axis=0).tolist()),
+        biases=tuple(errors.mean(axis=0).tolist()),
+        exact=float((steps == 0).mean()),
+        within_one=float((np.abs(steps) <= 1).mean()),
+        covered=float(np.mean([one.covered for one in answered])),
+        width=float(np.mean([one.width for one in answered])),
+        calibration=tuple(
+            (float(confidence[part].mean()), float((steps[part] == 0).mean()), len(part)) for part in bins
+        ),
+    )
+
+
+def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
+    """All pictures, then those of each category, sex and size that the truth names."""
+    result = {"all": list(scored)}
+    for column in ("category", "sex", "size"):
+        values = {one.truth[column] for one in scored if one.truth.get(column)}
+        order = sorted(values, key=_index) if column == "size" else sorted(values)
+        for value in order:
+            result[f"{column} {value}"] = [one for one in scored if one.truth.get(column) == value]
+    return {name: group for name, group in result.items() if any(one.estimate for one in group)}
+
+
+def as_text(scored: Sequence[Scored]) -> str:
+    """The figures as a table for a terminal."""
+    columns = (("answered", 10), ("chest", 7), ("waist", 7), ("hip", 7), ("should.", 8), ("exact", 7), ("±1", 7))
+    columns += (("range", 7), ("width", 7), ("calib.", 8))
+    head = " " * 22 + "".join(f"{name:>{width}}" for name, width in columns)
+    lines = [head]
+    for name, group in groups(scored).items():
+        one = summarise(group)
+        errors = "".join(f"{error:7.2f}" for error in one.mean_absolute_errors[:3])
+        lines.append(
+            f"{name:22}{f'{one.answered}/{one.pictures}':>10}{errors}{one.mean_absolute_errors[3]:8.2f}"
+            f"{one.exact:7.3f}{one.within_one:7.3f}{one.covered:7.3f}{one.width:7.2f}{one.calibration_gap:8.3f}"
+        )
+    lines.append("confidence, share right, pictures: " + _calibration_text(summarise(scored)))
+    return "\n".join(lines)
+
+
+def _calibration_text(summary: Summary) -> str:
+    return "; ".join(f"{said:.2f} {right:.2f} {count}" for said, right, count in summary.calibration)
+
+
+def read_ansur(lines: Iterable[str]) -> tuple[dict[str, Array], list[Sex]]:
+    """The columns that the girth model knows, and the sexes. Raises KeyError when one is missing."""
+    rows = list(csv.DictReader(lines))
+    table = {name: np.array([float(row[name]) for row in rows]) for name in bodies.COLUMNS}
+    return table, [Sex.FEMALE if row["sex"].upper().startswith("F") else Sex.MALE for row in rows]
+
+
+def ansur_guesses(
+    table: Mapping[str, Array], sexes: Sequence[Sex], model: Mapping[Sex, Population] | None = None
+) -> dict[str, Array]:
+    """Chest, waist and hip girth (n, 3) in cm, from breadths and height and what else each case knows."""
+    guesses = {}
+    for label, (weight, sex) in ANSUR_CASES.items():
+        names = [*bodies.BREADTHS, bodies.STATURE, *([bodies.WEIGHT] if weight else [])]
+        known = {name: table[name] for name in names}
+        guesses[label] = girths_from_breadths(known, sexes if sex else [None] * len(sexes), model)
+    return guesses
+
+
+def ansur_as_text(table: Mapping[str, Array], guesses: Mapping[str, Array]) -> str:
+    """Mean absolute errors of the girth model, as a table for a terminal."""
+    truth = np.stack([table[name] for name in bodies.GIRTHS], axis=1)
+    lines = [f"{'':22}{'chest':>7}{'waist':>7}{'hip':>7}"]
+    for label, guess in guesses.items():
+        errors = np.abs(guess - truth).mean(axis=0)
+        lines.append(f"{label:22}" + "".join(f"{error:7.2f}" for error in errors))
+    return "\n".join(lines)
+
+
+def _index(size: str) -> int:
+    return DEFAULT_CHART.names.index(size)

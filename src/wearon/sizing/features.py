@@ -1,0 +1,215 @@
+"""What the fitted model looks at: a dozen lengths and proportions of one person in one picture.
+
+Lengths are shares of the frame's unit: the part of the body in the picture that sets the scale. The model knows how
+much of the stature that part is. So a scaled or mirrored picture has the same features, and a stated height that is
+1 % more makes every girth 1 % more.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from wearon.pose import Joint, Pose
+from wearon.sizing.silhouette import (
+    INSIDE,
+    Array,
+    Axis,
+    Pixels,
+    Profile,
+    extent,
+    middle,
+    profile,
+    sample,
+    trunk_axis,
+)
+
+LEVELS = np.round(np.arange(0.0, 1.3, 0.01), 2)
+"""Levels of the trunk axis at which the silhouette is looked at: shoulders to the upper thighs."""
+
+
+MAX_LEAN = np.radians(6.0)
+"""Twice what the axis of people who stand upright before a level camera leans, at most, for the joints' errors."""
+
+
+class Frame(StrEnum):
+    """How much of the body the picture shows, and so which part of it sets the scale."""
+
+    FULL = "full"
+    """Head top to the ground."""
+    TO_KNEES = "to_knees"
+    """Head top to knees."""
+    TO_THIGHS = "to_thighs"
+    """Head top to hips, the knees out of the picture."""
+    NO_HEAD = "no_head"
+    """Shoulders to ankles."""
+
+
+BANDS: Mapping[str, tuple[float, float]] = {
+    "chest": (0.35, 0.50),
+    "waist": (0.55, 0.70),
+    "hip_joints": (0.90, 1.00),
+    "hip": (1.03, 1.12),
+}
+"""Levels over which breadths are averaged. At the bust itself (level 0.2) the arms cover the trunk's edge; the chest
+band is the highest where they are mostly clear of it."""
+
+NATURAL_WAIST = (0.51, 0.84)
+_UPPER_ARMS = (0.05, 0.15)
+_HEM = (0.75, 1.17)
+_ARMPITS = (0.05, 0.90)
+_HEM_STEP = 3
+"""Levels over which a hem's step is taken: 0.03 of the trunk, about 1.5 cm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One person measured in pixels: all that features and warnings are made from."""
+
+    axis: Axis
+    profile: Profile
+    top: float
+    """Highest place of the silhouette; hair included."""
+    bottom: float
+    """Lowest place of the silhouette; shoes included."""
+    heights: Mapping[str, float]
+    """How far down eyes, nose, shoulders, hips, knees, ankles, heels and toes are, like `top` and `bottom`."""
+    shoulder: float
+    """Distance of the shoulder joints, as seen."""
+    yaw: float
+    """Turn of the body about its own axis, in radians; only its size is used."""
+    thighs: float
+    """Breadth of both thighs together, without what is between them."""
+    camera_tilt: float
+    """How far the toes are below the heels, in units of the axis: grows with the camera's height above the floor."""
+
+
+def look(pose: Pose, pixels: Pixels) -> Sighting:
+    """Measure the person in pixels. `pixels` is the picture (height, width, 3) that the pose was found in."""
+    axis = trunk_axis(pose)
+    outline = profile(pose, pixels, axis, LEVELS)
+    down = upright(axis)
+    top, bottom = extent(pose, down)
+    pairs = {
+        "eyes": (Joint.LEFT_EYE, Joint.RIGHT_EYE),
+        "shoulders": (Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER),
+        "hips": (Joint.LEFT_HIP, Joint.RIGHT_HIP),
+        "knees": (Joint.LEFT_KNEE, Joint.RIGHT_KNEE),
+        "ankles": (Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE),
+        "heels": (Joint.LEFT_HEEL, Joint.RIGHT_HEEL),
+        "toes": (Joint.LEFT_TOE, Joint.RIGHT_TOE),
+    }
+    heights = {name: float(middle(pose, *pair) @ down) for name, pair in pairs.items()}
+    heights["nose"] = float(np.array(pose.point(Joint.NOSE)) @ down)
+    shoulders = np.subtract(pose.point(Joint.LEFT_SHOULDER), pose.point(Joint.RIGHT_SHOULDER))
+    return Sighting(
+        axis=axis,
+        profile=outline,
+        top=top,
+        bottom=bottom,
+        heights=heights,
+        shoulder=float(np.hypot(*shoulders)),
+        yaw=_yaw(pose),
+        thighs=_thighs(pose, axis, outline),
+        camera_tilt=(heights["toes"] - heights["heels"]) / axis.length,
+    )
+
+
+def upright(axis: Axis) -> Array:
+    """The unit vector in which the body's heights are taken: downwards, or along the body when that is tilted.
+
+    A few degrees of tilt of the trunk are a pose; more are a tilted camera.
+    """
+    if abs(axis.tilt) <= MAX_LEAN:
+        return np.array([0.0, 1.0])
+    return axis.along
+
+
+def lengths(sighting: Sighting) -> dict[str, float]:
+    """Breadths in pixels."""
+    outline = sighting.profile
+    found = {name: outline.breadth(*band) for name, band in BANDS.items()}
+    narrowest = np.sort(outline.trunk[:, outline.between(*NATURAL_WAIST)].sum(axis=0))[:3]
+    found["narrowest"] = float(narrowest.mean())
+    found["upper_arms"] = float(outline.outer[:, outline.between(*_UPPER_ARMS)].sum(axis=0).mean())
+    found["shoulder"] = sighting.shoulder / float(np.cos(sighting.yaw))
+    found["thighs"] = sighting.thighs
+    return found
+
+
+def features(sighting: Sighting, frame: Frame, height_cm: float) -> dict[str, float]:
+    """Inputs of the model by name: lengths as logarithms of their share of the stature, and pure numbers."""
+    start, end = unit(sighting, frame)
+    px = max(end - start, 1.0)
+    found = {name: float(np.log(max(value / px, 0.01))) for name, value in lengths(sighting).items()}
+    for name in _PROPORTIONS[frame]:
+        part = (sighting.heights[name] - start) / px
+        found[f"{name}_at"] = float(np.log(np.clip(part, 0.02, 2.0)))
+    found["hem"] = hem_step(sighting.profile) / px * 100
+    found["armpit"] = armpit_level(sighting.profile)
+    found["yaw2"] = sighting.yaw**2
+    found["height"] = float(np.log(height_cm))
+    if frame in (Frame.FULL, Frame.NO_HEAD):
+        found["camera_tilt"] = sighting.camera_tilt
+    return found
+
+
+_PROPORTIONS = {
+    Frame.FULL: ("nose", "shoulders", "hips", "knees"),
+    Frame.TO_KNEES: ("nose", "shoulders", "hips"),
+    Frame.TO_THIGHS: ("nose", "shoulders"),
+    Frame.NO_HEAD: ("hips", "knees"),
+}
+"""Where joints lie between the unit's ends: the body's proportions and the camera's height both move them."""
+
+
+def unit(sighting: Sighting, frame: Frame) -> tuple[float, float]:
+    """How far down the two ends are of what sets the scale."""
+    heights = sighting.heights
+    return {
+        Frame.FULL: (sighting.top, sighting.bottom),
+        Frame.TO_KNEES: (sighting.top, heights["knees"]),
+        Frame.TO_THIGHS: (sighting.top, heights["hips"]),
+        Frame.NO_HEAD: (heights["shoulders"], heights["ankles"]),
+    }[frame]
+
+
+def armpit_level(outline: Profile) -> float:
+    """The lowest level at which the arms touch the trunk, mean of both sides: a broad chest pushes it down."""
+    between = outline.between(*_ARMPITS)
+    levels = np.where(outline.joined[:, between], outline.levels[between], _ARMPITS[0])
+    return float(levels.max(axis=1).mean())
+
+
+def hem_step(outline: Profile) -> float:
+    """How far the silhouette steps inwards on both sides at once where a top may end, in pixels.
+
+    A top that hangs off the body ends in a step; one that fits does not.
+    """
+    around = outline.trunk[:, outline.between(*_HEM)]
+    return float((around[:, :-_HEM_STEP] - around[:, _HEM_STEP:]).min(axis=0).max())
+
+
+def _yaw(pose: Pose) -> float:
+    """From the depths that the pose model gives shoulders and hips."""
+    turns = []
+    for left, right in ((Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER), (Joint.LEFT_HIP, Joint.RIGHT_HIP)):
+        across, depth = (pose.landmarks[left] - pose.landmarks[right])[[0, 2]]
+        turns.append(np.arctan2(depth, abs(across) + 1e-6))
+    return float(np.clip(np.mean(turns) * _YAW_PER_DEPTH, -_LARGEST_YAW, _LARGEST_YAW))
+
+
+_YAW_PER_DEPTH = 0.42
+"""The pose model's depths are on a scale of their own: regression on the known turns of the synthetic pictures."""
+_LARGEST_YAW = 1.2
+"""Radians. Beyond it nothing can be measured anyway, and the cosine stays away from zero."""
+
+
+def _thighs(pose: Pose, axis: Axis, outline: Profile) -> float:
+    """Both thighs half way to the knees: all of the silhouette there that is not far outside the hips."""
+    levels = np.arange(1.4, 1.5, 0.02)
+    limit = 1.1 * max(outline.breadth(*BANDS["hip"]) / 2, 1.0)
+    offsets = np.arange(0.25, limit, 0.5)
+    inside: Array = np.clip((sample(pose.mask, axis.places(levels, offsets)) - INSIDE) * 4 + 0.5, 0, 1).astype(float)
+    return float(inside.sum(axis=(0, 2)).mean()) * 0.5
