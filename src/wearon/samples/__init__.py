@@ -34,7 +34,7 @@ class Person(Sample):
     size: str
 
 
-WOMAN_M = Person("person_1_woman_m.jpg", height_cm=165, size="M")
+WOMAN_M = Person("person_1_woman_m.jpg", height_cm=168, size="M")
 MAN_L = Person("person_2_man_l.jpg", height_cm=188, size="L")
 WOMAN_XL = Person("person_3_woman_xl.jpg", height_cm=163, size="XL")
 
