@@ -8,11 +8,10 @@ import asyncio
 import fcntl
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +22,6 @@ from wearon.platform.base import (
     MAX_PICTURE_BYTES,
     PICTURE_URL_SECONDS,
     Channel,
-    Completion,
     LedgerEntry,
     LedgerEntryType,
     PlatformRefused,
@@ -36,6 +34,7 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
+from wearon.platform.session_moves import SessionMoves
 from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_session, timestamp
 from wearon.platform.signed_folder import SignedFolder, load_or_create_key
 
@@ -52,9 +51,6 @@ UPLOAD_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 BUSY_SECONDS = 10.0
 """How long a write waits for another process's; theirs take milliseconds, so only a stuck process gets there."""
 
-COST_STEP = Decimal("0.000001")
-"""numeric(10,6) in production."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Account:
@@ -68,7 +64,7 @@ class _Account:
         return " and ".join(f"{column} = ?" for column in self.owner)
 
 
-class LocalPlatform:
+class LocalPlatform(SessionMoves):
     """`Platform` on SQLite and a folder, with what producers and the file route need besides.
 
     Close it: until then, the database's thread keeps the process alive.
@@ -104,37 +100,6 @@ class LocalPlatform:
         table = SESSION_TABLES[channel]
         rows = await self._rows(f"select * from {table.name} where id = ?", _uuid(session_id))  # noqa: S608
         return _session(channel, rows[0]) if rows else None
-
-    async def start_session(self, ref: SessionRef) -> bool:
-        """See Platform."""
-        return await self._move(ref, SESSION_TABLES[ref.channel].open_statuses, {"status": Status.PROCESSING})
-
-    async def requeue_session(self, ref: SessionRef) -> bool:
-        """See Platform."""
-        return await self._move(ref, (Status.PROCESSING,), {"status": Status.QUEUED})
-
-    async def complete_session(self, ref: SessionRef, completion: Completion) -> bool:
-        """See Platform."""
-        cost = completion.estimated_cost_usd
-        changes = {
-            "status": Status.COMPLETED,
-            "generated_image_url": completion.generated_image_url,
-            "processing_time_ms": completion.processing_time_ms,
-            "input_tokens": completion.input_tokens,
-            "output_tokens": completion.output_tokens,
-            "estimated_cost_usd": None if cost is None else str(cost.quantize(COST_STEP)),
-            "completed_at": timestamp(completion.completed_at),
-        }
-        return await self._move(ref, (Status.PROCESSING,), changes)
-
-    async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
-        """See Platform."""
-        changes = {
-            "status": Status.FAILED,
-            "error_message": error_message,
-            "completed_at": timestamp(completed_at),
-        }
-        return await self._move(ref, SESSION_TABLES[ref.channel].open_statuses, changes)
 
     async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
         """See Platform."""
@@ -275,7 +240,7 @@ class LocalPlatform:
 
     # Inside
 
-    async def _move(self, ref: SessionRef, allowed: Sequence[Status], changes: dict[str, Any]) -> bool:
+    async def _move(self, ref: SessionRef, allowed: Sequence[Status], changes: Mapping[str, Any]) -> bool:
         table = SESSION_TABLES[ref.channel]
         assignments = ", ".join(f"{column} = ?" for column in changes)
         async with self._transaction():

@@ -18,7 +18,6 @@ import structlog
 from wearon.platform.base import (
     PICTURE_URL_SECONDS,
     Channel,
-    Completion,
     LedgerEntry,
     LedgerEntryType,
     PlatformUnavailable,
@@ -30,8 +29,9 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
+from wearon.platform.session_moves import SessionMoves
 from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_session, timestamp
-from wearon.platform.supabase_answers import Refusal, attempt, raise_for_answer
+from wearon.platform.supabase_answers import Refusal, WholeAnswers, attempt, raise_for_answer
 
 if TYPE_CHECKING:
     from postgrest import AsyncQueryRequestBuilder
@@ -62,7 +62,7 @@ MISSING_OBJECT_CODES = frozenset({"not_found", "NoSuchKey"})
 log = structlog.get_logger()
 
 
-class SupabasePlatform:
+class SupabasePlatform(SessionMoves):
     """`Platform` on a Supabase project, with the service role key."""
 
     def __init__(
@@ -87,13 +87,14 @@ class SupabasePlatform:
         """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
         from supabase import AsyncClientOptions, acreate_client  # a second that local mode saves
 
+        limits = httpx.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
+        )
         http = httpx.AsyncClient(
             timeout=httpx.Timeout(max(rest_seconds, storage_seconds), connect=CONNECT_SECONDS),
-            limits=httpx.Limits(
-                max_connections=max_connections,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=KEEP_ALIVE_SECONDS,
-            ),
+            transport=WholeAnswers(httpx.AsyncHTTPTransport(limits=limits, trust_env=False)),
             trust_env=False,  # a proxy variable or .netrc must not decide where the service role key goes
             event_hooks={"response": [raise_for_answer]},
         )
@@ -114,37 +115,6 @@ class SupabasePlatform:
         query = self._client.table(table.name).select(*table.columns).eq("id", session_id)
         rows = await self._rows("find session", query)
         return _session(channel, rows[0]) if rows else None
-
-    async def start_session(self, ref: SessionRef) -> bool:
-        """See Platform."""
-        return await self._move(ref, SESSION_TABLES[ref.channel].open_statuses, {"status": Status.PROCESSING})
-
-    async def requeue_session(self, ref: SessionRef) -> bool:
-        """See Platform."""
-        return await self._move(ref, (Status.PROCESSING,), {"status": Status.QUEUED})
-
-    async def complete_session(self, ref: SessionRef, completion: Completion) -> bool:
-        """See Platform."""
-        cost = completion.estimated_cost_usd
-        changes = {
-            "status": Status.COMPLETED,
-            "generated_image_url": completion.generated_image_url,
-            "processing_time_ms": completion.processing_time_ms,
-            "input_tokens": completion.input_tokens,
-            "output_tokens": completion.output_tokens,
-            "estimated_cost_usd": None if cost is None else str(cost),  # as text: a float would not be exact
-            "completed_at": timestamp(completion.completed_at),
-        }
-        return await self._move(ref, (Status.PROCESSING,), changes)
-
-    async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
-        """See Platform."""
-        changes = {
-            "status": Status.FAILED,
-            "error_message": error_message,
-            "completed_at": timestamp(completed_at),
-        }
-        return await self._move(ref, SESSION_TABLES[ref.channel].open_statuses, changes)
 
     async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
         """See Platform. A row that cannot be read is logged and left out: it must not hide all the others."""
@@ -247,7 +217,7 @@ class SupabasePlatform:
     def _bucket(self) -> "AsyncBucketProxy":
         return self._client.storage.from_(BUCKET)
 
-    async def _move(self, ref: SessionRef, allowed: Sequence[Status], changes: dict[str, Any]) -> bool:
+    async def _move(self, ref: SessionRef, allowed: Sequence[Status], changes: Mapping[str, Any]) -> bool:
         table = SESSION_TABLES[ref.channel]
         query = (
             self._client.table(table.name)

@@ -27,8 +27,14 @@ TRY_AGAIN_STATUSES = frozenset({408, 423, 425, 429})
 TRY_AGAIN_CODES = frozenset({"TransactionError", "ResourceLocked"})
 """Storage's names for a lost race, which it answers as 409 or 423."""
 
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""Unpacked. The largest honest answer is a list of unfinished sessions: some 300 bytes each."""
+
 REASON_CHARACTERS = 300
 """Enough for PostgREST's longest hint-free message; a page of HTML helps nobody in a log."""
+
+OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Headers that are no longer true of an answer that has been read and unpacked."""
 
 _PRIVATE = re.compile(
     r"""
@@ -57,6 +63,34 @@ class AnsweredNo(Exception):
         super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")
         self.status = status
         self.code = code
+
+
+class WholeAnswers(httpx.AsyncBaseTransport):
+    """Reads answers to their end before anybody looks at them, and gives up those over `MAX_ANSWER_BYTES`.
+
+    httpx itself would collect, and unpack, whatever comes until the time is over: gigabytes.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises AnsweredNo, and what the transport raises."""
+        answer = await self._transport.handle_async_request(request)
+        answer.request = request
+        body = bytearray()
+        try:
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise AnsweredNo(answer.status_code, "", f"larger than {MAX_ANSWER_BYTES} bytes")
+        finally:
+            await answer.aclose()
+        headers = [pair for pair in answer.headers.multi_items() if pair[0] not in OF_THE_TRANSFER]
+        return httpx.Response(answer.status_code, headers=headers, content=bytes(body), extensions=answer.extensions)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
 
 async def raise_for_answer(response: httpx.Response) -> None:
