@@ -1,5 +1,7 @@
 """SupabasePlatform at the wire: answers that the real services give too seldom to wait for."""
 
+import gzip
+import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -20,6 +22,7 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
+from wearon.platform.supabase_answers import MAX_ANSWER_BYTES
 
 URL = "https://project.example"
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -131,3 +134,51 @@ async def test_no_url_is_not_taken_for_one(platform: SupabasePlatform, wire: res
 
     with pytest.raises(PlatformUnavailable):
         await platform.sign_picture(REF)
+
+
+class Endless(httpx.AsyncByteStream):
+    """JSON that does not end; counts what was taken of it."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.taken += 64 * 1024
+            yield b" " * 64 * 1024
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_an_endless_answer_is_cut_off_and_its_connection_given_back(
+    platform: SupabasePlatform, wire: respx.MockRouter
+) -> None:
+    endless = Endless()
+    wire.get("/rest/v1/generation_sessions").mock(
+        return_value=httpx.Response(200, headers={"content-type": "application/json"}, stream=endless)
+    )
+    with pytest.raises(PlatformUnavailable, match="larger than 8388608 bytes"):
+        await platform.check()
+    assert endless.closed
+    assert endless.taken < MAX_ANSWER_BYTES + 1024 * 1024
+
+
+async def test_an_answer_that_unpacks_to_too_much_is_cut_off(
+    platform: SupabasePlatform, wire: respx.MockRouter
+) -> None:
+    bomb = gzip.compress(b"[" + b" " * 2 * MAX_ANSWER_BYTES + b"]")
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    wire.get("/rest/v1/generation_sessions").mock(return_value=httpx.Response(200, headers=headers, content=bomb))
+    with pytest.raises(PlatformUnavailable, match="larger than"):
+        await platform.check()
+
+
+async def test_a_compressed_answer_is_read(platform: SupabasePlatform, wire: respx.MockRouter) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    rows = gzip.compress(json.dumps([ROW]).encode())
+    wire.get("/rest/v1/generation_sessions").mock(return_value=httpx.Response(200, headers=headers, content=rows))
+    session = await platform.find_session(REF.channel, REF.session_id)
+    assert session is not None
+    assert session.ref == REF
