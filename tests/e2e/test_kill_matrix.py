@@ -3,13 +3,15 @@
 No time is measured, but `wait_until` gives up after a minute: what comes back only by arq's own five minutes fails.
 """
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from support.kill_points import HAND_OVER_POINTS, PLATFORM_POINTS, REDIS_POINTS, Point, World
 from support.machines import Machines
-from support.openai_stub import OpenAIStub
+from support.openai_stub import OpenAIStub, Picture
 from support.processes import WorkerProcess, wait_until
 from support.redis import RedisServer
 from support.redis_proxy import running_redis_proxy
@@ -72,3 +74,22 @@ def settled(world: World) -> None:
     )
     left = list(world.shop.redis.scan_iter("arq:*"))
     assert left == []
+
+
+def test_killed_between_the_answer_and_the_picture(world: World, machines: Machines) -> None:
+    process = machines.serve("--no-api")
+    order = world.shop.buy()
+    world.openai.when(order.session_id, Picture(latency_s=1.0))
+    world.shop.push(order, prompt=order.session_id)
+    wait_until(lambda: world.openai.requests or None, lambda: "nothing was asked")
+    frozen = process.pool_processes()
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)  # nobody can make a picture of the answer now
+    process.wait_for("openai answered", session_id=order.session_id)
+    process.kill()
+    for pid in frozen:
+        os.kill(pid, signal.SIGKILL)
+    machines.serve("--no-api")
+    settled(world)
+    assert world.shop.check_books(order)["status"] == "completed"
+    assert world.paid(order) == 1

@@ -248,14 +248,6 @@ class ScriptedGenerator:
             return await answer
         return answer
 
-    async def read(self, answer: bytes) -> GeneratedImage:
-        """See ImageGenerator."""
-        return GeneratedImage(answer, None)
-
-    async def read(self, answer: bytes) -> GeneratedImage:
-        """The picture of a kept answer: the bytes as they are."""
-        return GeneratedImage(answer, PICTURE.usage)
-
     async def aclose(self) -> None:
         """Nothing is open."""
 

@@ -75,6 +75,11 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait(LIMIT_S)
 
+    def pool_processes(self) -> list[int]:
+        """Pids of the processes that it has spawned for CPU work."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     def wait(self) -> int:
         """Its exit status, once it has ended."""
         status = self._process.wait(LIMIT_S)

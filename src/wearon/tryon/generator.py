@@ -12,7 +12,7 @@ Two classes speak it: `OpenAIImages` in production and the local preview. What t
     └── BadAnswer            it was answered, so paid, but there is no picture in it; asking again pays again
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -58,13 +58,22 @@ class BadAnswer(GenerationError):
     """A paid answer without a usable picture."""
 
 
+async def _keep_nothing(_answer: bytes) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One picture to be made. `pictures` are prepared JPEGs: the person, the garment, then accessories."""
+    """One picture to be made. `pictures` are prepared JPEGs: the person, the garment, then accessories.
+
+    `keep` is awaited with a paid answer as it came, before anything is done with it: `ImageGenerator.read` makes
+    the picture of it again, whatever happens to this process. It must not raise.
+    """
 
     prompt: str
     pictures: Sequence[bytes]
     request_id: str
+    keep: Callable[[bytes], Awaitable[None]] = _keep_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,9 @@ class ImageGenerator(Protocol):
 
     async def generate(self, request: ImageRequest) -> GeneratedImage:
         """Make one picture; raises GenerationError. The caller bounds the whole of it, waiting included."""
+
+    async def read(self, answer: bytes) -> GeneratedImage:
+        """The picture in an answer that was kept: nothing is paid. Raises GenerationError."""
 
     async def aclose(self) -> None:
         """Give back connections and processes."""

@@ -7,9 +7,9 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import structlog
@@ -58,6 +58,9 @@ MAX_ERROR_BYTES = 64 * 1024
 OUTPUT_COMPRESSION = 90
 """JPEG quality of the answer. The picture is not encoded again on its way to the customer, and at 90 a 1024x1536
 one is about 0.5 MB, far below the bucket's 10 MB."""
+
+LAST_BYTES_S = 5.0
+"""A cancelled job waits so long for the rest of an answer that has begun, and for its way to the disk: it is paid."""
 
 URL_FETCHES = 3
 """Fetching a picture that an answer only points to costs nothing, and losing it costs a generation."""
@@ -137,11 +140,14 @@ class OpenAIImages:
             before_sleep=_log_retry,
             reraise=True,
         )
-        body: bytes = await retrying(self._ask, request)
+        return await self.read(await retrying(self._ask, request))
+
+    async def read(self, answer: bytes) -> GeneratedImage:
+        """The picture in an answer with status 200, checked, and its price. Raises BadAnswer."""
         # Megabytes of base64: 1 ms of parsing and decoding, and a copy, off the loop.
-        answer = await asyncio.to_thread(parse_answer, body)
-        picture = answer.data[0].b64_json or await self._fetch(answer.data[0].url)
-        return GeneratedImage(await self._checked(picture), usage_of(answer.usage, self._model))
+        parsed = await asyncio.to_thread(parse_answer, answer)
+        picture = parsed.data[0].b64_json or await self._fetch(parsed.data[0].url)
+        return GeneratedImage(await self._checked(picture), usage_of(parsed.usage, self._model))
 
     async def aclose(self) -> None:
         """Close the connections, when they are ours."""
@@ -149,14 +155,14 @@ class OpenAIImages:
             await self._client.aclose()
 
     async def _ask(self, request: ImageRequest) -> bytes:
-        """One attempt: the body of an answer with status 200. Raises GenerationError."""
+        """One attempt: the body of an answer with status 200, kept already. Raises GenerationError."""
         await self._before_attempt()
         started = time.monotonic()
         paid = False
         try:
             async with asyncio.timeout(self._attempt_timeout_s), self._exchange(request) as response:
                 paid = response.status_code == httpx.codes.OK
-                body = await _read(response, MAX_ANSWER_BYTES if paid else MAX_ERROR_BYTES)
+                body = await (_to_its_end(_receive(response, request)) if paid else _read(response, MAX_ERROR_BYTES))
         except TimeoutError:
             raise _lost(f"no whole answer within {self._attempt_timeout_s:g} s", paid=paid) from None
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
@@ -243,6 +249,27 @@ def make_client() -> httpx.AsyncClient:
         timeout=httpx.Timeout(ATTEMPT_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         trust_env=False,
     )
+
+
+async def _receive(response: httpx.Response, request: ImageRequest) -> bytes:
+    """The body of a paid answer, kept."""
+    body = await _read(response, MAX_ANSWER_BYTES)
+    if len(body) <= MAX_ANSWER_BYTES:
+        await request.keep(body)
+    return body
+
+
+async def _to_its_end(receiving: Coroutine[Any, Any, bytes]) -> bytes:
+    """A cancellation waits until what is paid has been received and kept, though not for ever."""
+    task = asyncio.create_task(receiving)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=LAST_BYTES_S)
+        raise
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:

@@ -156,21 +156,30 @@ class Pipeline:
             async with _step("photos", count=len(task.image_urls)):
                 pictures = await self._photos.prepared(task.image_urls)
             async with _step("generate"):
+                prompt = task.prompt.strip() or DEFAULT_PROMPT
                 image = await self._generator.generate(
-                    ImageRequest(task.prompt.strip() or DEFAULT_PROMPT, pictures, task.request_id)
+                    ImageRequest(
+                        prompt, pictures, task.request_id, keep=lambda answer: self._keep_answer(task.ref, answer)
+                    )
                 )
         await _to_its_end(self._keep(task.ref, image))
         return image
+
+    async def _keep_answer(self, ref: SessionRef, answer: bytes) -> None:
+        try:
+            await self._spool.save_answer(ref, answer)
+        except SpoolError as error:
+            # It is here and paid for; only a crash before the upload would cost a second one.
+            log.error("answer could not be spooled", error=str(error))
 
     async def _keep(self, ref: SessionRef, image: GeneratedImage) -> None:
         try:
             await self._spool.save(ref, image)
         except SpoolError as error:
-            # The picture is here and paid for; only a crash before the upload would cost a second one.
             log.error("picture could not be spooled", error=str(error))
 
     async def _picture_of_an_earlier_run(self, ref: SessionRef, attempt: Attempt) -> FinishedPicture | None:
-        image = await self._spool.load(ref)
+        image = await self._spool.load(ref) or await self._image_of_a_kept_answer(ref)
         if image is not None:
             log.info("picture found in the spool: it is not paid again")
             return await self._publish(ref, image)
@@ -178,6 +187,14 @@ class Pipeline:
             log.info("picture found in storage: it is not paid again")
             return FinishedPicture(await _patiently(lambda: self._platform.sign_picture(ref)), None)
         return None
+
+    async def _image_of_a_kept_answer(self, ref: SessionRef) -> GeneratedImage | None:
+        answer = await self._spool.load_answer(ref)
+        if answer is None:
+            return None
+        image = await self._generator.read(answer)
+        await self._keep(ref, image)
+        return image
 
     async def _publish(self, ref: SessionRef, image: GeneratedImage) -> FinishedPicture:
         await self._confirm_lease()

@@ -1,9 +1,11 @@
-"""Paid pictures on disk until the platform has them, so that no crash on this machine makes us pay again.
+"""What was paid for, on disk until the platform has it, so that no crash on this machine makes us pay again.
 
-One file a session: a line of JSON that says whose picture it is and what it took, then the JPEG. A file appears under
-its name only when all of it is on the disk, and one that is damaged all the same counts as absent.
+First the image model's answer as it came, before anything else can go wrong with it; then the finished picture, since
+an answer may only point to a picture, for an hour. Each is a file of the session's: a line of JSON that says whose it
+is and what it took, then the bytes. A file appears under its name only when all of it is on the disk, and one that is
+damaged all the same counts as absent.
 
-    SpoolError   the picture could not be kept (disk full, no permission): the job may go on without
+    SpoolError   it could not be kept (disk full, no permission): the job may go on without
 """
 
 import asyncio
@@ -23,12 +25,13 @@ from wearon.tryon.generator import GeneratedImage, Usage
 
 log = structlog.get_logger()
 
-FINISHED = ".picture"
+ANSWER = ".answer"
+PICTURE = ".picture"
 UNFINISHED = ".new"
 
 
 class SpoolError(Exception):
-    """The picture could not be kept."""
+    """What was paid for could not be kept."""
 
 
 class _Header(BaseModel):
@@ -39,57 +42,73 @@ class _Header(BaseModel):
     session_id: str
     usage: Usage | None
     sha256: str
-    """Of the JPEG: a disk that was full or a power cut can leave a file shorter, or with holes."""
+    """Of the bytes: a disk that was full or a power cut can leave a file shorter, or with holes."""
 
 
 class Spool:
-    """Keeps finished pictures in `folder`, which several processes may share. All disk work is off the loop."""
+    """Keeps both in `folder`, which several processes may share. All disk work is off the loop."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    async def save_answer(self, ref: SessionRef, answer: bytes) -> None:
+        """Keep the answer, through a power cut too; raises SpoolError."""
+        await self._keep(ref, ANSWER, answer, None)
+
+    async def load_answer(self, ref: SessionRef) -> bytes | None:
+        """The session's answer; None when there is none, or none that can be used."""
+        found = await self._find(ref, ANSWER)
+        return found and found[0]
+
     async def save(self, ref: SessionRef, image: GeneratedImage) -> None:
         """Keep the picture, through a power cut too; raises SpoolError."""
-        try:
-            await asyncio.to_thread(self._save, ref, image)
-        except (OSError, ValueError) as error:
-            raise SpoolError(f"the picture could not be kept on disk: {error}") from error
+        await self._keep(ref, PICTURE, image.jpeg, image.usage)
 
     async def load(self, ref: SessionRef) -> GeneratedImage | None:
         """The session's picture; None when there is none, or none that can be used."""
-        try:
-            return await asyncio.to_thread(self._load, ref)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            log.error("spooled picture unusable", session_id=ref.session_id, reason=type(error).__name__)
-            return None
+        found = await self._find(ref, PICTURE)
+        return found and GeneratedImage(*found)
 
     async def discard(self, ref: SessionRef) -> None:
-        """Forget the session's picture, if there is one. What cannot be deleted is left to `sweep`."""
+        """Forget what is kept for the session, if anything is. What cannot be deleted is left to `sweep`."""
         try:
             await asyncio.to_thread(self._discard, ref)
         except (OSError, ValueError) as error:
-            log.warning("spooled picture not deleted", session_id=ref.session_id, reason=type(error).__name__)
+            log.warning("spooled file not deleted", session_id=ref.session_id, reason=type(error).__name__)
 
     async def sweep(self, older_than: timedelta) -> int:
         """Delete what has lain for longer than that, remains of interrupted saves too; returns how many files."""
         return await asyncio.to_thread(self._sweep, time.time() - older_than.total_seconds())
 
-    def _save(self, ref: SessionRef, image: GeneratedImage) -> None:
+    async def _keep(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None) -> None:
+        try:
+            await asyncio.to_thread(self._save, ref, kind, data, usage)
+        except (OSError, ValueError) as error:
+            raise SpoolError(f"the {kind[1:]} could not be kept on disk: {error}") from error
+
+    async def _find(self, ref: SessionRef, kind: str) -> tuple[bytes, Usage | None] | None:
+        try:
+            return await asyncio.to_thread(self._load, ref, kind)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.error("spooled file unusable", kind=kind, session_id=ref.session_id, reason=type(error).__name__)
+            return None
+
+    def _save(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None) -> None:
         header = _Header(
             channel=ref.channel,
             owner_id=ref.owner_id,
             session_id=ref.session_id,
-            usage=image.usage,
-            sha256=_sha256(image.jpeg),
+            usage=usage,
+            sha256=_sha256(data),
         )
-        path = self._path(ref)
+        path = self._path(ref, kind)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Readable for us alone, like every file made this way.
         with NamedTemporaryFile(dir=self._folder, suffix=UNFINISHED, delete=False) as file:
             try:
-                file.writelines((header.model_dump_json().encode(), b"\n", image.jpeg))
+                file.writelines((header.model_dump_json().encode(), b"\n", data))
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(path)
@@ -98,21 +117,22 @@ class Spool:
                 raise
         _sync(self._folder)
 
-    def _load(self, ref: SessionRef) -> GeneratedImage | None:
-        line, _, jpeg = self._path(ref).read_bytes().partition(b"\n")
+    def _load(self, ref: SessionRef, kind: str) -> tuple[bytes, Usage | None]:
+        line, _, data = self._path(ref, kind).read_bytes().partition(b"\n")
         header = _Header.model_validate_json(line)
         if SessionRef(header.channel, header.owner_id, header.session_id) != ref:
-            raise ValueError("another session's picture")
-        if header.sha256 != _sha256(jpeg):
-            raise ValueError("the picture is damaged")
-        return GeneratedImage(jpeg, header.usage)
+            raise ValueError("another session's")
+        if header.sha256 != _sha256(data):
+            raise ValueError("damaged")
+        return data, header.usage
 
     def _discard(self, ref: SessionRef) -> None:
-        self._path(ref).unlink(missing_ok=True)
+        for kind in (ANSWER, PICTURE):
+            self._path(ref, kind).unlink(missing_ok=True)
 
     def _sweep(self, before: float) -> int:
         swept = 0
-        for path in [*self._folder.glob(f"*{FINISHED}"), *self._folder.glob(f"*{UNFINISHED}")]:
+        for path in [path for kind in (ANSWER, PICTURE, UNFINISHED) for path in self._folder.glob(f"*{kind}")]:
             try:
                 if path.stat().st_mtime < before:
                     path.unlink()
@@ -120,12 +140,12 @@ class Spool:
             except FileNotFoundError:
                 continue  # another process sweeps too, or has just finished with it
             except OSError as error:
-                log.warning("spooled picture not deleted", file=path.name, reason=type(error).__name__)
+                log.warning("spooled file not deleted", file=path.name, reason=type(error).__name__)
         return swept
 
-    def _path(self, ref: SessionRef) -> Path:
+    def _path(self, ref: SessionRef, kind: str) -> Path:
         """Session ids are UUIDs; making one of it again leaves nothing that a path could be built with."""
-        return self._folder / f"{ref.channel.value}-{uuid.UUID(ref.session_id)}{FINISHED}"
+        return self._folder / f"{ref.channel.value}-{uuid.UUID(ref.session_id)}{kind}"
 
 
 def _sha256(data: bytes) -> str:

@@ -7,6 +7,7 @@ import json
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -374,6 +375,88 @@ async def test_an_answer_that_breaks_off_has_been_paid(make: Make, world: World,
     with pytest.raises(BadAnswer, match="broke off"):
         await make().generate(REQUEST)
     assert world.attempts == 1
+
+
+async def test_a_paid_answer_is_kept_before_anything_is_done_with_it(
+    make: Make, world: World, respx_mock: respx.MockRouter
+) -> None:
+    respx_mock.post(EDITS).mock(return_value=answer(b"no picture"))
+    kept: list[bytes] = []
+
+    async def keep(body: bytes) -> None:
+        assert world.checked == []
+        kept.append(body)
+
+    with pytest.raises(BadAnswer):
+        await make().generate(replace(REQUEST, keep=keep))
+    with pytest.raises(BadAnswer):
+        await make().read(kept[0])
+    assert world.attempts == 1
+
+
+async def test_a_kept_answer_becomes_the_same_picture_without_a_request(make: Make, world: World) -> None:
+    image = await make().read(answer().content)
+    assert image.jpeg == JPEG
+    assert image.usage is not None
+    assert world.attempts == 0
+
+
+async def test_what_was_not_paid_is_not_kept(make: Make, respx_mock: respx.MockRouter) -> None:
+    respx_mock.post(EDITS).mock(return_value=refusal(400, "moderation_blocked"))
+
+    async def keep(_body: bytes) -> None:
+        pytest.fail("an error was kept")
+
+    with pytest.raises(Moderated):
+        await make().generate(replace(REQUEST, keep=keep))
+
+
+async def test_a_cancelled_job_still_keeps_the_answer_that_has_begun(make: Make, respx_mock: respx.MockRouter) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    content = answer().content
+
+    class Slow(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield content[:10]
+            begun.set()
+            await go_on.wait()
+            yield content[10:]
+
+    kept: list[bytes] = []
+
+    async def keep(body: bytes) -> None:
+        await asyncio.sleep(0)
+        kept.append(body)
+
+    respx_mock.post(EDITS).mock(return_value=httpx.Response(200, stream=Slow()))
+    job = asyncio.create_task(make().generate(replace(REQUEST, keep=keep)))
+    await begun.wait()
+    job.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert kept == [content]
+
+
+async def test_a_cancelled_job_does_not_wait_for_ever(
+    make: Make, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "LAST_BYTES_S", 0.01)
+    begun = asyncio.Event()
+
+    class Stuck(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            begun.set()
+            await asyncio.Event().wait()
+
+    respx_mock.post(EDITS).mock(return_value=httpx.Response(200, stream=Stuck()))
+    job = asyncio.create_task(make().generate(REQUEST))
+    await begun.wait()
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
 
 
 async def test_a_picture_behind_a_url_is_fetched(make: Make, world: World, respx_mock: respx.MockRouter) -> None:

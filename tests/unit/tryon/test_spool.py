@@ -173,3 +173,23 @@ async def test_sweeping_takes_what_is_old_and_remains_of_interrupted_saves(spool
 
 async def test_sweeping_before_anything_was_saved_is_harmless(spool: Spool) -> None:
     assert await spool.sweep(HOUR) == 0
+
+
+async def test_an_answer_is_kept_beside_the_picture_and_goes_with_it(spool: Spool, folder: Path) -> None:
+    assert await spool.load_answer(REF) is None
+    await spool.save_answer(REF, b'{"data": [...]}\n')
+    assert await spool.load(REF) is None, "no picture was made of it yet"
+    await spool.save(REF, IMAGE)
+    assert await Spool(folder).load_answer(REF) == b'{"data": [...]}\n'
+    assert await Spool(folder).load(REF) == IMAGE
+    await spool.discard(REF)
+    assert files(folder) == []
+
+
+async def test_a_torn_answer_counts_as_absent_and_an_old_one_is_swept(spool: Spool, folder: Path) -> None:
+    await spool.save_answer(REF, b"an answer")
+    path = only_file(folder)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert await spool.load_answer(REF) is None
+    make_old(path)
+    assert await spool.sweep(HOUR) == 1

@@ -6,7 +6,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from wearon.pose import PoseError, PosePool
-from wearon.tryon.generator import GeneratedImage, ImageRequest, RequestRefused, ServiceUnavailable
+from wearon.tryon.generator import BadAnswer, GeneratedImage, ImageRequest, RequestRefused, ServiceUnavailable
 from wearon.tryon.preview.drawing import draw_preview
 
 log = structlog.get_logger()
@@ -50,6 +50,10 @@ class PreviewGenerator:
             raise ServiceUnavailable(f"no preview could be drawn: {error}") from error
         log.info("local preview made, no image model was asked", size=len(jpeg))
         return GeneratedImage(jpeg, usage=None)
+
+    async def read(self, _answer: bytes) -> GeneratedImage:
+        """Never called for a preview: none is paid, so no answer is kept. Raises BadAnswer."""
+        raise BadAnswer("the answer is another image model's")
 
     async def aclose(self) -> None:
         """Nothing to give back: the pose pool is its maker's."""
