@@ -248,6 +248,10 @@ class ScriptedGenerator:
             return await answer
         return answer
 
+    async def read(self, answer: bytes) -> GeneratedImage:
+        """The picture of a kept answer: the bytes as they are."""
+        return GeneratedImage(answer, PICTURE.usage)
+
     async def aclose(self) -> None:
         """Nothing is open."""
 
