@@ -70,13 +70,14 @@ async def test_the_backlog_stays_in_the_list_when_the_fleet_is_full(redis_client
     await push(redis_client, *(document(ref) for ref in refs))
     async with consuming(redis_client, blocking, capacity=2) as consumer:
         await eventually(lambda: are_left(redis_client, 7))  # two slots, and half as much ahead
-        assert await queued_jobs(redis_client) == {job_id(ref) for ref in refs[:3]}
+        await eventually(lambda: _all_queued(redis_client, {job_id(ref) for ref in refs[:3]}))
         consumer.see_fleet(Fleet(capacity=2, jobs=3))
         assert await are_left(redis_client, 7)
         consumer.see_job_finished()
         await eventually(lambda: are_left(redis_client, 6))
         consumer.see_fleet(Fleet(capacity=4, jobs=4))
         await eventually(lambda: are_left(redis_client, 4))
+        await eventually(lambda: _none_taken(redis_client))
     assert await entries(redis_client, keys.TAKEN) == []
 
 
