@@ -1,7 +1,9 @@
 """Processes that decode pictures off the event loop; one that a picture hangs or kills is replaced."""
 
 import asyncio
+import resource
 from collections.abc import Callable
+from contextlib import suppress
 
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 from wearon.processes import KillablePool, ProcessFailed
@@ -15,6 +17,10 @@ HAND_OVER_LIMIT_S = 10.0
 
 START_LIMIT_S = 60.0
 """For the first start, which may happen on a cold disk."""
+
+MEMORY_LIMIT_BYTES = 1280 * 1024 * 1024
+"""For one process. The hungriest honest picture (a WebP of 50 megapixels with alpha) needs 870 MB. What needs more
+than this is not a picture but a fault in a decoder: the process says no before the machine's memory is gone."""
 
 
 class PicturePool:
@@ -65,7 +71,7 @@ class _Slot:
 
     def __init__(self, time_limit_s: float) -> None:
         self._time_limit_s = time_limit_s
-        self._pool = KillablePool(processes=1)
+        self._pool = KillablePool(1, _limit_memory, (MEMORY_LIMIT_BYTES,))
 
     async def start(self) -> None:
         await self._pool.run(START_LIMIT_S, _warm_up)
@@ -76,7 +82,7 @@ class _Slot:
         except _PoolBroken:
             # No fault of this picture's: it has not been looked at.
             await asyncio.to_thread(self._pool.close)
-            self._pool = KillablePool(processes=1)
+            self._pool = KillablePool(1, _limit_memory, (MEMORY_LIMIT_BYTES,))
         try:
             return await self._attempt(function, data)
         except _PoolBroken as error:
@@ -97,6 +103,15 @@ class _Slot:
 
 class _PoolBroken(Exception):
     """The process is gone, and nobody will bring it back."""
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Let this process have so much memory of its own and no more; what asks for more gets a MemoryError.
+
+    RLIMIT_DATA, not RLIMIT_AS: libraries map files and reserve addresses far beyond what they use.
+    """
+    with suppress(ValueError, OSError):  # an administrator's hard limit is lower, or the system has no such thing
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _warm_up() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest_asyncio
 
 from support import picture_zoo as zoo
 from wearon.pictures.decode import PictureError, prepare
-from wearon.pictures.pool import PicturePool
+from wearon.pictures.pool import MEMORY_LIMIT_BYTES, PicturePool
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,22 @@ async def test_a_picture_that_takes_too_long_is_given_up_and_the_others_go_on() 
         with pytest.raises(PictureError, match=r"^could not be decoded: took longer than 3 s$"):
             await endless
         assert await asyncio.gather(*(pool.prepare(healthy) for _ in range(4))) == [prepare(healthy)] * 4
+    finally:
+        pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not heed the limit")
+async def test_a_decoder_that_wants_all_memory_gets_none_and_its_process_lives_on() -> None:
+    others = set(multiprocessing.active_children())
+    pool = PicturePool(1)
+    await pool.start()
+    process = (set(multiprocessing.active_children()) - others).pop()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        with pytest.raises(MemoryError):
+            await pool._slots[0]._pool.run(60.0, bytearray, MEMORY_LIMIT_BYTES)
+        assert await pool.prepare(healthy) == prepare(healthy)
+        assert process.is_alive()
     finally:
         pool.close()
 
