@@ -43,6 +43,8 @@ class Consumer:
         self._limit = 0.0
         self._room = asyncio.Event()
         self._recover_at = 0.0
+        self._taken_before = 0
+        self._leftovers = asyncio.Event()
         self.connected = False
 
     def see_fleet(self, fleet: Fleet) -> None:
@@ -50,6 +52,9 @@ class Consumer:
         self._limit = fleet.capacity * AHEAD
         self._depth = fleet.jobs
         self._room.set()
+        if fleet.taken and self._taken_before:
+            self._leftovers.set()  # a hand-over takes milliseconds: after two beats, it is a dead consumer's
+        self._taken_before = fleet.taken
 
     def see_job_finished(self) -> None:
         """The local worker has finished a job, so the queue holds one less."""
@@ -58,6 +63,22 @@ class Consumer:
 
     async def run(self) -> None:
         """Take and hand over for ever; Redis may go away and come back."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take())
+            group.create_task(self._recover_leftovers())
+
+    async def _recover_leftovers(self) -> None:
+        """Beside `_take`, which may stand in a blocking pop for 20 s."""
+        while True:
+            heed_cancellation()
+            await self._leftovers.wait()
+            self._leftovers.clear()
+            try:
+                await self.recover()
+            except (RedisError, OSError) as error:
+                log.warning("taken-list out of reach", error=str(error))
+
+    async def _take(self) -> None:
         pause_s = RECONNECT_S[0]
         while True:
             heed_cancellation()

@@ -44,8 +44,8 @@ REJECT = "reject"
 """Names of the two job functions: make a picture, and settle the session of an unusable document."""
 
 FALLBACK_POLL_S = 10.0
-"""How often a worker looks into the queue without being woken. Only jobs whose worker died while they were deferred
-need it; at 10 s it costs six commands an idle minute."""
+"""How often a worker looks into the queue without being woken, which every beat does too when there is a job to take;
+at 10 s it costs six commands an idle minute."""
 
 RECONNECT_S = (0.25, 4.0)
 """First and longest pause while Redis is away: work goes on within 10 s of its return, without hammering it."""

@@ -32,7 +32,7 @@ FRESH_S = 6.0
 """A beat younger than this lets a step begin: it then has 6 s before anybody may free the job."""
 
 BEAT = """
--- KEYS: workers, capacity, running, jobs, refunds   ARGV: worker id, lease (ms), capacity
+-- KEYS: workers, capacity, running, jobs, refunds, taken   ARGV: worker id, lease (ms), capacity
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1]) and 1 or 0
@@ -52,7 +52,11 @@ for i = 1, #running, 2 do
 end
 local capacity = 0
 for _, slots in ipairs(redis.call('HVALS', KEYS[2])) do capacity = capacity + slots end
-return {known, freed, capacity, redis.call('ZCARD', KEYS[4]), redis.call('HLEN', KEYS[5])}
+local startable = redis.call('ZCOUNT', KEYS[4], '-inf', now) - redis.call('HLEN', KEYS[3])
+return {
+  known, freed, capacity,
+  redis.call('ZCARD', KEYS[4]), startable, redis.call('HLEN', KEYS[5]), redis.call('LLEN', KEYS[6])
+}
 """
 
 
@@ -66,6 +70,8 @@ class Fleet:
     """Jobs in the queue: waiting, deferred and running."""
     refunds: int = 0
     """Refund intents in the outbox."""
+    taken: int = 0
+    """Documents in the taken-list, mostly for a few milliseconds."""
 
 
 class Lease:
@@ -76,7 +82,8 @@ class Lease:
         self.fleet = Fleet()
         self.on_beat: list[Callable[[Fleet], None]] = []
         self.on_jobs_freed: Callable[[], None] = lambda: None
-        """Called when this worker may find jobs to take: another's were freed, or it has a lease (again)."""
+        """Called when this worker may find jobs to take: another's were freed or handed back, one that was deferred is
+        due, or this worker has a lease (again)."""
         self.on_lost: Callable[[], Awaitable[object]] | None = None
         self._redis = redis
         self._capacity = capacity
@@ -99,20 +106,20 @@ class Lease:
     async def beat(self) -> None:
         """Renew the lease once. Raises redis errors."""
         began = time.monotonic()
-        known, freed, capacity, jobs, refunds = await self._script(
-            keys=[keys.WORKERS, keys.CAPACITY, keys.RUNNING, keys.JOBS, keys.REFUNDS],
+        known, freed, capacity, jobs, startable, refunds, taken = await self._script(
+            keys=[keys.WORKERS, keys.CAPACITY, keys.RUNNING, keys.JOBS, keys.REFUNDS, keys.TAKEN],
             args=[self.worker_id, int(LEASE_S * 1000), self._capacity],
         )
         declared_dead = self._last_beat is not None and not known
         if declared_dead and self.on_lost:
             log.error("lease lost: others may run these jobs now, so they are stopped here")
             await self.on_lost()
-        self.fleet = Fleet(int(capacity), int(jobs), int(refunds))
+        self.fleet = Fleet(int(capacity), int(jobs), int(refunds), int(taken))
         self._last_beat = began
         self._beaten.set()
         if freed:
             log.warning("jobs of a dead worker freed", jobs=[job.decode(errors="replace") for job in freed])
-        if freed or not known:
+        if freed or not known or startable > 0:
             self.on_jobs_freed()
         for listener in self.on_beat:
             listener(self.fleet)
