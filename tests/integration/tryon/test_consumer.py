@@ -100,8 +100,8 @@ async def _connected(consumer: Consumer, redis: Redis) -> bool:
 async def test_a_pushed_task_is_started_at_once_by_the_worker_beside(redis_client: Redis, blocking: Redis) -> None:
     job = ScriptedJob()
     async with (
-        running_worker(redis_client, job) as worker,
-        consuming(redis_client, blocking, capacity=2, worker=worker),
+        running_worker(redis_client, job, slots=5) as worker,
+        consuming(redis_client, blocking, capacity=5, worker=worker),
     ):
         for count in range(1, 4):
             await push(redis_client, document(some_session()))
