@@ -3,8 +3,8 @@
     uv run python sizing/extract_features.py PICTURES
 
 PICTURES holds the pictures and their truth.csv (the columns of the synthetic pictures, see docs/sizing.md). Each is
-looked at as it is, mirrored, and cropped at the knees, so that the model learns what the detector's whims do to the
-features. Writes sizing/data/features.csv.gz and sizing/data/truth.csv.
+looked at as it is, mirrored, and cut at the knees and thighs, so that the model learns what the detector's whims do
+to the features. Writes sizing/data/features.csv.gz and sizing/data/truth.csv.
 """
 
 import csv
@@ -35,9 +35,9 @@ def main(pictures: Path) -> None:
         truth = list(csv.DictReader(file))
     for person in truth:
         data = (pictures / person["image"]).read_bytes()
-        plain = detector.detect(decode(data, PHOTO_EDGE))[0]
-        for variant, picture in variants(data, plain, rng, crop=person["category"] != "knee_crop"):
-            rows += feature_rows(detector, picture, {"image": person["image"], "variant": variant}, person)
+        whole = person["category"] != "knee_crop"
+        for variant, picture in variants(data, detector, rng, whole=whole):
+            rows += feature_rows(detector, picture, person, variant)
     names = sorted({name for row in rows for name in row} - {"image", "variant", "frame"})
     with gzip.GzipFile(DATA / "features.csv.gz", "wb", mtime=0) as packed, io.TextIOWrapper(packed, newline="") as text:
         writer = csv.DictWriter(text, ["image", "variant", "frame", *names])
@@ -47,20 +47,27 @@ def main(pictures: Path) -> None:
     print(f"{len(rows)} rows from {len(truth)} pictures")
 
 
-def variants(data: bytes, pose: Pose, rng: np.random.Generator, *, crop: bool) -> Iterator[tuple[str, Image.Image]]:
-    yield "plain", decode(data, PHOTO_EDGE)
+def variants(
+    data: bytes, detector: Detector, rng: np.random.Generator, *, whole: bool
+) -> Iterator[tuple[str, Image.Image]]:
+    plain = decode(data, PHOTO_EDGE)
+    yield "plain", plain
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         yield "mirrored", _through_jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-        if crop:
-            yield "cropped", _through_jpeg(image.crop(_knee_crop(pose, image.size, rng)))
+        pose = detector.detect(plain)[0]
+        if whole:
+            yield "cut_at_knees", _through_jpeg(image.crop(_cut(pose, image.size, rng, 0.85, 1.25)))
+        yield "cut_at_thighs", _through_jpeg(image.crop(_cut(pose, image.size, rng, 0.3, 0.7)))
 
 
-def _knee_crop(pose: Pose, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A box from a little above the head to about the knees, three quarters as wide as high."""
+def _cut(
+    pose: Pose, size: tuple[int, int], rng: np.random.Generator, lowest: float, highest: float
+) -> tuple[int, int, int, int]:
+    """A box from a little above the head to somewhere between hips (0) and knees (1), three quarters as wide."""
     y = pose.landmarks[:, 1] * size[1]
     knees, hips = y[[Joint.LEFT_KNEE, Joint.RIGHT_KNEE]].mean(), y[[Joint.LEFT_HIP, Joint.RIGHT_HIP]].mean()
-    bottom = int(knees + rng.uniform(-0.15, 0.25) * (knees - hips))
+    bottom = min(size[1], int(hips + rng.uniform(lowest, highest) * (knees - hips)))
     top = max(0, int(y[Joint.LEFT_EYE] - (hips - y[Joint.LEFT_EYE]) * rng.uniform(0.25, 0.45)))
     width = min(size[0], int((bottom - top) * 0.75))
     left = int(np.clip(pose.landmarks[Joint.LEFT_HIP, 0] * size[0] - width / 2, 0, size[0] - width))
@@ -74,15 +81,20 @@ def _through_jpeg(image: Image.Image) -> Image.Image:
 
 
 def feature_rows(
-    detector: Detector, picture: Image.Image, names: dict[str, object], person: dict[str, str]
+    detector: Detector, picture: Image.Image, person: dict[str, str], variant: str
 ) -> list[dict[str, object]]:
     poses = detector.detect(picture)
     if not poses:
         return []
     sighting = look(poses[0], np.asarray(picture))
     height = float(person["height_cm"])
-    cropped = names["variant"] == "cropped" or person["category"] == "knee_crop"
-    frames = (Frame.TO_KNEES, Frame.TO_THIGHS) if cropped else tuple(Frame)
+    if variant == "cut_at_thighs":
+        frames: tuple[Frame, ...] = (Frame.TO_THIGHS,)
+    elif variant == "cut_at_knees" or person["category"] == "knee_crop":
+        frames = (Frame.TO_KNEES, Frame.TO_THIGHS)
+    else:
+        frames = tuple(Frame)
+    names = {"image": person["image"], "variant": variant}
     return [
         {**names, "frame": frame.value}
         | {name: round(value, 5) for name, value in features(sighting, frame, height).items()}

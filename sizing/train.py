@@ -34,7 +34,7 @@ REPEATS = 5
 RIDGE = {Frame.FULL: 2.0, Frame.TO_KNEES: 3.0, Frame.TO_THIGHS: 3.0, Frame.NO_HEAD: 2.0}
 
 GIRTH_FEATURES = (
-    "chest", "waist", "narrowest", "hip_joints", "hip", "thighs", "upper_arms", "hem", "armpit",
+    "chest", "waist", "narrowest", "hip_joints", "hip", "thighs", "upper_arms", "hem", "armpit", "arms_close",
     "shoulders_at", "hips_at", "knees_at", "camera_tilt",
 )  # fmt: skip
 """No height: a photo has no scale of its own, so 1 % more stature is 1 % more girth."""
@@ -46,17 +46,17 @@ ROW_WEIGHTS = {
     Frame.NO_HEAD: {("plain", False): 1.0, ("mirrored", False): 1.0},
     # Crops of pictures that were taken from afar are worth less than those taken from near.
     Frame.TO_KNEES: {
-        ("plain", True): 1.0, ("mirrored", True): 1.0, ("cropped", False): 0.3, ("plain", False): 0.1,
+        ("plain", True): 1.0, ("mirrored", True): 1.0, ("cut_at_knees", False): 0.3, ("plain", False): 0.1,
     },
     Frame.TO_THIGHS: {
-        ("plain", True): 1.0, ("mirrored", True): 1.0, ("cropped", False): 0.5, ("plain", False): 0.3,
+        ("cut_at_thighs", True): 1.0, ("plain", True): 0.5, ("mirrored", True): 0.5, ("cut_at_thighs", False): 0.5,
     },
 }  # fmt: skip
 TESTED = {
     Frame.FULL: {("plain", False): 1.0},
     Frame.NO_HEAD: {("plain", False): 1.0},
-    Frame.TO_KNEES: {("plain", True): 1.0, ("cropped", False): 0.3},
-    Frame.TO_THIGHS: {("plain", True): 1.0, ("cropped", False): 0.3},
+    Frame.TO_KNEES: {("plain", True): 1.0, ("cut_at_knees", False): 0.3},
+    Frame.TO_THIGHS: {("cut_at_thighs", True): 1.0, ("cut_at_thighs", False): 0.3},
 }
 
 

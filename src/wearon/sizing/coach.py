@@ -36,7 +36,7 @@ DOUBT: Mapping[WarningCode, float] = {
     WarningCode.TILTED: 1.3,
     WarningCode.CHILD_LIKE_PROPORTIONS: 2.0,
     WarningCode.BODY_PARTLY_HIDDEN: 1.8,
-    WarningCode.UNUSUAL_PROPORTIONS: 1.0,  # the model widens by how unusual they are
+    WarningCode.UNUSUAL_PROPORTIONS: 1.3,  # besides, the model widens by how unusual the photo is
 }
 """Factors on the standard errors; of several faults they multiply, up to MAX_DOUBT."""
 MAX_DOUBT = 4.0
@@ -63,16 +63,20 @@ DARK = 65.0
 """Mean brightness of the person, of 255: dark pictures 28 to 60, others 74 and more whatever the skin and clothes."""
 SHARPNESS = 0.036
 """Mean curvature over slope at the strongest edges: 0.07 and more; after a blur of one pixel 0.034 to 0.06."""
-LOOSE_HEM = 0.0085
-"""Step of the hem over trunk length: fitting tops up to 0.008, loose ones from 0.0085."""
+LOOSE_HEM = 0.0105
+"""Step of the hem over trunk length: fitting tops up to 0.008 and, in poor pictures, 0.01; loose ones 0.02."""
 HIDDEN_ARM = 0.6
 """Share of the waist's levels at which an arm touches the trunk without a gap."""
 OTHER_PERSON = 0.2
 """Area of another silhouette, of the main one's."""
 RIVAL = 0.7
 """From this area on it is not clear who is meant."""
-STRANGE = 3.0
-"""Strangeness of the features that says that stature, photo and body do not go together."""
+STRANGE = 2.5
+"""Strangeness of the features from which the photo is unlike any that the model knows."""
+NO_BODY = 8.0
+"""And from which it is no body at all: half a person and the like have 20 and more."""
+USUAL_HEIGHT_CM = (140.0, 210.0)
+"""Statures that the model was fitted to (149 to 197), and a little around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,9 @@ def inspect(poses: Sequence[Pose], pixels: Pixels, request: EstimateRequest) -> 
 
 
 def second_thoughts(measured: Measured) -> list[WarningCode]:
-    """What only shows once the person has been measured."""
+    """What only shows once the person has been measured. Raises NoPerson when it cannot have been a body."""
+    if measured.strangeness > NO_BODY:
+        raise NoPerson(RefusalCode.UNCLEAR_BODY)
     odd = measured.strangeness > STRANGE or abs(measured.weight_surprise) > SURPRISING_WEIGHT
     return [WarningCode.UNUSUAL_PROPORTIONS] if odd else []
 
@@ -188,6 +194,8 @@ def _body_faults(pose: Pose, sighting: Sighting, request: EstimateRequest) -> It
     heights, length = sighting.heights, sighting.axis.length
     if hem_step(sighting.profile) > LOOSE_HEM * length:
         yield WarningCode.LOOSE_CLOTHING
+    if not USUAL_HEIGHT_CM[0] <= request.height_cm <= USUAL_HEIGHT_CM[1]:
+        yield WarningCode.UNUSUAL_PROPORTIONS
     if (heights["shoulders"] - sighting.top) > CHILD_HEAD * length or request.height_cm < CHILD_HEIGHT_CM:
         yield WarningCode.CHILD_LIKE_PROPORTIONS
     if _is_hidden(pose, sighting):

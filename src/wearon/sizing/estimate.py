@@ -50,7 +50,7 @@ def examine(detector: Detector, photo: bytes, request: EstimateRequest) -> Exami
     measured = measure(scene.sighting, scene.frame, request, doubt=scene.doubt)
     shoulders = (scene.pose.point(Joint.RIGHT_SHOULDER), scene.pose.point(Joint.LEFT_SHOULDER))
     lines = measuring_lines(scene.sighting, shoulders)
-    warnings = [*scene.warnings, *second_thoughts(measured)]
+    warnings = list(dict.fromkeys([*scene.warnings, *second_thoughts(measured)]))
     return Examination(picture, scene.pose, lines, conclude(measured, request, warnings))
 
 

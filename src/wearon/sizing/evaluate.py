@@ -151,16 +151,15 @@ def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
 
 def as_text(scored: Sequence[Scored]) -> str:
     """The figures as a table for a terminal."""
-    columns = (("answered", 10), ("chest", 7), ("waist", 7), ("hip", 7), ("should.", 8), ("exact", 7), ("±1", 7))
-    columns += (("range", 7), ("width", 7), ("calib.", 8))
-    head = " " * 22 + "".join(f"{name:>{width}}" for name, width in columns)
+    columns = ["answered", "chest", "waist", "hip", "should.", "exact", "±1", "range", "width", "calib."]
+    head = f"{'':22}{columns[0]:>10}" + "".join(f"{name:>8}" for name in columns[1:])
     lines = [head]
     for name, group in groups(scored).items():
         one = summarise(group)
-        errors = "".join(f"{error:7.2f}" for error in one.mean_absolute_errors[:3])
+        errors = "".join(f"{error:8.2f}" for error in one.mean_absolute_errors)
         lines.append(
-            f"{name:22}{f'{one.answered}/{one.pictures}':>10}{errors}{one.mean_absolute_errors[3]:8.2f}"
-            f"{one.exact:7.3f}{one.within_one:7.3f}{one.covered:7.3f}{one.width:7.2f}{one.calibration_gap:8.3f}"
+            f"{name:22}{f'{one.answered}/{one.pictures}':>10}{errors}"
+            f"{one.exact:8.3f}{one.within_one:8.3f}{one.covered:8.3f}{one.width:8.2f}{one.calibration_gap:8.3f}"
         )
     lines.append("confidence, share right, pictures: " + _calibration_text(summarise(scored)))
     return "\n".join(lines)

@@ -143,11 +143,14 @@ def features(sighting: Sighting, frame: Frame, height_cm: float) -> dict[str, fl
     start, end = unit(sighting, frame)
     px = max(end - start, 1.0)
     found = {name: float(np.log(max(value / px, 0.01))) for name, value in lengths(sighting).items()}
+    if frame is Frame.TO_THIGHS:
+        del found["thighs"]
     for name in _PROPORTIONS[frame]:
         part = (sighting.heights[name] - start) / px
         found[f"{name}_at"] = float(np.log(np.clip(part, 0.02, 2.0)))
     found["hem"] = hem_step(sighting.profile) / px * 100
     found["armpit"] = armpit_level(sighting.profile)
+    found["arms_close"] = float(sighting.profile.hidden[:, sighting.profile.between(*_ARMPITS)].mean())
     found["yaw2"] = sighting.yaw**2
     found["height"] = float(np.log(height_cm))
     if frame in (Frame.FULL, Frame.NO_HEAD):
@@ -176,10 +179,10 @@ def unit(sighting: Sighting, frame: Frame) -> tuple[float, float]:
 
 
 def armpit_level(outline: Profile) -> float:
-    """The lowest level at which the arms touch the trunk, mean of both sides: a broad chest pushes it down."""
+    """The lowest level at which both arms touch the trunk: a broad chest pushes it down."""
     between = outline.between(*_ARMPITS)
     levels = np.where(outline.joined[:, between], outline.levels[between], _ARMPITS[0])
-    return float(levels.max(axis=1).mean())
+    return float(levels.max(axis=1).min())
 
 
 def hem_step(outline: Profile) -> float:

@@ -10,6 +10,7 @@ class RefusalCode(StrEnum):
     BODY_OUT_OF_FRAME = "body_out_of_frame"
     NOT_UPRIGHT = "not_upright"
     SIDE_VIEW = "side_view"
+    UNCLEAR_BODY = "unclear_body"
 
 
 _HINTS = {
@@ -17,6 +18,7 @@ _HINTS = {
     RefusalCode.BODY_OUT_OF_FRAME: "Part of you is out of the picture. Please step back until all of you is in it.",
     RefusalCode.NOT_UPRIGHT: "Please stand upright, facing the camera, and take the photo again.",
     RefusalCode.SIDE_VIEW: "Please face the camera, with your shoulders square to it.",
+    RefusalCode.UNCLEAR_BODY: "We could not make out your body. Please use a clear photo of you alone, head to toe.",
 }
 
 

@@ -110,7 +110,8 @@ def trunk_axis(pose: Pose) -> Axis:
 
 def middle(pose: Pose, left: Joint, right: Joint) -> Array:
     """The point half way between two joints, in pixels."""
-    return np.mean([pose.point(left), pose.point(right)], axis=0, dtype=np.float64)
+    place: Array = np.mean([pose.point(left), pose.point(right)], axis=0)
+    return place
 
 
 def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
