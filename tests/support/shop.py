@@ -157,6 +157,18 @@ class Shop:
             rows = self.supabase.sql("select balance from store_credits where store_id = %s", [order.owner_id])
         return int(rows[0]["balance"]) - (10 - order.credits)
 
+    def act_as_cron(self, order: Order) -> None:
+        """What the platform's cron does with a b2c session that it finds too old: fail it and refund it."""
+        self.supabase.sql(
+            "update generation_sessions set status = 'failed', error_message = 'Timed out', completed_at = now()"
+            " where id = %s",
+            [order.session_id],
+        )
+        self.supabase.sql(
+            "select refund_credits(%s, %s, %s)",
+            [order.owner_id, order.credits, f"Refund for timed out session {order.session_id}"],
+        )
+
     def refunds(self, order: Order) -> int:
         """How many refunds the ledger holds for the order."""
         if order.channel == "b2c":

@@ -262,8 +262,10 @@ class JobWorker(Worker):
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
         """arq's handler for its command line: the first signal drains, the second ends it at once."""
         if self.allow_pick_jobs:
+            log.info("stopping", signal=signum.name)
             super().handle_sig_wait_for_completion(signum)
         else:
+            log.warning("second signal: ended at once", signal=signum.name)
             self.handle_sig(signum)
 
     async def drain(self, grace_s: float) -> int:
