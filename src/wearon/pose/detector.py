@@ -29,6 +29,7 @@ class Detector:
         Raises OSError, ValueError or RuntimeError when the bundle cannot be read or is not one.
         """
         with _silenced_stderr():
+            import cv2
             import mediapipe
             from mediapipe.tasks.python import BaseOptions
             from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
@@ -44,6 +45,7 @@ class Detector:
                 num_poses=MAX_PEOPLE,
                 output_segmentation_masks=True,
             )
+            cv2.setNumThreads(1)  # one process is one unit of work: the pool spreads it over the cores
             self._mediapipe = mediapipe
             self._landmarker = PoseLandmarker.create_from_options(options)
             # The first inference takes far longer than the others, and prints warnings that mean nothing here. It

@@ -39,28 +39,48 @@ STATED_WEIGHT_ERROR = 0.03
 reports are off by 1 to 2 kg: Gorber et al. 2007, Obesity Reviews 8:307)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Population:
     """Logarithms of COLUMNS of one sex: mean and covariance."""
 
     mean: Array
     covariance: Array
 
-    def given(self, wanted: Sequence[str], known: Sequence[str], values: Array) -> tuple[Array, Array, Array]:
-        """Conditional mean (n, w) and covariance (w, w) of columns, given others' logarithms (n, k).
 
-        Third, how likely those values are here (n), as a logarithm.
-        """
-        w, k = ([COLUMNS.index(name) for name in names] for names in (wanted, known))
-        inverse = np.linalg.inv(self.covariance[np.ix_(k, k)])
-        gain = self.covariance[np.ix_(w, k)] @ inverse
-        off = values - self.mean[k]
-        likelihood = -0.5 * (np.einsum("ni,ij,nj->n", off, inverse, off) - np.linalg.slogdet(inverse)[1])
-        return (
-            self.mean[w] + off @ gain.T,
-            self.covariance[np.ix_(w, w)] - gain @ self.covariance[np.ix_(k, w)],
-            likelihood,
-        )
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditional:
+    """What some columns tell of others in one population; all in logarithms."""
+
+    wanted: Array
+    known: Array
+    """Means of both."""
+    gain: Array
+    """(wanted, known): change of the expected for a change of the known."""
+    covariance: Array
+    """(wanted, wanted): what stays unknown."""
+    precision: Array
+    """(known, known): inverse covariance of the known."""
+
+    def mean(self, values: Array) -> Array:
+        """Expected values (n, wanted) for known ones (n, known)."""
+        return self.wanted + (values - self.known) @ self.gain.T
+
+    def likelihood(self, values: Array) -> Array:
+        """How likely the known values (n) are in this population: logarithms, up to a constant."""
+        off = values - self.known
+        distance = np.einsum("ni,ij,nj->n", off, self.precision, off)
+        result: Array = 0.5 * (np.linalg.slogdet(self.precision)[1] - distance)
+        return result
+
+
+@cache
+def conditional(population: Population, wanted: tuple[str, ...], known: tuple[str, ...]) -> Conditional:
+    """The conditional distribution of jointly normal columns; kept, since few pairs are ever asked for."""
+    w, k = ([COLUMNS.index(name) for name in names] for names in (wanted, known))
+    precision = np.linalg.inv(population.covariance[np.ix_(k, k)])
+    gain = population.covariance[np.ix_(w, k)] @ precision
+    left = population.covariance[np.ix_(w, w)] - gain @ population.covariance[np.ix_(k, w)]
+    return Conditional(population.mean[w], population.mean[k], gain, left, precision)
 
 
 @cache
@@ -78,10 +98,10 @@ def girths_from_breadths(
     values = np.log(np.stack(list(known.values()), axis=1))
     means, odds = [], []
     for sex, population in model.items():
-        mean, _, likelihood = population.given(GIRTHS, list(known), values)
+        told = conditional(population, GIRTHS, tuple(known))
         said = np.array([0.0 if stated in (None, sex) else -np.inf for stated in sexes])
-        means.append(mean)
-        odds.append(likelihood + said)
+        means.append(told.mean(values))
+        odds.append(told.likelihood(values) + said)
     share = _shares(np.array(odds))
     result: Array = np.einsum("sn,sng->ng", share, np.exp(np.array(means)))
     return result
@@ -96,21 +116,18 @@ def with_weight(
     this relation is taken from ANSUR, not how large people are: shops have other customers than the army. Third, how
     many standard errors the weight is from what the photo makes expect.
     """
-    predictors = (*GIRTHS, STATURE, "biacromialbreadth_cm")
     known = np.concatenate([mean[:3], [np.log(height_cm)], mean[3:]])
     known[1] += np.log(NAVEL_OVER_NATURAL_WAIST)
     means, covariances, odds, surprises = [], [], [], []
     for population in _of(sex):
-        expected, spread, likelihood = population.given([WEIGHT], predictors, known[None])
-        # How the expected weight changes with each of the four measurements.
-        nudged = population.given([WEIGHT], predictors, known + np.eye(5)[[0, 1, 2, 4]])[0][:, 0]
-        slope = nudged - expected[0, 0]
-        surprise = np.log(weight_kg) - expected[0, 0]
-        variance = float(slope @ covariance @ slope + spread[0, 0] + STATED_WEIGHT_ERROR**2)
+        told = conditional(population, (WEIGHT,), _PREDICTORS)
+        slope = told.gain[0, _MEASURED]
+        surprise = np.log(weight_kg) - told.mean(known[None])[0, 0]
+        variance = float(slope @ covariance @ slope + told.covariance[0, 0] + STATED_WEIGHT_ERROR**2)
         gain = covariance @ slope / variance
         means.append(mean + gain * surprise)
         covariances.append(covariance - np.outer(gain, slope @ covariance))
-        odds.append(likelihood[0] / _TEMPER - 0.5 * (surprise**2 / variance + np.log(variance)))
+        odds.append(told.likelihood(known[None])[0] / _TEMPER - 0.5 * (surprise**2 / variance + np.log(variance)))
         surprises.append(surprise / np.sqrt(variance))
     share = _shares(np.array(odds))
     mixed = share @ np.array(means)
@@ -119,6 +136,9 @@ def with_weight(
     return mixed, total, float(share @ np.array(surprises))
 
 
+_PREDICTORS = (*GIRTHS, STATURE, "biacromialbreadth_cm")
+_MEASURED = [0, 1, 2, 4]
+"""Which of them the photo measures."""
 _TEMPER = 4.0
 """The measurements' own errors blur which sex they are typical of: the odds from them count less than exact ones."""
 

@@ -67,10 +67,10 @@ LOOSE_HEM = 0.0105
 """Step of the hem over trunk length: fitting tops up to 0.008 and, in poor pictures, 0.01; loose ones 0.02."""
 HIDDEN_ARM = 0.6
 """Share of the waist's levels at which an arm touches the trunk without a gap."""
-OTHER_PERSON = 0.2
-"""Area of another silhouette, of the main one's."""
+OTHER_PERSON = 0.1
+"""Area of another silhouette, of the main one's, from which it is no passer-by far behind."""
 RIVAL = 0.7
-"""From this area on it is not clear who is meant."""
+"""And from which nobody can say who is meant."""
 STRANGE = 2.5
 """Strangeness of the features from which the photo is unlike any that the model knows."""
 NO_BODY = 8.0
@@ -104,13 +104,16 @@ def inspect(poses: Sequence[Pose], pixels: Pixels, request: EstimateRequest) -> 
     pose = poses[0]
     sighting = look(pose, pixels)
     _refuse_hopeless(pose, sighting)
+    other = _largest_other(poses)
+    if other > RIVAL:
+        raise NoPerson(RefusalCode.SEVERAL_PEOPLE)
     frame = _frame(pose)
     faults = [
         *_frame_faults(frame),
         *_posture_faults(pose, sighting),
         *_picture_faults(pose, pixels, sighting),
         *_body_faults(pose, sighting, request),
-        *([WarningCode.SEVERAL_PEOPLE] if _others(poses) else []),
+        *([WarningCode.SEVERAL_PEOPLE] if other > OTHER_PERSON else []),
     ]
     return Scene(pose, sighting, frame, tuple(faults))
 
@@ -182,8 +185,10 @@ def _posture_faults(pose: Pose, sighting: Sighting) -> Iterator[WarningCode]:
 def _picture_faults(pose: Pose, pixels: Pixels, sighting: Sighting) -> Iterator[WarningCode]:
     if sighting.axis.length < SMALL_TRUNK:
         yield WarningCode.TOO_SMALL
-    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-    body = pose.mask >= INSIDE
+    # The trunk is enough to judge by, and a quarter of the picture.
+    rows = slice(max(0, int(sighting.axis.at(0)[1])), max(3, int(sighting.axis.at(1)[1])))
+    grey = np.asarray(cv2.cvtColor(pixels[rows], cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    body = pose.mask[rows] >= INSIDE
     if grey[body].mean() < DARK:
         yield WarningCode.TOO_DARK
     if _sharpness(grey, body) < SHARPNESS:
@@ -212,22 +217,19 @@ def _is_hidden(pose: Pose, sighting: Sighting) -> bool:
         if 0.1 < level < 0.95 and abs(offset) < 0.8 * outline.trunk[int(offset > 0), index]:
             return True
     shown = outline.between(*BANDS["chest"]) | outline.between(*BANDS["hip"])
-    left, right = (
-        [axis.at(level, sign * reach)[0] for level, reach in zip(outline.levels[shown], row[shown], strict=True)]
-        for sign, row in zip((-1, 1), outline.trunk, strict=True)
-    )
-    return min(left) < 1.5 or max(right) > pose.width - 1.5
+    edges = axis.places(outline.levels[shown], outline.trunk[:, shown, None])[0]
+    return bool(edges.min() < 1.5 or edges.max() > pose.width - 1.5)
 
 
-def _others(poses: Sequence[Pose]) -> bool:
-    """Whether anybody else is in the picture: a silhouette of some size that is not the main one found again."""
+def _largest_other(poses: Sequence[Pose]) -> float:
+    """Area of the largest other silhouette, of the main one's; one that is the main one found again is left out."""
     main = poses[0].mask >= INSIDE
-    for other in poses[1:]:
-        mask = other.mask >= INSIDE
-        shared = np.count_nonzero(mask & main) / max(1, np.count_nonzero(mask))
-        if shared < 0.5 and np.count_nonzero(mask) > OTHER_PERSON * np.count_nonzero(main):
-            return True
-    return False
+    area = max(1, np.count_nonzero(main))
+    others = [pose.mask >= INSIDE for pose in poses[1:]]
+    return max(
+        (np.count_nonzero(mask) / area for mask in others if np.count_nonzero(mask & main) < 0.5 * mask.sum()),
+        default=0.0,
+    )
 
 
 def _sharpness(grey: NDArray[np.uint8], body: NDArray[np.bool_]) -> float:

@@ -11,6 +11,7 @@ class RefusalCode(StrEnum):
     NOT_UPRIGHT = "not_upright"
     SIDE_VIEW = "side_view"
     UNCLEAR_BODY = "unclear_body"
+    SEVERAL_PEOPLE = "several_people"
 
 
 _HINTS = {
@@ -19,6 +20,7 @@ _HINTS = {
     RefusalCode.NOT_UPRIGHT: "Please stand upright, facing the camera, and take the photo again.",
     RefusalCode.SIDE_VIEW: "Please face the camera, with your shoulders square to it.",
     RefusalCode.UNCLEAR_BODY: "We could not make out your body. Please use a clear photo of you alone, head to toe.",
+    RefusalCode.SEVERAL_PEOPLE: "There is more than one person in the photo. Please use one of you alone.",
 }
 
 

@@ -188,9 +188,12 @@ def _first_below(values: NDArray[np.float32], thresholds: Array) -> Array:
 
 def _to_picture_edges(pixels: Pixels, axis: Axis, levels: Array, trunk: Array) -> Array:
     """Move each edge to the centre of the strongest change of colour near it."""
-    blurred = cv2.GaussianBlur(pixels, (3, 3), 0.7).astype(np.float32)
     steps = np.arange(-REFINE_REACH - 1, REFINE_REACH + 1.01, 0.5)
-    colours = sample(blurred, axis.places(levels, trunk[..., None] + steps))
+    x, y = axis.places(levels, trunk[..., None] + steps)
+    first = int(np.clip(y.min() - 2, 0, pixels.shape[0] - 1))
+    last = int(np.clip(y.max() + 3, first + 1, pixels.shape[0]))
+    blurred = cv2.GaussianBlur(pixels[first:last], (3, 3), 0.7).astype(np.float32)
+    colours = sample(blurred, (x, y - np.float32(first)))
     change = np.abs(colours[:, :, 4:] - colours[:, :, :-4]) @ np.ones(
         3, np.float32
     )  # over two pixels, around steps[2:-2]
