@@ -208,7 +208,7 @@ def print_ansur_scores() -> None:
         for label, guess in part.items():
             guesses[label][out] = guess
     print(f"girth model: {FOLDS}-fold cross-validation over {people} ANSUR rows, seed {SEED}")
-    print(evaluate.ansur_as_text(table, guesses))
+    print(evaluate.ansur_as_text(evaluate.AnsurScored(table, guesses)))
 
 
 def write_photo_model(models: Mapping[Frame, FrameModel]) -> None:

@@ -6,17 +6,19 @@ columns, in cm and kg, as in sizing/data/ansur2.csv.gz.
 """
 
 import csv
+import gzip
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from wearon.pose import Detector
+from wearon.pose import Detector, Joint
 from wearon.sizing import bodies
 from wearon.sizing.bodies import Population, girths_from_breadths
 from wearon.sizing.chart import DEFAULT_CHART
-from wearon.sizing.estimate import estimate
+from wearon.sizing.estimate import Examination, examine
 from wearon.sizing.measure import MEASURES
 from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest, Sex
@@ -34,6 +36,10 @@ ANSUR_CASES: Mapping[str, tuple[bool, bool]] = {
 }
 """What is known besides breadths and height: weight, sex."""
 
+SKIN_TONES: Mapping[str, float] = {"dark": -90.0, "medium": 10.0, "light": 41.0}
+"""Lower limits of the individual typology angle, in degrees: the usual six classes, two by two (Del Bino and
+Bernerd 2013, British Journal of Dermatology 169:33)."""
+
 Truth = Mapping[str, str]
 
 
@@ -44,6 +50,8 @@ class Scored:
     truth: Truth
     estimate: SizeEstimate | None
     refusal: str | None = None
+    skin: str | None = None
+    """Tone of the face in the photo, a key of SKIN_TONES."""
 
     @property
     def errors(self) -> Array:
@@ -111,9 +119,21 @@ def _score(detector: Detector, folder: Path, truth: Truth) -> Scored:
     weight = truth.get("weight_kg")
     request = EstimateRequest(height_cm=float(truth["height_cm"]), weight_kg=float(weight) if weight else None)
     try:
-        return Scored(truth, estimate(detector, (folder / truth["image"]).read_bytes(), request))
+        seen = examine(detector, (folder / truth["image"]).read_bytes(), request)
     except NoPerson as refusal:
         return Scored(truth, None, refusal.code)
+    return Scored(truth, seen.estimate, skin=_skin(seen))
+
+
+def _skin(seen: Examination) -> str:
+    """Tone of the face between eyes and mouth. Light and camera have their part in it, so it is for groups only."""
+    joints = (Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.MOUTH_LEFT, Joint.MOUTH_RIGHT)
+    x, y = np.array([seen.pose.point(joint) for joint in joints]).T
+    box = (int(x.min()), int(y.min()), max(int(x.max()), int(x.min()) + 1), max(int(y.max()), int(y.min()) + 1))
+    face = np.asarray(seen.picture.crop(box), dtype=np.float32) / 255
+    lightness, _, yellow = np.median(cv2.cvtColor(face, cv2.COLOR_RGB2LAB).reshape(-1, 3), axis=0)
+    angle = np.degrees(np.arctan2(lightness - 50, max(float(yellow), 1e-3)))
+    return [tone for tone, lowest in SKIN_TONES.items() if angle >= lowest][-1]
 
 
 def summarise(scored: Sequence[Scored]) -> Summary:
@@ -146,6 +166,7 @@ def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
         order = sorted(values, key=_index) if column == "size" else sorted(values)
         for value in order:
             result[f"{column} {value}"] = [one for one in scored if one.truth.get(column) == value]
+    result |= {f"skin {tone}": [one for one in scored if one.skin == tone] for tone in SKIN_TONES}
     return {name: group for name, group in result.items() if any(one.estimate for one in group)}
 
 
@@ -169,6 +190,28 @@ def _calibration_text(summary: Summary) -> str:
     return "; ".join(f"{said:.2f} {right:.2f} {count}" for said, right, count in summary.calibration)
 
 
+@dataclass(frozen=True, slots=True)
+class AnsurScored:
+    """ANSUR's people, and what the girth model says of them in each of ANSUR_CASES: (n, 3) girths in cm."""
+
+    table: Mapping[str, Array]
+    guesses: Mapping[str, Array]
+
+    def errors(self, case: str) -> Array:
+        """Guess minus truth (n, 3), in cm."""
+        truth = np.stack([self.table[name] for name in bodies.GIRTHS], axis=1)
+        result: Array = self.guesses[case] - truth
+        return result
+
+
+def evaluate_ansur(file: Path) -> AnsurScored:
+    """Score the girth model alone. Raises OSError, KeyError or ValueError when it is no such file."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", newline="") as lines:
+        table, sexes = read_ansur(lines)
+    return AnsurScored(table, ansur_guesses(table, sexes))
+
+
 def read_ansur(lines: Iterable[str]) -> tuple[dict[str, Array], list[Sex]]:
     """The columns that the girth model knows, and the sexes. Raises KeyError when one is missing."""
     rows = list(csv.DictReader(lines))
@@ -188,13 +231,12 @@ def ansur_guesses(
     return guesses
 
 
-def ansur_as_text(table: Mapping[str, Array], guesses: Mapping[str, Array]) -> str:
+def ansur_as_text(scored: AnsurScored) -> str:
     """Mean absolute errors of the girth model, as a table for a terminal."""
-    truth = np.stack([table[name] for name in bodies.GIRTHS], axis=1)
-    lines = [f"{'':22}{'chest':>7}{'waist':>7}{'hip':>7}"]
-    for label, guess in guesses.items():
-        errors = np.abs(guess - truth).mean(axis=0)
-        lines.append(f"{label:22}" + "".join(f"{error:7.2f}" for error in errors))
+    lines = [f"{'':22}{'chest':>8}{'waist':>8}{'hip':>8}"]
+    for case in scored.guesses:
+        errors = np.abs(scored.errors(case)).mean(axis=0)
+        lines.append(f"{case:22}" + "".join(f"{error:8.2f}" for error in errors))
     return "\n".join(lines)
 
 
