@@ -157,6 +157,20 @@ class Shop:
             rows = self.supabase.sql("select balance from store_credits where store_id = %s", [order.owner_id])
         return int(rows[0]["balance"]) - (10 - order.credits)
 
+    def age(self, order: Order, *, minutes: int) -> None:
+        """Make the order's session so old."""
+        since = f"{minutes} minutes"
+        if order.channel == "b2c":
+            self.supabase.sql(
+                "update generation_sessions set created_at = now() - %s::interval where id = %s",
+                [since, order.session_id],
+            )
+        else:
+            self.supabase.sql(
+                "update store_generation_sessions set created_at = now() - %s::interval where id = %s",
+                [since, order.session_id],
+            )
+
     def act_as_cron(self, order: Order) -> None:
         """What the platform's cron does with a b2c session that it finds too old: fail it and refund it."""
         self.supabase.sql(

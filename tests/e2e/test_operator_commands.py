@@ -1,0 +1,184 @@
+"""`wearon dead-letters`, `refunds` and `reconcile`, against a real Redis and a real platform, and in local mode."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from support.machines import Machines
+from support.processes import INHERITED, SERVE, wait_until, worker
+from support.shop import Order, Shop
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_with(env: Mapping[str, str], cwd: Path) -> Run:
+    """What runs `wearon ...` with those settings."""
+
+    def run(*arguments: str, answer: str = "", expect: int = 0) -> "subprocess.CompletedProcess[str]":
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        done = subprocess.run(
+            [sys.executable, "-m", "wearon", *arguments],
+            env={**inherited, **env},
+            cwd=cwd,
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == expect, done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def wearon(production_env: dict[str, str], tmp_path: Path) -> Run:
+    return run_with(production_env, tmp_path)
+
+
+def answer_of(done: "subprocess.CompletedProcess[str]") -> Any:
+    return json.loads(done.stdout)
+
+
+def outstanding_refund(shop: Shop, order: Order, **fields: str) -> None:
+    """What a worker that died before it could do anything has left in the outbox."""
+    intent = {
+        "channel": order.channel,
+        "owner_id": order.owner_id,
+        "session_id": order.session_id,
+        "request_id": order.request_id,
+        "error_message": "Internal error during generation",
+        "reason": "for the test",
+        "completed_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        **fields,
+    }
+    shop.redis.hset("wearon:refunds", f"{order.channel}:{order.session_id}", json.dumps(intent))
+
+
+def test_dead_letters_are_listed_shown_retried_and_discarded(shop: Shop, machines: Machines, wearon: Run) -> None:
+    machines.serve("--no-api")
+    early = shop.buy()
+    row = shop.row(early)
+    shop.supabase.sql("delete from generation_sessions where id = %s", [early.session_id])
+    shop.push(early)
+    shop.push_raw("this is not [bold]JSON[/bold]")
+    shop.push_raw(b"x" * 70_000)
+    wait_until(lambda: len(shop.dead_letters()) == 3 or None, lambda: "no dead letters")
+    shop.wait_until_settled()
+
+    letters = answer_of(wearon("dead-letters", "list", "--json"))["dead_letters"]
+    by_reason = {letter["reason"].split(":")[0]: letter for letter in letters}
+    missing, garbage, large = by_reason["no such session"], by_reason["not JSON"], by_reason["larger than 65536 bytes"]
+    assert missing["session_id"] == early.session_id
+    assert garbage["id"] in wearon("dead-letters", "list").stdout
+    assert "[bold]JSON[/bold]" in wearon("dead-letters", "show", garbage["id"]).stdout
+    assert answer_of(wearon("dead-letters", "show", missing["id"], "--json"))["whole"] is True
+
+    # The session has come meanwhile: a retry makes its picture.
+    shop.supabase.sql(
+        "insert into generation_sessions (id, user_id) values (%s, %s)", [early.session_id, row["user_id"]]
+    )
+    wearon("dead-letters", "retry", missing["id"])
+    shop.wait_for_end(early)
+    shop.wait_until_settled()
+    assert shop.check_books(early)["status"] == "completed"
+
+    refused = wearon("dead-letters", "retry", large["id"], expect=1)
+    assert len(refused.stderr.strip().splitlines()) == 1
+    wearon("dead-letters", "discard", garbage["id"], answer="n\n", expect=1)
+    assert len(shop.dead_letters()) == 2
+    wearon("dead-letters", "discard", garbage["id"], answer="y\n")
+    wearon("dead-letters", "discard", large["id"], "--yes")
+    assert shop.dead_letters() == []
+    assert "there is no dead letter" in wearon("dead-letters", "show", "nothing", expect=1).stderr
+
+
+def test_refunds_are_listed_with_age_and_error_and_retried(shop: Shop, wearon: Run) -> None:
+    user, overage = shop.buy("b2c", credits=2), shop.buy("b2b")
+    shop.supabase.sql(
+        "update store_credit_transactions set type = 'overage' where request_id = %s", [overage.request_id]
+    )
+    late = (datetime.now(UTC) - timedelta(minutes=5)).isoformat(timespec="microseconds")
+    outstanding_refund(shop, user, completed_at=late)
+    outstanding_refund(shop, overage)
+
+    shop.supabase.gateway.stop()
+    failed = wearon("refunds", "retry", "--json", expect=1)
+    assert answer_of(failed)["settled"] == []
+    listed = wearon("refunds", "list", "--json", expect=0)
+    shop.supabase.gateway.start()
+    first, second = answer_of(listed)["outstanding"]
+    assert (first["session_id"], first["late"], second["late"]) == (user.session_id, True, False)
+    assert first["age_s"] >= 300
+    assert "ConnectError" in first["error"]
+    assert "LATE" in wearon("refunds", "list").stdout
+
+    assert set(answer_of(wearon("refunds", "retry", "--json"))["settled"]) == {user.session_id, overage.session_id}
+    assert shop.check_books(user)["status"] == "failed"
+    after = answer_of(wearon("refunds", "list", "--json"))
+    assert after["outstanding"] == []
+    (case,) = after["by_hand"]
+    assert (case["session_id"], case["why"]) == (overage.session_id, "charged in money as an overage")
+    assert shop.credits_back(overage) == 0
+    wearon("refunds", "resolve", overage.session_id, "--yes")
+    assert answer_of(wearon("refunds", "list", "--json"))["by_hand"] == []
+    assert "no refund of session" in wearon("refunds", "retry", str(uuid4()), expect=1).stderr
+
+
+def test_reconcile_finds_what_nobody_works_on_and_leaves_the_rest(shop: Shop, wearon: Run) -> None:
+    orphan, waiting, young, half_failed = shop.buy(), shop.buy("b2b"), shop.buy(), shop.buy("b2b", resell=True)
+    for order in (orphan, waiting):
+        shop.age(order, minutes=20)
+    shop.push(waiting)
+    outstanding_refund(shop, half_failed)
+
+    would = answer_of(wearon("reconcile", "--dry-run", "--json"))
+    assert [found["session_id"] for found in would["orphans"]] == [orphan.session_id]
+    assert [found["session_id"] for found in would["outstanding"]] == [half_failed.session_id]
+    assert shop.row(orphan)["status"] == "queued"
+    assert "would be failed" in wearon("reconcile", "--dry-run").stdout
+
+    done = answer_of(wearon("reconcile", "--json"))
+    assert [found["session_id"] for found in done["orphans"]] == [orphan.session_id]
+    assert done["settled"] == [half_failed.session_id]
+    assert shop.check_books(orphan)["status"] == "failed"
+    assert shop.check_books(half_failed)["status"] == "failed"
+    assert [shop.row(order)["status"] for order in (waiting, young)] == ["queued", "queued"]
+    assert "No session is orphaned" in wearon("reconcile").stdout
+
+
+def test_what_is_out_of_reach_is_one_line(production_env: dict[str, str], tmp_path: Path) -> None:
+    wearon = run_with({**production_env, "REDIS_URL": "redis://127.0.0.1:1"}, tmp_path)
+    for command in (["dead-letters", "list"], ["refunds", "list"], ["reconcile"]):
+        assert len(wearon(*command, expect=1).stderr.strip().splitlines()) == 1
+
+
+def test_they_work_in_local_mode(tmp_path: Path) -> None:
+    env = {"WEARON_MODE": "local", "WEARON_HOME": str(tmp_path / "home"), "LOCAL_REDIS_PORT": "0"}
+    wearon = run_with(env, tmp_path)
+    assert "wearon serve" in wearon("dead-letters", "list", expect=1).stderr
+    with worker((*SERVE, "--no-worker", "--no-api"), env, tmp_path) as process:
+        process.wait_for("started")
+        assert "no dead letters" in wearon("dead-letters", "list").stdout
+        assert answer_of(wearon("refunds", "list", "--json")) == {"outstanding": [], "by_hand": []}
+        assert answer_of(wearon("reconcile", "--json"))["orphans"] == []
+
+
+COMMANDS = """dead-letters list, dead-letters show, dead-letters retry, dead-letters discard, refunds list, refunds retry,
+refunds resolve, reconcile""".replace("\n", " ").split(", ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(tmp_path: Path, command: str) -> None:
+    assert f"Example: wearon {command}" in run_with({"COLUMNS": "200"}, tmp_path)(*command.split(), "--help").stdout

@@ -1,0 +1,95 @@
+"""Two independent workers with one Redis: every task is done once, and what one leaves behind the other does."""
+
+import itertools
+import signal
+
+import pytest
+
+from support.kill_points import HAND_OVER_POINTS, World
+from support.machines import Machines
+from support.openai_stub import Hang, OpenAIStub, Picture
+from support.processes import wait_until
+from support.redis import RedisServer
+from support.redis_proxy import running_redis_proxy
+from support.shop import Shop
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_task_is_done_once_and_the_rate_limit_holds_for_both(
+    shop: Shop, machines: Machines, openai: OpenAIStub
+) -> None:
+    per_minute = 120
+    both = [machines.serve("--no-api", OPENAI_REQUESTS_PER_MINUTE=str(per_minute)) for _ in range(2)]
+    orders = [shop.buy(("b2c", "b2b")[number % 2]) for number in range(24)]
+    for order in orders:
+        shop.push(order, prompt=order.session_id)
+    shop.wait_until_settled()
+    for order in orders:
+        assert shop.check_books(order)["status"] == "completed"
+    asked = sorted(request.fields["prompt"] for request in openai.requests)
+    assert asked == sorted(order.session_id for order in orders)
+    assert all("session completed" in process.log for process in both), "both had work"
+
+    # At this spacing no minute can hold more than the limit; half a spacing is left for the way to OpenAI.
+    starts = sorted(request.at for request in openai.requests)
+    spacing_s = 60 / per_minute
+    longest_early = max(number * spacing_s - (at - starts[0]) for number, at in enumerate(starts))
+    assert longest_early < spacing_s / 2
+
+
+def test_one_is_killed_with_a_full_house_and_the_other_does_its_work(
+    shop: Shop, machines: Machines, openai: OpenAIStub
+) -> None:
+    openai.always(Hang())
+    orders = [shop.buy() for _ in range(4)]
+    doomed = machines.serve("--no-api")
+    for order in orders:
+        shop.push(order, prompt=order.session_id)
+    wait_until(lambda: len(openai.requests) == 4 or None, lambda: "not all jobs run")
+    other = machines.serve("--no-api")
+    openai.always(Picture())
+    doomed.kill()
+    shop.wait_until_settled()
+    for order in orders:
+        assert shop.check_books(order)["status"] == "completed"
+    freed = [line for line in other.lines if line["event"] == "jobs of a dead worker freed"]
+    assert len(set(itertools.chain.from_iterable(line["jobs"] for line in freed))) == 4, "it was the reaper"
+    assert openai.pictures_sent == 4
+
+
+def test_what_a_dead_consumer_had_popped_is_handed_over_by_the_other(
+    shop: Shop, machines: Machines, openai: OpenAIStub, redis_server: RedisServer
+) -> None:
+    with running_redis_proxy(redis_server.port) as proxy:
+        world = World(shop, openai, proxy)
+        doomed = machines.serve("--no-api", "--no-worker", REDIS_URL=proxy.url)
+        machines.arq()
+        order = world.push_to(HAND_OVER_POINTS[0])
+        machines.serve("--no-api", "--no-worker")  # nothing lay in the taken-list for long when it started
+        doomed.kill()
+        world.behave()
+        shop.wait_until_settled()
+        assert shop.check_books(order)["status"] == "completed"
+
+
+def test_a_worker_that_stood_still_past_its_lease_touches_nothing(
+    shop: Shop, machines: Machines, openai: OpenAIStub
+) -> None:
+    order = shop.buy()
+    openai.when(order.session_id, Picture(latency_s=2.0), Picture())
+    stopped = machines.serve("--no-api")
+    shop.push(order, prompt=order.session_id)
+    wait_until(lambda: openai.requests or None, lambda: "nothing was asked")
+    other = machines.serve("--no-api")
+    stopped.signal(signal.SIGSTOP)
+    # The picture of the other's run, which knows nothing of the answer that waits for the one that stands still.
+    other.wait_for("session completed", session_id=order.session_id)
+    uploads = shop.supabase.gateway.count(f"(POST|PUT) .*{order.session_id}.jpg")
+    stopped.signal(signal.SIGCONT)
+    stopped.wait_for("lease lost: others may run these jobs now, so they are stopped here")
+    shop.wait_until_settled()
+    assert shop.check_books(order)["status"] == "completed"
+    assert stopped.stop() == 0
+    assert shop.supabase.gateway.count(f"(POST|PUT) .*{order.session_id}.jpg") == uploads
+    assert "session completed" not in stopped.log
