@@ -17,6 +17,10 @@ STEADY_S = 60.0
 """A part that ran this long before it died starts again from the first pause."""
 
 
+CANCEL_AGAIN_S = 8.0
+"""A cancellation can get lost (see `wearon.tryon.cancellation`), so it is repeated; the API takes up to 5 s to close."""
+
+
 class PartGaveUp(Exception):
     """A part died again and again; the process cannot do its work."""
 
@@ -62,9 +66,9 @@ class Supervisor:
     async def stop(self, name: str) -> None:
         """Cancel a part and wait for its end; one that was never started is fine."""
         task = self._tasks.pop(name, None)
-        if task is not None:
+        while task is not None and not task.done():
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
 
     async def stop_all(self) -> None:
         """Stop what is still running, the last started first."""

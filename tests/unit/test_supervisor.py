@@ -97,3 +97,25 @@ async def test_parts_stop_in_reverse_order_of_their_start() -> None:
     await parts.stop_all()
     assert stopped == ["consumer", "worker", "lease"]
     await parts.stop("never started")
+
+
+async def test_a_part_that_lost_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CANCEL_AGAIN_S", 0.01)
+    parts = Supervisor()
+    swallowed: list[int] = []
+    waiting = asyncio.Event()
+
+    async def deaf() -> None:
+        while len(swallowed) < 3:
+            waiting.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed.append(1)
+        await asyncio.Event().wait()
+
+    parts.start("deaf", deaf)
+    await waiting.wait()
+    await parts.stop("deaf")
+    assert len(swallowed) == 3
+    assert parts.parts[0].state is PartState.STOPPED
