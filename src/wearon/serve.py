@@ -109,6 +109,9 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
         )
         if roles.consumer or roles.worker:
             _start_jobs(supervisor, jobs)
+        if jobs.worker is not None and jobs.consumer is None:
+            worker, waker = jobs.worker, open_redis(stack, redis_url, "waker", blocking=True)
+            supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
         if listening is not None:
             assert pose_pool is not None
             health = Health(settings.wearon_mode.value, lambda: supervisor.parts, pose_pool, redis)

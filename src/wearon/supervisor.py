@@ -18,7 +18,7 @@ STEADY_S = 60.0
 
 
 CANCEL_AGAIN_S = 8.0
-"""A cancellation can get lost (see `wearon.tryon.cancellation`), so it is repeated; the API takes up to 5 s to close."""
+"""A cancellation can get lost (`wearon.tryon.cancellation`), so it is repeated; the API takes up to 5 s to close."""
 
 
 class PartGaveUp(Exception):

@@ -78,7 +78,7 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
 @pytest.mark.parametrize(
     ("left_out", "parts"),
     [
-        ("--no-consumer", {"lease", "housekeeping", "worker", "pose_pool", "api"}),
+        ("--no-consumer", {"lease", "housekeeping", "worker", "waker", "pose_pool", "api"}),
         ("--no-worker", {"lease", "housekeeping", "consumer", "pose_pool", "api"}),
     ],
 )
