@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from wearon.cli import dead_letters, demo, enqueue, estimate, reconcile, refunds, serve
+from wearon.cli import dead_letters, demo, enqueue, estimate, evaluate, reconcile, refunds, serve
 from wearon.cli.output import CommandError, errors
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(enqueue.enqueue)
 app.command()(estimate.estimate)
+app.command()(evaluate.evaluate)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(refunds.app, name="refunds")
 app.command()(reconcile.reconcile)

@@ -1,0 +1,73 @@
+"""`wearon evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress
+
+from wearon.cli.output import CommandError, errors, out
+from wearon.cli.settings import settings_or_error
+
+if TYPE_CHECKING:
+    from wearon.sizing.evaluate import Scored
+
+
+def evaluate(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Pictures of known people, with a truth.csv.", exists=True, file_okay=False),
+    ] = None,
+    ansur: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="ANSUR rows (CSV) to score the girth model on.", exists=True, dir_okay=False),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write tables and plots into one HTML file.")
+    ] = None,
+) -> None:
+    """Score the size estimate of this code against known people: is a change better or worse?
+
+    DIR holds pictures and a truth.csv (image, height_cm, chest_cm, waist_cm, hip_cm, shoulder_cm, size; optionally
+    category, sex, weight_kg).
+
+    Example: wearon evaluate photos/ --ansur ansur.csv --report evaluation.html
+    """
+    from wearon.sizing.evaluate import ansur_as_text, as_text, evaluate_ansur
+    from wearon.sizing.report import render_report
+
+    if folder is None and ansur is None:
+        raise CommandError("nothing to evaluate: name a folder of pictures, or --ansur with a file")
+    scored = _score(folder) if folder else []
+    if scored:
+        print(as_text(scored))
+    girths = None
+    if ansur:
+        try:
+            girths = evaluate_ansur(ansur)
+        except (OSError, KeyError, ValueError) as error:
+            raise CommandError(f"{ansur} cannot be used: {error!r}") from error
+        print(ansur_as_text(girths))
+    if report:
+        try:
+            report.write_text(render_report(scored, girths))
+        except OSError as error:
+            raise CommandError(f"cannot write {report}: {error.strerror}") from error
+        out.print(f"Report written to [bold]{report}[/]", highlight=False)
+
+
+def _score(folder: Path) -> "list[Scored]":
+    from wearon.pose import Detector
+    from wearon.sizing.evaluate import evaluate_folder
+
+    model = settings_or_error().pose_model_path
+    with Progress(console=errors, transient=True) as progress:
+        shown = progress.add_task("estimating", total=None)
+        try:
+            return evaluate_folder(
+                folder,
+                Detector(model),
+                progress=lambda done, total: progress.update(shown, completed=done, total=total),
+            )
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise CommandError(f"{folder} cannot be evaluated: {error!r}") from error
