@@ -175,10 +175,10 @@ def test_they_work_in_local_mode(tmp_path: Path) -> None:
         assert answer_of(wearon("reconcile", "--json"))["orphans"] == []
 
 
-COMMANDS = """dead-letters list, dead-letters show, dead-letters retry, dead-letters discard, refunds list, refunds retry,
-refunds resolve, reconcile""".replace("\n", " ").split(", ")
+LETTERS = [f"dead-letters {action}" for action in ("list", "show", "retry", "discard")]
+REFUNDS = [f"refunds {action}" for action in ("list", "retry", "resolve")]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*LETTERS, *REFUNDS, "reconcile"])
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     assert f"Example: wearon {command}" in run_with({"COLUMNS": "200"}, tmp_path)(*command.split(), "--help").stdout
