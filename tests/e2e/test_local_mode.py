@@ -151,12 +151,12 @@ def test_what_cannot_be_done_is_said_in_a_line(folder: Folder, arguments: tuple[
 
 
 def test_estimate_prints_a_size_and_draws_it(folder: Folder) -> None:
-    done = folder.run("estimate", PERSON, "--height", "188", "--annotate", "measured.jpg", "--json")
+    done = folder.run("estimate", PERSON, "--height", str(MAN_L.height_cm), "--annotate", "measured.jpg", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert set(answer["measurements"]) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
     assert format_of(folder.path / "measured.jpg") == "JPEG"
-    readable = folder.run("estimate", PERSON, "--height", "188")
+    readable = folder.run("estimate", PERSON, "--height", str(MAN_L.height_cm))
     assert f"Size {answer['recommended_size']}" in readable.stdout
 
 
@@ -164,7 +164,7 @@ def test_the_demo_shows_the_whole_way(folder: Folder) -> None:
     done = folder.run("demo", "--out", "result.jpg")
     assert done.returncode == 0, done.stderr
     assert "session completed" in done.stderr
-    assert "Size" in done.stdout
+    assert f"Size     {MAN_L.size}" in done.stdout
     assert format_of(folder.path / "result.jpg") == "JPEG"
     left = {path.name for path in folder.path.iterdir()}
     assert left == {"result.jpg"}
