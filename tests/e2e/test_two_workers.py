@@ -81,8 +81,8 @@ def test_a_worker_that_stood_still_past_its_lease_touches_nothing(
     stopped = machines.serve("--no-api")
     shop.push(order, prompt=order.session_id)
     wait_until(lambda: openai.requests or None, lambda: "nothing was asked")
-    other = machines.serve("--no-api")
     stopped.signal(signal.SIGSTOP)
+    other = machines.serve("--no-api")
     # The picture of the other's run, which knows nothing of the answer that waits for the one that stands still.
     other.wait_for("session completed", session_id=order.session_id)
     uploads = shop.supabase.gateway.count(f"(POST|PUT) .*{order.session_id}.jpg")

@@ -1,0 +1,282 @@
+"""Every interleaving of workers, kills, lost answers and the platform's cron that hypothesis can think of.
+
+The real `RefundOutbox` runs on a Redis and a platform in memory. Its coroutines are advanced by hand, one request at
+a time, so the machine decides at every request who goes next, whose answer is lost, and who is killed. Whatever it
+does, the credit comes back exactly once for a failed session and never for a completed one.
+"""
+
+import types
+from collections.abc import Coroutine, Generator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from structlog.testing import capture_logs
+
+from wearon.platform.base import (
+    Channel,
+    LedgerEntry,
+    LedgerEntryType,
+    PlatformUnavailable,
+    Session,
+    SessionRef,
+    Status,
+    UserRefund,
+)
+from wearon.tryon.refunds import RefundOutbox
+
+REF = SessionRef(Channel.B2C, "6a3ff3f3-6a10-4a62-b3b1-7b3d4c1f5d10", "0b0e7bb4-9d3f-4f43-9c7e-3d8a2f0d6c11")
+OUTCOMES = ("answered", "request lost", "answer lost", "done late")
+
+
+@types.coroutine
+def request(name: str) -> Generator[str, str, str]:
+    """Where a coroutine stands until the machine says what becomes of its request."""
+    outcome = yield name
+    return outcome
+
+
+@dataclass
+class FakeRedis:
+    """The commands that the outbox uses, each of them one request. Redis itself answers: its faults are tested e2e."""
+
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    locks: dict[str, str] = field(default_factory=dict)
+
+    def register_script(self, script: str) -> Any:
+        async def call(*, keys: list[str], args: list[Any]) -> int:
+            await request("script")
+            if self.locks.get(keys[0]) != args[0]:
+                return 0
+            if "DEL" in script:
+                del self.locks[keys[0]]
+            return 1
+
+        return call
+
+    async def hsetnx(self, name: str, key: str, value: str) -> bool:
+        await request("hsetnx")
+        entries = self.hashes.setdefault(name, {})
+        return entries.setdefault(key, value) is value
+
+    async def hget(self, name: str, key: str) -> bytes | None:
+        await request("hget")
+        value = self.hashes.get(name, {}).get(key)
+        return None if value is None else value.encode()
+
+    async def hgetall(self, name: str) -> dict[bytes, bytes]:
+        await request("hgetall")
+        return {key.encode(): value.encode() for key, value in self.hashes.get(name, {}).items()}
+
+    async def hexists(self, name: str, key: str) -> bool:
+        await request("hexists")
+        return key in self.hashes.get(name, {})
+
+    async def hset(self, name: str, key: str, value: str) -> None:
+        await request("hset")
+        self.hashes.setdefault(name, {})[key] = value
+
+    async def set(self, key: str, value: str, *, nx: bool, ex: int) -> bool:
+        await request("lock")
+        return self.locks.setdefault(key, value) is value
+
+    def pipeline(self, *, transaction: bool) -> "FakePipeline":
+        return FakePipeline(self)
+
+
+class FakePipeline:
+    """What takes a settled intent out, in one go."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self._redis = redis
+        self._removed: list[tuple[str, str]] = []
+        self._unlocked: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def hdel(self, name: str, key: str) -> None:
+        self._removed.append((name, key))
+
+    def delete(self, key: str) -> None:
+        self._unlocked.append(key)
+
+    async def execute(self) -> None:
+        await request("remove intent")
+        for name, key in self._removed:
+            self._redis.hashes.get(name, {}).pop(key, None)
+        for key in self._unlocked:
+            self._redis.locks.pop(key, None)
+
+
+@dataclass
+class FakePlatform:
+    """One b2c session and its ledger. A refund is not idempotent: every call that arrives pays."""
+
+    status: Status = Status.PROCESSING
+    completed_at: datetime | None = None
+    refunds: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    """Refunds whose caller has given up waiting, and which the database is still going to make."""
+
+    async def fail_session(self, ref: SessionRef, _error_message: str, completed_at: datetime) -> bool:
+        outcome = await request("fail session")
+        moved = False
+        if outcome != "request lost" and self.status is Status.PROCESSING:
+            self.status, self.completed_at, moved = Status.FAILED, completed_at, True
+        self._answer(outcome)
+        return moved
+
+    async def find_session(self, channel: Channel, session_id: str) -> Session:
+        self._answer(await request("find session"))
+        return Session(REF, self.status, 1, datetime.now(UTC), completed_at=self.completed_at)
+
+    async def ledger_entries(self, session: Session) -> list[LedgerEntry]:
+        self._answer(await request("read ledger"))
+        return [LedgerEntry(LedgerEntryType.REFUND, description) for description in self.refunds]
+
+    async def give_back(self, refund: UserRefund) -> bool:
+        outcome = await request("give back")
+        if outcome == "done late":
+            self.late.append(refund.description)
+        elif outcome != "request lost":
+            self.refunds.append(refund.description)
+        self._answer(outcome)
+        return True
+
+    @staticmethod
+    def _answer(outcome: str) -> None:
+        if outcome != "answered":
+            raise PlatformUnavailable(outcome)
+
+
+@dataclass
+class Run:
+    """One coroutine of a worker, standing at `at`."""
+
+    coroutine: Coroutine[str, str, None]
+    at: str = ""
+
+
+class Refunds(RuleBasedStateMachine):
+    """Two workers and the cron; `runs` are coroutines under way in any of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis = FakeRedis()
+        self.platform = FakePlatform()
+        self.workers = [self._outbox(), self._outbox()]
+        self.runs: list[Run] = []
+
+    def _outbox(self) -> RefundOutbox:
+        return RefundOutbox(self.redis, self.platform)  # type: ignore[arg-type]
+
+    @precondition(lambda self: len(self.runs) < 4)
+    @rule(worker=st.integers(0, 1))
+    def a_job_fails(self, worker: int) -> None:
+        self._begin(self._fail(self.workers[worker]))
+
+    @precondition(lambda self: len(self.runs) < 4)
+    @rule(worker=st.integers(0, 1))
+    def housekeeping_looks(self, worker: int) -> None:
+        self._begin(self._settle_all(self.workers[worker]))
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
+    def one_request_goes_on(self, data: st.DataObject, outcome: str) -> None:
+        self._advance(data.draw(st.sampled_from(self.runs)), outcome)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def one_goes_on_well(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        for _ in range(3):
+            if run in self.runs:
+                self._advance(run, "answered")
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def one_is_killed(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        run.coroutine.close()
+        self.runs.remove(run)
+
+    @rule()
+    def the_cron_comes(self) -> None:
+        if self.platform.status is Status.PROCESSING:
+            self.platform.status, self.platform.completed_at = Status.FAILED, datetime.now(UTC)
+            self.platform.refunds.append(f"timed out session {REF.session_id}")
+
+    @rule()
+    def another_run_completes_the_session(self) -> None:
+        if self.platform.status is Status.PROCESSING:
+            self.platform.status, self.platform.completed_at = Status.COMPLETED, datetime.now(UTC)
+
+    @precondition(lambda self: not any(run.at == "give back" for run in self.runs))
+    @rule()
+    def locks_run_out(self) -> None:
+        """Longer than a call can be under way: whatever the database was still going to do, it has done by then."""
+        self._late_refunds_are_made()
+        self.redis.locks.clear()
+
+    @rule()
+    def _late_refunds_are_made(self) -> None:
+        self.platform.refunds += self.platform.late
+        self.platform.late.clear()
+
+    @invariant()
+    def never_twice_and_never_for_a_picture(self) -> None:
+        paid = len(self.platform.refunds) + len(self.platform.late)
+        assert paid <= (0 if self.platform.status is Status.COMPLETED else 1)
+
+    def teardown(self) -> None:
+        """Everybody is killed, and a new worker finds what they have left: exactly once, never never."""
+        for run in self.runs:
+            run.coroutine.close()
+        self._late_refunds_are_made()
+        self.redis.locks.clear()
+        fresh = self._outbox()
+        self._to_the_end(self._settle_all(fresh))
+        if self.platform.status is Status.PROCESSING:
+            self._to_the_end(self._fail(fresh))  # its job is still there, and fails again
+        assert not self.redis.hashes.get("wearon:refunds")
+        assert len(self.platform.refunds) == (1 if self.platform.status is Status.FAILED else 0)
+
+    @staticmethod
+    async def _fail(outbox: RefundOutbox) -> None:
+        await outbox.fail(REF, "req_1", "Internal error during generation", "for the test")
+
+    @staticmethod
+    async def _settle_all(outbox: RefundOutbox) -> None:
+        for intent in await outbox.pending():
+            await outbox.settle(intent)
+
+    def _begin(self, coroutine: Coroutine[str, str, None]) -> None:
+        run = Run(coroutine)
+        self.runs.append(run)
+        self._advance(run, None)
+
+    def _advance(self, run: Run, outcome: str | None) -> None:
+        with capture_logs():
+            try:
+                run.at = run.coroutine.send(outcome)  # type: ignore[arg-type] # None begins it
+            except StopIteration:
+                self.runs.remove(run)
+
+    @staticmethod
+    def _to_the_end(coroutine: Coroutine[str, str, None]) -> None:
+        with capture_logs(), suppress(StopIteration):
+            coroutine.send(None)  # type: ignore[arg-type]
+            while True:
+                coroutine.send("answered")
+
+
+Refunds.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestRefunds = Refunds.TestCase
