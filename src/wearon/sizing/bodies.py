@@ -1,4 +1,4 @@
-"""Statistics of real bodies: what a stated weight says about girths, and girths from breadths.
+"""Statistics of real bodies: what a stated weight and sex say about girths, and girths from breadths.
 
 For each sex the logarithms of some measurements of ANSUR II are taken as jointly normal; the numbers are in
 bodies.json, fitted by `sizing/train.py`. Logarithms make weight, which goes with the product of lengths, linear.
@@ -37,6 +37,11 @@ NAVEL_OVER_NATURAL_WAIST = 1.027
 STATED_WEIGHT_ERROR = 0.03
 """Standard error of the logarithm of a weight that people state of themselves, clothes and flattery included (self
 reports are off by 1 to 2 kg: Gorber et al. 2007, Obesity Reviews 8:307)."""
+
+
+OTHER_PEOPLE = 1.5
+"""Factor on the variances of ANSUR's soldiers: shops have customers of other ages and builds, too. On ANSUR itself 1
+would be best, by 1 % of the error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,35 +117,32 @@ def with_weight(
 ) -> tuple[Array, Array, float]:
     """Measurements after a stated weight: logarithms of chest, natural waist, hip and shoulder (4), covariance (4, 4).
 
-    What the body would weigh is known from its girths up to an error, so the weight tells how wrong they may be. Only
-    this relation is taken from ANSUR, not how large people are: shops have other customers than the army. Third, how
-    many standard errors the weight is from what the photo makes expect.
+    What is typical of people of that stature and weight (and sex, when it is said) is a second opinion, independent
+    of the photo. Third, how many standard errors both opinions differ by.
     """
-    known = np.concatenate([mean[:3], [np.log(height_cm)], mean[3:]])
-    known[1] += np.log(NAVEL_OVER_NATURAL_WAIST)
-    means, covariances, odds, surprises = [], [], [], []
+    values = np.log([[height_cm, weight_kg]])
+    means, covariances, odds, distances = [], [], [], []
     for population in _of(sex):
-        told = conditional(population, (WEIGHT,), _PREDICTORS)
-        slope = told.gain[0, _MEASURED]
-        surprise = np.log(weight_kg) - told.mean(known[None])[0, 0]
-        variance = float(slope @ covariance @ slope + told.covariance[0, 0] + STATED_WEIGHT_ERROR**2)
-        gain = covariance @ slope / variance
-        means.append(mean + gain * surprise)
-        covariances.append(covariance - np.outer(gain, slope @ covariance))
-        odds.append(told.likelihood(known[None])[0] / _TEMPER - 0.5 * (surprise**2 / variance + np.log(variance)))
-        surprises.append(surprise / np.sqrt(variance))
+        typical = conditional(population, _PHOTO_COLUMNS, (STATURE, WEIGHT))
+        misstated = typical.gain[:, 1] * STATED_WEIGHT_ERROR
+        spread = OTHER_PEOPLE * typical.covariance + np.outer(misstated, misstated)
+        off = typical.mean(values)[0] - _PHOTO_SHIFT - mean
+        precision = np.linalg.inv(covariance + spread)
+        gain = covariance @ precision
+        means.append(mean + gain @ off)
+        covariances.append(covariance - gain @ covariance)
+        distances.append(off @ precision @ off)
+        odds.append(0.5 * (np.linalg.slogdet(precision)[1] - distances[-1]))
     share = _shares(np.array(odds))
     mixed = share @ np.array(means)
-    spread_of_means = [np.outer(m - mixed, m - mixed) for m in means]
-    total = np.einsum("s,sij->ij", share, np.array(covariances) + np.array(spread_of_means))
-    return mixed, total, float(share @ np.array(surprises))
+    apart = [np.outer(one - mixed, one - mixed) for one in means]
+    total = np.einsum("s,sij->ij", share, np.array(covariances) + np.array(apart))
+    return mixed, total, float(np.sqrt(share @ np.array(distances) / len(mean)))
 
 
-_PREDICTORS = (*GIRTHS, STATURE, "biacromialbreadth_cm")
-_MEASURED = [0, 1, 2, 4]
-"""Which of them the photo measures."""
-_TEMPER = 4.0
-"""The measurements' own errors blur which sex they are typical of: the odds from them count less than exact ones."""
+_PHOTO_COLUMNS = (*GIRTHS, "biacromialbreadth_cm")
+_PHOTO_SHIFT = np.log([1.0, NAVEL_OVER_NATURAL_WAIST, 1.0, 1.0])
+"""ANSUR's measurements over those of the photo, as logarithms."""
 
 
 def _of(sex: Sex | None) -> list[Population]:

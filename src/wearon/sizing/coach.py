@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wearon.pose import Joint, Pose
 from wearon.sizing.features import BANDS, Frame, Sighting, hem_step, look
-from wearon.sizing.measure import SURPRISING_WEIGHT, Measured
+from wearon.sizing.measure import SURPRISING, Measured
 from wearon.sizing.refusal import NoPerson, RefusalCode
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.silhouette import INSIDE, Pixels
@@ -122,7 +122,7 @@ def second_thoughts(measured: Measured) -> list[WarningCode]:
     """What only shows once the person has been measured. Raises NoPerson when it cannot have been a body."""
     if measured.strangeness > NO_BODY:
         raise NoPerson(RefusalCode.UNCLEAR_BODY)
-    odd = measured.strangeness > STRANGE or abs(measured.weight_surprise) > SURPRISING_WEIGHT
+    odd = measured.strangeness > STRANGE or measured.surprise > SURPRISING
     return [WarningCode.UNUSUAL_PROPORTIONS] if odd else []
 
 

@@ -17,8 +17,9 @@ from wearon.sizing.silhouette import Array, Point
 MEASURES = ("chest_cm", "waist_cm", "hip_cm", "shoulder_cm")
 """The order of every vector of measurements here."""
 
-SURPRISING_WEIGHT = 3.0
-"""Standard errors between the stated weight and the photo from which one of them, or the height, must be wrong."""
+SURPRISING = 2.0
+"""Standard errors between the photo and what is typical of the stated weight and height from which one of them
+must be wrong: 1 in 300 people differ by as much by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Measured:
     covariance: Array
     strangeness: float
     """How unlike the pictures that the model was fitted to this one is: up to 1 is usual."""
-    weight_surprise: float
-    """Standard errors between the stated weight and what the photo makes expect; 0 without one."""
+    surprise: float
+    """Standard errors between the photo and what is typical of people of that weight; 0 when none was stated."""
 
     @property
     def errors(self) -> Array:
@@ -77,8 +78,7 @@ def measure_features(
     surprise = 0.0
     if request.weight_kg is not None:
         mean, covariance, surprise = with_weight(mean, covariance, request.height_cm, request.weight_kg, request.sex)
-        if abs(surprise) > SURPRISING_WEIGHT:
-            covariance = covariance * (surprise / SURPRISING_WEIGHT) ** 2
+        covariance = covariance * max(1.0, surprise / SURPRISING) ** 2
     cm = np.exp(mean)
     return Measured(cm, covariance * np.outer(cm, cm), shares.strangeness, surprise)
 
