@@ -1,0 +1,115 @@
+"""Everything goes wrong at random, and the books are right in the end.
+
+A short run by default; a long one by command (the seed is printed, and repeats the choices, though not the timing):
+
+    CHAOS_TASKS=300 CHAOS_SEED=7 uv run pytest tests/e2e/test_chaos.py -s
+"""
+
+import os
+import time
+from collections import Counter
+from random import Random
+
+import pytest
+
+from support.gateway import Do, Fault
+from support.machines import Machines
+from support.openai_stub import MODERATION, OpenAIStub, Picture, Reset, rate_limit, server_error
+from support.openai_stub import Fault as Stumble
+from support.processes import WorkerProcess, wait_until
+from support.redis import RedisServer
+from support.shop import Order, Shop
+
+pytestmark = pytest.mark.slow
+
+TASKS = int(os.environ.get("CHAOS_TASKS", "40"))
+SEED = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 1_000_000)))
+TASKS_A_ROUND = 5
+PAUSE_S = 1.0
+"""Between two rounds: some jobs get done, some are in the middle of something."""
+
+KINDS = [("b2c", False), ("b2b", False), ("b2b", True)]
+STUMBLES: list[Stumble] = [Reset(), server_error(), rate_limit("1")]
+PLATFORM_FAULTS = [
+    {"pattern": " /rest/v1/", "do": Do.ANSWER},
+    {"pattern": " /rest/v1/", "do": Do.LOSE_REQUEST},
+    {"pattern": " /rest/v1/", "do": Do.LOSE_ANSWER},
+    {"pattern": " /storage/v1/", "do": Do.ANSWER},
+    {"pattern": " /storage/v1/", "do": Do.LOSE_ANSWER},
+    {"pattern": "PATCH ", "do": Do.LOSE_ANSWER},
+    {"pattern": "/rpc/", "do": Do.LOSE_ANSWER},
+]
+
+
+class Chaos:
+    """Two workers, and what happens to them."""
+
+    def __init__(self, shop: Shop, machines: Machines, openai: OpenAIStub, redis: RedisServer, dice: Random) -> None:
+        self.shop, self.machines, self.openai, self.redis, self.dice = shop, machines, openai, redis, dice
+        self.orders: list[Order] = []
+        self.workers = [self.start(), self.start()]
+
+    def start(self) -> WorkerProcess:
+        return self.machines.serve("--no-api", WORKER_CONCURRENCY="4")
+
+    def push(self) -> None:
+        """Some orders, each with a fate of its own at OpenAI's."""
+        for _ in range(TASKS_A_ROUND):
+            channel, resell = self.dice.choice(KINDS)
+            order = self.shop.buy(channel, credits=self.dice.randint(1, 3), resell=resell)
+            last = MODERATION if self.dice.random() < 0.25 else Picture(latency_s=self.dice.uniform(0, 2))
+            stumbles = self.dice.choices(STUMBLES, k=self.dice.choice([0, 0, 1, 2]))
+            self.openai.when(order.session_id, *stumbles, last)
+            for _ in range(self.dice.choice([1, 1, 1, 2])):
+                self.shop.push(order, prompt=order.session_id)
+            self.orders.append(order)
+
+    def strike(self) -> str:
+        """One misfortune; its name."""
+        blow = self.dice.choice([self.kill_worker, self.kill_worker, self.break_platform, self.restart_redis])
+        blow()
+        return blow.__name__
+
+    def kill_worker(self) -> None:
+        number = self.dice.randrange(len(self.workers))
+        self.workers[number].kill()
+        self.workers[number] = self.start()
+
+    def break_platform(self) -> None:
+        fault = self.dice.choice(PLATFORM_FAULTS)
+        times, chance = self.dice.randint(3, 12), self.dice.uniform(0.2, 0.8)
+        self.shop.supabase.gateway.add(Fault(**fault, times=times, chance=chance))  # type: ignore[arg-type]
+
+    def restart_redis(self) -> None:
+        self.redis.stop() if self.dice.random() < 0.5 else self.redis.kill()
+        time.sleep(self.dice.uniform(0, 2))
+        self.redis.start()
+
+
+def test_chaos(shop: Shop, machines: Machines, openai: OpenAIStub, redis_server: RedisServer) -> None:
+    print(f"chaos: {TASKS} tasks, seed {SEED}")
+    chaos = Chaos(shop, machines, openai, redis_server, Random(SEED))
+    kills = 0
+    while len(chaos.orders) < TASKS:
+        chaos.push()
+        time.sleep(PAUSE_S)
+        blow = chaos.strike()
+        kills += blow == "kill_worker"
+        print(f"chaos: {len(chaos.orders)} tasks pushed, {blow}")
+    shop.supabase.gateway.behave()
+    wait_until(  # as long as there is progress
+        lambda: sum(shop.row(order)["status"] in {"completed", "failed"} for order in chaos.orders) > TASKS / 2 or None,
+        lambda: f"seed {SEED}: little is done",
+    )
+    shop.wait_until_settled()
+
+    statuses = Counter(shop.check_books(order)["status"] for order in chaos.orders)
+    paid = Counter(request.fields["prompt"] for request in openai.paid)
+    # Only a call that was in flight at a kill may be paid again: at most one for each slot of the killed worker.
+    again = sum(count - 1 for count in paid.values())
+    print(f"chaos: {dict(statuses)}, {kills} kills, {again} pictures paid again for calls in flight at a kill")
+    assert again <= kills * 4
+    assert sum(statuses.values()) == len(chaos.orders)
+    for order in chaos.orders:
+        assert paid[order.session_id] <= 1 + kills
+    assert shop.dead_letters() == []
