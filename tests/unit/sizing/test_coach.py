@@ -1,0 +1,156 @@
+"""What is said about a photo, and when it is refused: on drawn figures."""
+
+import dataclasses
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from support.figures import Figure
+from wearon.pose import Joint, Pose
+from wearon.sizing.coach import DOUBT, Scene, inspect, second_thoughts
+from wearon.sizing.features import Frame
+from wearon.sizing.measure import Measured
+from wearon.sizing.refusal import NoPerson, RefusalCode
+from wearon.sizing.request import EstimateRequest
+from wearon.sizing.silhouette import Pixels
+from wearon.sizing.warnings import ADVICE, WarningCode
+
+REQUEST = EstimateRequest(height_cm=170)
+
+
+def _inspect(figure: Figure, request: EstimateRequest = REQUEST) -> Scene:
+    pose, picture = figure.draw()
+    return inspect([pose], picture, request)
+
+
+def _moved(pose: Pose, **places: tuple[float, float]) -> Pose:
+    """The pose with joints, by name, at other places (shares of the picture)."""
+    landmarks = pose.landmarks.copy()
+    for name, place in places.items():
+        landmarks[Joint[name.upper()], :2] = place
+    return dataclasses.replace(pose, landmarks=landmarks)
+
+
+def _refusal(poses: list[Pose], picture: Pixels) -> RefusalCode:
+    with pytest.raises(NoPerson) as refused:
+        inspect(poses, picture, REQUEST)
+    return refused.value.code
+
+
+def test_a_good_photo_has_nothing_said_about_it() -> None:
+    scene = _inspect(Figure())
+    assert scene.frame is Frame.FULL
+    assert scene.warnings == ()
+    assert scene.doubt == 1
+
+
+@pytest.mark.parametrize(
+    ("figure", "frame", "warnings"),
+    [
+        (Figure(pixels=650, top=30, width=480), Frame.TO_KNEES, {WarningCode.FEET_OUT_OF_FRAME}),
+        (Figure(pixels=760, top=30, width=560), Frame.TO_THIGHS, {WarningCode.FEET_OUT_OF_FRAME}),
+        (Figure(top=-50), Frame.NO_HEAD, {WarningCode.HEAD_OUT_OF_FRAME}),
+        (Figure(pixels=150), Frame.FULL, {WarningCode.TOO_SMALL}),
+        (Figure(hem=0.02), Frame.FULL, {WarningCode.LOOSE_CLOTHING}),
+        (Figure(arm_angle=0.0, trunk=0.2), Frame.FULL, {WarningCode.ARMS_AGAINST_BODY}),
+        (Figure(width=200, centre=0.1), Frame.FULL, {WarningCode.BODY_PARTLY_HIDDEN}),
+    ],
+)
+def test_table_of_faults(figure: Figure, frame: Frame, warnings: set[WarningCode]) -> None:
+    scene = _inspect(figure)
+    assert scene.frame is frame
+    assert warnings <= set(scene.warnings)
+
+
+def test_a_dark_and_a_blurred_photo_are_told_apart() -> None:
+    pose, picture = Figure().draw()
+    dark = (picture * 0.3).astype(np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(picture, (0, 0), 4), dtype=np.uint8)
+    assert inspect([pose], dark, REQUEST).warnings == (WarningCode.TOO_DARK,)
+    assert WarningCode.BLURRED in inspect([pose], blurred, REQUEST).warnings
+
+
+def test_a_body_seen_from_behind() -> None:
+    pose, picture = Figure().draw()
+    landmarks = pose.landmarks.copy()
+    landmarks[[Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER]] = landmarks[[Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER]]
+    scene = inspect([dataclasses.replace(pose, landmarks=landmarks)], picture, REQUEST)
+    assert WarningCode.BACK_VIEW in scene.warnings
+
+
+def test_a_turned_body() -> None:
+    pose, picture = Figure().draw()
+    landmarks = pose.landmarks.copy()
+    landmarks[[Joint.LEFT_SHOULDER, Joint.LEFT_HIP], 2] = 0.4
+    scene = inspect([dataclasses.replace(pose, landmarks=landmarks)], picture, REQUEST)
+    assert WarningCode.TURNED_AWAY in scene.warnings
+
+
+@pytest.mark.parametrize("height", [120, 139, 215])
+def test_unusual_heights_widen(height: float) -> None:
+    assert _inspect(Figure(), EstimateRequest(height_cm=height)).doubt > 1
+
+
+def test_other_people() -> None:
+    pose, picture = Figure(width=600, centre=0.3).draw()
+    behind, _ = Figure(width=600, centre=0.75, pixels=190, top=60).draw()
+    beside, _ = Figure(width=600, centre=0.75, pixels=400).draw()
+    again = dataclasses.replace(pose, mask=pose.mask * 0.9)
+    assert inspect([pose, behind], picture, REQUEST).warnings == (WarningCode.SEVERAL_PEOPLE,)
+    assert inspect([pose, again], picture, REQUEST).warnings == ()
+    assert _refusal([pose, beside], picture) is RefusalCode.SEVERAL_PEOPLE
+
+
+def test_nobody() -> None:
+    assert _refusal([], np.zeros((10, 10, 3), np.uint8)) is RefusalCode.NO_PERSON
+
+
+def test_a_silhouette_that_does_not_hold_the_trunk_is_nobody() -> None:
+    pose, picture = Figure().draw()
+    assert _refusal([dataclasses.replace(pose, mask=pose.mask * 0)], picture) is RefusalCode.NO_PERSON
+
+
+@pytest.mark.parametrize(
+    ("figure", "code"),
+    [
+        (Figure(pixels=1100, top=30, width=600), RefusalCode.BODY_OUT_OF_FRAME),  # cut at the hips
+        (Figure(pixels=700, top=-60, width=480), RefusalCode.BODY_OUT_OF_FRAME),  # neither head nor feet
+        (Figure(shoulders=0.07), RefusalCode.SIDE_VIEW),
+        (Figure(pixels=70), RefusalCode.NO_PERSON),
+    ],
+)
+def test_table_of_refusals(figure: Figure, code: RefusalCode) -> None:
+    pose, picture = figure.draw()
+    assert _refusal([pose], picture) is code
+
+
+def test_somebody_who_sits_or_lies() -> None:
+    pose, picture = Figure().draw()
+    knees = {"left_knee": (0.57, 0.53), "right_knee": (0.43, 0.53)}
+    assert _refusal([_moved(pose, **knees)], picture) is RefusalCode.NOT_UPRIGHT
+    bent = {"left_knee": (0.57, 0.6), "right_knee": (0.43, 0.6)}
+    assert WarningCode.SITTING in inspect([_moved(pose, **bent)], picture, REQUEST).warnings
+    lying = {"left_shoulder": (0.1, 0.45), "right_shoulder": (0.1, 0.55)}
+    assert _refusal([_moved(pose, **lying)], picture) is RefusalCode.NOT_UPRIGHT
+
+
+def test_what_shows_only_in_the_measurements() -> None:
+    usual = Measured(np.ones(4), np.eye(4), strangeness=1.0, surprise=0.5)
+    assert second_thoughts(usual) == []
+    for odd in (dataclasses.replace(usual, strangeness=4.0), dataclasses.replace(usual, surprise=2.5)):
+        assert second_thoughts(odd) == [WarningCode.UNUSUAL_PROPORTIONS]
+    with pytest.raises(NoPerson):
+        second_thoughts(dataclasses.replace(usual, strangeness=30.0))
+
+
+def test_every_code_has_its_advice_and_its_doubt() -> None:
+    assert set(ADVICE) == set(DOUBT) == set(WarningCode)
+    assert all(NoPerson(code).hint for code in RefusalCode)
+    assert all(text.endswith(".") for text in ADVICE.values())
+
+
+def test_a_refusal_travels_between_processes() -> None:
+    refusal = pickle.loads(pickle.dumps(NoPerson(RefusalCode.SIDE_VIEW)))
+    assert (refusal.code, refusal.hint) == (RefusalCode.SIDE_VIEW, NoPerson(RefusalCode.SIDE_VIEW).hint)
