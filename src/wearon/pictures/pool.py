@@ -31,6 +31,7 @@ class PicturePool:
         self._idle: asyncio.Queue[_Slot] = asyncio.Queue()
         for slot in self._slots:
             self._idle.put_nowait(slot)
+        self._under_way: set[asyncio.Task[bytes]] = set()
 
     async def start(self) -> None:
         """Start the processes, so that the first pictures need not wait for that. Raises ProcessFailed."""
@@ -50,11 +51,21 @@ class PicturePool:
 
     def close(self) -> None:
         """End the processes, whatever they are doing."""
+        for work in self._under_way:
+            work.cancel()
         for slot in self._slots:
             slot.close()
 
     async def _run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
         slot = await self._idle.get()
+        # Finished even when nobody waits any more (another picture of the task was refused): cancelling would end the
+        # process, and the next picture, given to it at that moment, could be lost and taken for one that hangs.
+        work = asyncio.create_task(self._work(slot, function, data))
+        self._under_way.add(work)
+        work.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(work)
+
+    async def _work(self, slot: "_Slot", function: Callable[[bytes], bytes], data: bytes) -> bytes:
         try:
             return await slot.run(function, data)
         finally:

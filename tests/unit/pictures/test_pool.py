@@ -117,8 +117,8 @@ async def test_processes_that_die_between_pictures_are_replaced() -> None:
         pool.close()
 
 
-async def test_a_caller_that_goes_away_takes_only_its_own_picture_along() -> None:
-    pool = PicturePool(1)
+async def test_a_caller_that_goes_away_takes_nobodys_picture_and_no_process_along() -> None:
+    pool = PicturePool(1, time_limit_s=3.0)
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
