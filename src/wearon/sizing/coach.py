@@ -69,7 +69,7 @@ HIDDEN_ARM = 0.6
 """Share of the waist's levels at which an arm touches the trunk without a gap."""
 OTHER_PERSON = 0.1
 """Area of another silhouette, of the main one's, from which it is no passer-by far behind."""
-RIVAL = 0.7
+RIVAL = 0.5
 """And from which nobody can say who is meant."""
 STRANGE = 2.5
 """Strangeness of the features from which the photo is unlike any that the model knows."""
