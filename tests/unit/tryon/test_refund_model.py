@@ -32,6 +32,9 @@ from wearon.tryon.refunds import RefundOutbox
 REF = SessionRef(Channel.B2C, "6a3ff3f3-6a10-4a62-b3b1-7b3d4c1f5d10", "0b0e7bb4-9d3f-4f43-9c7e-3d8a2f0d6c11")
 FAULTS = ("request lost", "answer lost", "done late")
 
+STOPS = ("lock", "fail session", "find session", "script", "give back", "remove intent", None)
+"""Where the others are most likely to be in the way."""
+
 RARELY = st.sampled_from([False] * 9 + [True])
 """What ends the session from outside also ends most of what can go wrong."""
 
@@ -197,12 +200,18 @@ class Refunds(RuleBasedStateMachine):
         self._advance(data.draw(st.sampled_from(self.runs)), outcome)
 
     @precondition(lambda self: self.runs)
-    @rule(data=st.data(), requests=st.integers(1, 8))
-    def one_goes_on(self, data: st.DataObject, requests: int) -> None:
+    @rule(data=st.data(), until=st.sampled_from(STOPS))
+    def one_goes_on(self, data: st.DataObject, until: str | None) -> None:
+        """At least one request, and then up to the one named, or to the end."""
         run = data.draw(st.sampled_from(self.runs))
-        for _ in range(requests):
-            if run in self.runs:
-                self._advance(run, "answered")
+        self._advance(run, "answered")
+        while run in self.runs and run.at != until:
+            self._advance(run, "answered")
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def one_makes_one_request(self, data: st.DataObject) -> None:
+        self._advance(data.draw(st.sampled_from(self.runs)), "answered")
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
@@ -229,7 +238,6 @@ class Refunds(RuleBasedStateMachine):
         self._late_refunds_are_made()
         self.redis.locks.clear()
 
-    @rule()
     def _late_refunds_are_made(self) -> None:
         self.platform.refunds += self.platform.late
         self.platform.late.clear()
@@ -283,3 +291,29 @@ class Refunds(RuleBasedStateMachine):
 
 Refunds.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 TestRefunds = Refunds.TestCase
+
+
+def test_another_process_does_not_pay_while_one_is_about_to() -> None:
+    machine = Refunds()
+    machine.a_job_fails(0)
+    (run,) = machine.runs
+    while run.at != "give back":
+        machine._advance(run, "answered")
+    machine._to_the_end(machine._settle_all(machine.workers[1]))
+    machine._advance(run, "answered")
+    machine.never_twice_and_never_for_a_picture()
+    machine.teardown()
+
+
+def test_another_process_does_not_pay_while_the_outcome_of_a_call_is_not_known() -> None:
+    machine = Refunds()
+    machine.a_job_fails(0)
+    (run,) = machine.runs
+    while run.at != "give back":
+        machine._advance(run, "answered")
+    machine._advance(run, "done late")
+    while run in machine.runs:
+        machine._advance(run, "answered")
+    machine._to_the_end(machine._settle_all(machine.workers[1]))
+    machine.never_twice_and_never_for_a_picture()
+    machine.teardown()
