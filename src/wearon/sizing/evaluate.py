@@ -172,6 +172,8 @@ def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
 
 def as_text(scored: Sequence[Scored]) -> str:
     """The figures as a table for a terminal."""
+    if not any(one.estimate for one in scored):
+        return f"none of {len(scored)} pictures was answered"
     columns = ["answered", "chest", "waist", "hip", "should.", "exact", "±1", "range", "width", "calib."]
     head = f"{'':22}{columns[0]:>10}" + "".join(f"{name:>8}" for name in columns[1:])
     lines = [head]

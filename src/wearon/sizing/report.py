@@ -24,8 +24,9 @@ def render_report(scored: Sequence[Scored] = (), ansur: AnsurScored | None = Non
     """An HTML page of whatever has been evaluated: a folder of pictures, the girth model on ANSUR rows, or both."""
     parts = ["<h1>Size estimates against the truth</h1>"]
     answered = [one for one in scored if one.estimate]
-    if answered:
+    if scored:
         parts += ["<h2>Pictures</h2>", _table(as_text(scored)), _refusals(scored)]
+    if answered:
         parts += [_picture(figure) for figure in (_reliability(answered), _histograms(answered), _scatter(answered))]
     if ansur:
         parts += ["<h2>Girth model on ANSUR rows</h2>", _table(ansur_as_text(ansur))]

@@ -56,6 +56,11 @@ def test_groups_by_what_the_truth_names() -> None:
     assert "sex F" in as_text(SCORED)
 
 
+def test_a_folder_in_which_nobody_could_be_measured_is_told_as_such() -> None:
+    assert as_text(SCORED[-1:]) == "none of 1 pictures was answered"
+    assert "no_person" in render_report(SCORED[-1:])
+
+
 def test_the_report_is_one_page_that_needs_nothing_else() -> None:
     page = render_report(SCORED)
     assert page.startswith("<!doctype html>")
