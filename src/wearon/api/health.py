@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from wearon.pose.pool import PosePool
 from wearon.supervisor import Part, PartState
 from wearon.tryon import keys
+from wearon.tryon.refunds import LATE_S, oldest_age_s
 
 REDIS_PATIENCE_S = 1.0
 """A Redis that takes longer is as good as away for a job's start, and a health check must not hang on it."""
@@ -44,6 +45,8 @@ class QueueDepths(BaseModel):
     dead_letters: int
     refunds: int
     refunds_by_hand: int
+    oldest_refund_s: float | None = None
+    """Age of the oldest outstanding refund; one older than 30 s is late, and the report degraded."""
 
 
 class HealthReport(BaseModel):
@@ -82,6 +85,7 @@ class Health:
         model_loaded = pool is not None and pool.ready
         all_well = (
             depths is not None
+            and (depths.oldest_refund_s or 0.0) <= LATE_S
             and all(part.state is PartState.RUNNING for part in parts.values())
             and (pool is None or pool.warm == pool.processes)
         )
@@ -115,6 +119,8 @@ class Health:
             pipe.hlen(keys.REFUNDS)
             pipe.hlen(keys.REFUNDS_BY_HAND)
             tasks, taken, jobs, dead_letters, refunds, by_hand = await pipe.execute()
+        # Asked for only when there are any, which is seldom.
+        intents = await self._redis.hvals(keys.REFUNDS) if refunds else []  # type: ignore[misc]
         return QueueDepths(
             tasks=tasks,
             taken=taken,
@@ -122,4 +128,5 @@ class Health:
             dead_letters=dead_letters,
             refunds=refunds,
             refunds_by_hand=by_hand,
+            oldest_refund_s=oldest_age_s(intents),
         )

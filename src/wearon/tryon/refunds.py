@@ -17,7 +17,8 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 
@@ -302,6 +303,15 @@ def _names(intent: Intent) -> dict[str, str]:
 
 def _dump(intent: Intent) -> str:
     return json.dumps(asdict(intent))
+
+
+def oldest_age_s(entries: Iterable[bytes]) -> float | None:
+    """Age of the oldest intent among the outbox's entries; None without one that can be read."""
+    ages = []
+    for entry in entries:
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            ages.append(_load(entry).age_s)
+    return max(ages, default=None)
 
 
 def _load(entry: bytes) -> Intent:
