@@ -103,7 +103,12 @@ class PosePool:
         """
         slot = await self._idle_slot()
         work = self._in_background(self._work(slot, function, args, timeout))
-        outcome = await asyncio.shield(work)
+        try:
+            outcome = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if work.cancelled():  # not the caller was cancelled, but the pool closed
+                raise PoseUnavailable("the pose pool was closed") from None
+            raise
         if isinstance(outcome, _Raised):
             raise outcome.error
         return outcome.value

@@ -60,6 +60,16 @@ async def test_a_cancelled_call_costs_no_process(pool: PosePool) -> None:
     assert await pool.run(jobs.own_pid) == first
 
 
+async def test_closing_the_pool_ends_the_calls_in_it() -> None:
+    pool = PosePool(None, 1)
+    await pool.start()
+    call = asyncio.create_task(pool.run(jobs.work_for, 60.0, timeout=60))
+    await asyncio.sleep(0.1)
+    pool.close()
+    with pytest.raises(PoseUnavailable):
+        await call
+
+
 async def test_says_no_to_more_than_it_can_serve_in_time() -> None:
     pool = PosePool(None, 1, max_wait_seconds=0.2)
     await pool.start()
