@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -113,9 +114,14 @@ class Pipeline:
 
     async def reject(self, payload: dict[str, Any], _attempt: Attempt) -> PutBack | None:
         """Fail the session that an unusable document named, if it is its owner's."""
-        ref = SessionRef(Channel(payload["channel"]), payload["owner_id"], payload["session_id"])
-        with bound_contextvars(request_id=payload["request_id"], session_id=ref.session_id, channel=ref.channel.value):
-            await self._outbox.fail(ref, payload["request_id"], INTERNAL_MESSAGE, payload["reason"])
+        try:
+            ref = SessionRef(Channel(payload["channel"]), payload["owner_id"], str(UUID(payload["session_id"])))
+            request_id, reason = str(payload["request_id"]), str(payload["reason"])
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            await self._dead_letters.add(json.dumps(payload).encode(), f"unusable job: {type(error).__name__}")
+            return None
+        with bound_contextvars(request_id=request_id, session_id=ref.session_id, channel=ref.channel.value):
+            await self._outbox.fail(ref, request_id, INTERNAL_MESSAGE, reason)
         return None
 
     async def _settle_unreadable(self, payload: dict[str, Any], rejected: Rejected) -> None:

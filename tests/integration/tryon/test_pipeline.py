@@ -486,6 +486,15 @@ async def test_an_unusable_task_fails_its_session(desk: Desk, shop: LocalShop, b
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
 
+@pytest.mark.parametrize("payload", [{}, {"channel": "b2c", "owner_id": 1, "session_id": 2}, {"channel": []}])
+async def test_a_rejection_that_names_nobody_is_a_dead_letter_and_the_end_of_it(
+    desk: Desk, payload: dict[str, object]
+) -> None:
+    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    (letter,) = await desk.dead_letters.list()
+    assert letter.reason.startswith("unusable job: ")
+
+
 async def test_a_job_of_another_version_fails_its_session_and_is_a_dead_letter(
     desk: Desk, shop: LocalShop, buyer: Buyer
 ) -> None:
