@@ -92,7 +92,7 @@ def open_generator(
     """OpenAI's model in production, the preview in local mode."""
     generator: ImageGenerator
     if settings.wearon_mode is Mode.LOCAL:
-        from wearon.tryon.preview import PreviewGenerator  # noqa: PLC0415 (production never needs it)
+        from wearon.tryon.preview import PreviewGenerator
 
         assert pose_pool is not None
         generator = PreviewGenerator(pose_pool)
