@@ -16,7 +16,7 @@ def estimate(
     photo: Annotated[Path, typer.Argument(help="A photo of the whole person.", exists=True, dir_okay=False)],
     height: Annotated[float, typer.Option(min=100, max=250, help="The person's height in cm.")],
     weight: Annotated[float | None, typer.Option(min=30, max=250, help="Weight in kg: makes it better.")] = None,
-    sex: Annotated[Sex | None, typer.Option(help="Makes it better, too.")] = None,
+    sex: Annotated[Sex | None, typer.Option(help="Makes a weight say more.")] = None,
     annotate: Annotated[
         Path | None, typer.Option(help="Write the photo here, with landmarks and measuring lines drawn on.")
     ] = None,
