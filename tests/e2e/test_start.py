@@ -69,6 +69,7 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
         "dead_letters": 0,
         "refunds": 0,
         "refunds_by_hand": 0,
+        "oldest_refund_s": None,
     }
     process.signal(number)
     assert process.wait() == 0

@@ -1,0 +1,65 @@
+"""What `/health` reads out of a real Redis."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from wearon.api import health as module
+from wearon.api.health import Health
+from wearon.platform.base import Channel
+from wearon.tryon import keys
+from wearon.tryon.refunds import Intent
+
+pytestmark = pytest.mark.slow
+
+
+def intent_of(age_s: float) -> str:
+    failed_at = datetime.now(UTC) - timedelta(seconds=age_s)
+    intent = Intent(
+        channel=Channel.B2C,
+        owner_id=str(uuid4()),
+        session_id=str(uuid4()),
+        request_id="req_1",
+        error_message="Internal error during generation",
+        reason="test",
+        completed_at=failed_at.isoformat(timespec="microseconds"),
+    )
+    return json.dumps(asdict(intent))
+
+
+async def test_queues_are_counted(redis_client: Redis) -> None:
+    await redis_client.lpush(keys.TASKS, "a", "b")  # type: ignore[misc]
+    await redis_client.lpush(keys.DEAD_LETTERS, "c")  # type: ignore[misc]
+    report = await Health("production", list, None, redis_client).report()
+    assert report.status == "ok"
+    assert report.redis_connected
+    assert report.queues is not None
+    assert (report.queues.tasks, report.queues.dead_letters, report.queues.oldest_refund_s) == (2, 1, None)
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(5, "ok"), (45, "degraded")])
+async def test_a_late_refund_degrades_health(redis_client: Redis, age_s: float, status: str) -> None:
+    await redis_client.hset(keys.REFUNDS, "b2c:young", intent_of(1))  # type: ignore[misc]
+    await redis_client.hset(keys.REFUNDS, "b2c:old", intent_of(age_s))  # type: ignore[misc]
+    report = await Health("production", list, None, redis_client).report()
+    assert report.status == status
+    assert report.queues is not None
+    assert report.queues.refunds == 2
+    assert report.queues.oldest_refund_s == pytest.approx(age_s, abs=4)
+
+
+async def test_several_watchers_cost_redis_no_more_than_one(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBER_S", 3600.0)
+    health = Health("production", list, None, redis_client)
+    await health.report()
+    before = (await redis_client.info("stats"))["total_commands_processed"]
+    for _ in range(10):
+        await health.report()
+    after = (await redis_client.info("stats"))["total_commands_processed"]
+    assert after - before == 1  # the first of the two questions about it
