@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
-from wearon.api import estimate, files
+from wearon.api import estimate, files, metrics
 from wearon.api.description import describe
 from wearon.api.health import HealthReport
 from wearon.api.middleware import BearerToken, BodyLimit, RequestId
@@ -26,6 +26,8 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     app.include_router(estimate.router)
     if parts.local_platform is not None:
         app.include_router(files.router)
+    if parts.local_platform is not None or api_token:
+        app.include_router(metrics.router)  # in production never without a token
 
     @app.get("/health")
     async def health() -> HealthReport:

@@ -280,6 +280,17 @@ async def test_a_token_closes_everything_but_health() -> None:
         assert len(api.fetcher.asked) == 1
 
 
+async def test_metrics_are_there_only_behind_a_token() -> None:
+    closed, guarded = Api(), Api(api_token="s3cret")
+    async with closed.client as client:
+        assert (await client.get("/metrics")).status_code == 404
+    async with guarded.client as client:
+        assert (await client.get("/metrics")).status_code == 401
+        allowed = await client.get("/metrics", headers={"Authorization": "Bearer s3cret"})
+        assert allowed.status_code == 200
+        assert "wearon_redis_up 0.0" in allowed.text
+
+
 async def test_browsers_stay_out_unless_their_origin_is_let_in() -> None:
     preflight = {"Origin": "https://shop.example.com", "Access-Control-Request-Method": "POST"}
     closed, open_ = Api(), Api(cors_origins=["https://shop.example.com"])
