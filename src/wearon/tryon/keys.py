@@ -37,4 +37,4 @@ REFUND_LOCK = "wearon:refunds:lock:"
 """Prefix; held while one process settles an intent."""
 
 REQUEST_SLOTS = "wearon:openai:slots"
-"""When the next request to the image model may start (ms): the fleet's rate limit."""
+"""When the next request to the image model may start (microseconds): the fleet's rate limit."""
