@@ -18,17 +18,20 @@ LAYERS = {
     "pose": {"pictures"},
     "pictures": set(),
     "net": set(),
-    "api": {"tryon", "sizing", "platform", "pose", "pictures", "net", "supervisor"},
+    "overview": {"tryon", "platform", "pose", "supervisor"},
+    "api": {"overview", "tryon", "sizing", "platform", "pose", "pictures", "net", "supervisor", "local_url"},
     "samples": set(),
     "settings": {"net"},
     "logs": set(),
+    "metrics": set(),
+    "tracing": set(),
     "redis": set(),
     "local_redis": set(),
     "local_url": set(),
     "processes": set(),
     "supervisor": set(),
 }
-FLOOR = {"processes", "redis"}
+FLOOR = {"processes", "redis", "metrics", "tracing", "logs"}
 
 ABOVE = {"cli", "serve", "worker", "assembly", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""
