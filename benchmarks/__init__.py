@@ -1,0 +1,1 @@
+"""What the worker costs and how fast it is, each figure next to a reference of the same run. See README.md."""
