@@ -29,6 +29,7 @@ from wearon.tryon.limiter import RequestLimiter
 from wearon.tryon.openai import OpenAIImages
 from wearon.tryon.photos import DOWNLOAD_DEADLINE_S, Photos
 from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
+from wearon.tryon.progress import Progress
 from wearon.tryon.recovery import Housekeeping
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool
@@ -88,6 +89,7 @@ def open_generator(
     fetcher: PictureFetcher,
     pictures: PicturePool,
     pose_pool: PosePool | None,
+    progress: Progress,
 ) -> ImageGenerator:
     """OpenAI's model in production, the preview in local mode."""
     generator: ImageGenerator
@@ -106,7 +108,7 @@ def open_generator(
             quality=settings.openai_image_quality,
             input_fidelity=settings.openai_input_fidelity,
             max_retries=settings.openai_max_retries,
-            before_attempt=RequestLimiter(redis, settings.openai_requests_per_minute).wait,
+            before_attempt=progress.before_each_call(RequestLimiter(redis, settings.openai_requests_per_minute).wait),
             fetch_url=lambda url: fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
             ensure_jpeg=pictures.ensure_jpeg,
         )
@@ -145,6 +147,7 @@ async def open_job_side(
     platform: Platform,
     fetcher: PictureFetcher,
     pose_pool: PosePool | None,
+    progress: Progress,
 ) -> JobSide:
     """Connect worker, consumer, lease and housekeeping with each other. No `consumer_redis`: no consumer."""
     queue = JobQueue(redis)
@@ -173,12 +176,13 @@ async def open_job_side(
         pipeline = Pipeline(
             platform=platform,
             photos=Photos(fetcher, pictures.prepare),
-            generator=open_generator(stack, settings, redis, fetcher, pictures, pose_pool),
+            generator=open_generator(stack, settings, redis, fetcher, pictures, pose_pool, progress),
             spool=spool,
             outbox=outbox,
             dead_letters=dead_letters,
             confirm_lease=lease.confirm,
             patience=Patience(settings.openai_max_retries, settings.generation_deadline_s),
+            progress=progress,
         )
         worker.ctx[JOB_FUNCTIONS] = {GENERATE: pipeline.generate, REJECT: pipeline.reject}
     return JobSide(lease, housekeeping, worker, consumer)

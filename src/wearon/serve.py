@@ -37,6 +37,7 @@ from wearon.pose.pool import PosePool
 from wearon.redis import without_password
 from wearon.settings import Mode, Settings
 from wearon.supervisor import Supervisor
+from wearon.tryon.progress import Progress
 
 log = structlog.get_logger()
 
@@ -88,6 +89,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
         supervisor = Supervisor()
+        progress = Progress()
         listening = _listen(stack, settings) if roles.api else None
         public_url = _public_url(settings, listening)
         redis_url = await open_redis_url(stack, settings)
@@ -106,6 +108,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
             platform=platform,
             fetcher=fetcher,
             pose_pool=pose_pool,
+            progress=progress,
         )
         if roles.consumer or roles.worker:
             _start_jobs(supervisor, jobs)

@@ -27,6 +27,7 @@ from wearon.redis import connect, without_password
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
 from wearon.tryon.job_queue import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
+from wearon.tryon.progress import Progress
 
 log = structlog.get_logger()
 
@@ -69,6 +70,7 @@ async def start(ctx: dict[str, Any]) -> None:
         platform=await open_platform(stack, SETTINGS, public_url),
         fetcher=open_fetcher(stack, SETTINGS, public_url),
         pose_pool=pose_pool,
+        progress=Progress(),
     )
     waker = open_redis(stack, REDIS_URL, "waker", blocking=True)
     supervisor = Supervisor()

@@ -2,10 +2,11 @@
 
 import random
 from dataclasses import dataclass
+from enum import StrEnum
 
 from redis.exceptions import RedisError
 
-from wearon.platform.base import PlatformUnavailable
+from wearon.platform.base import PlatformError, PlatformUnavailable
 from wearon.processes import ProcessFailed
 from wearon.tryon.generator import GenerationError, Moderated, RateLimited
 from wearon.tryon.job_queue import Attempt, PutBack
@@ -22,6 +23,45 @@ OUTAGE_PAUSE_S = 5.0
 
 RATE_LIMIT_BACKOFF_S = (5.0, 60.0)
 """First and longest pause after a 429 that did not say how long to wait; doubled each time."""
+
+
+class DiedTooOften(Exception):
+    """The worker has died again and again while it had this job, so it is taken for the cause."""
+
+
+class Reason(StrEnum):
+    """Why a run did not complete: a closed list, for counting."""
+
+    MODERATION = "moderation"
+    RATE_LIMIT = "rate_limit"
+    PICTURE = "picture"
+    """An input picture cannot be had or used."""
+    OPENAI = "openai"
+    PLATFORM = "platform"
+    """Supabase or Redis."""
+    DEADLINE = "deadline"
+    TASK = "task"
+    """The document was no task."""
+    CRASHES = "crashes"
+    INTERNAL = "internal"
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Reason":
+        """The reason that an error stands for."""
+        return next((reason for kind, reason in _REASONS if isinstance(error, kind)), cls.INTERNAL)
+
+
+_REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
+    (Moderated, Reason.MODERATION),
+    (RateLimited, Reason.RATE_LIMIT),
+    (GenerationError, Reason.OPENAI),
+    (PhotoError, Reason.PICTURE),
+    (PlatformError, Reason.PLATFORM),
+    (RedisError, Reason.PLATFORM),
+    (DiedTooOften, Reason.CRASHES),
+    (TimeoutError, Reason.DEADLINE),
+)
+"""The first that fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +98,8 @@ def judge(error: BaseException, attempt: Attempt, patience: Patience) -> PutBack
             return PutBack(OUTAGE_PAUSE_S)
         case PhotoError():
             return GiveUp(INTERNAL_MESSAGE, f"picture: {error}")
+        case DiedTooOften():
+            return GiveUp(INTERNAL_MESSAGE, str(error))
         case TimeoutError():
             return GiveUp(INTERNAL_MESSAGE, "the generation took longer than its deadline")
         case _:

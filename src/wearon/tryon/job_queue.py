@@ -140,6 +140,8 @@ class Attempt:
     """How often the job was put back on purpose; starts beyond these were crashes."""
     number: int = 1
     """The how-many-eth start this is, from 1."""
+    handed_over_at: float | None = None
+    """When the consumer put the job into the queue (epoch); None: not known."""
 
     @property
     def crashes(self) -> int:
@@ -370,7 +372,7 @@ async def reject(ctx: dict[str, Any], payload: dict[str, Any], progress: dict[st
 async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], progress: dict[str, Any]) -> None:
     """Call the job function; when it is put back or cancelled, write down what the next start must know."""
     worker: JobWorker = ctx[JOB_WORKER]
-    attempt = _attempt(progress, ctx["job_try"])
+    attempt = _attempt(progress, ctx["job_try"], ctx["enqueue_time"].timestamp())
     if not attempt.first_started_at:
         attempt = replace(attempt, first_started_at=time.time())
     handler: JobFunction = ctx[JOB_FUNCTIONS][function]
@@ -433,14 +435,15 @@ def arq_redis(redis: Redis) -> ArqRedis:
 
 def _serialize(function: str, payload: dict[str, Any], attempt: Attempt, enqueued_ms: int) -> bytes:
     progress = asdict(attempt)
-    del progress["number"]  # arq counts the starts
+    del progress["number"], progress["handed_over_at"]  # arq counts the starts, and knows when
     return serialize_job(function, (payload, progress), {}, None, enqueued_ms, serializer=to_json)
 
 
-def _attempt(progress: dict[str, Any], number: int) -> Attempt:
+def _attempt(progress: dict[str, Any], number: int, handed_over_at: float) -> Attempt:
     """What an earlier start wrote down, perhaps a newer version of this worker: what we do not know is left out."""
     known = {field.name for field in fields(Attempt)}
-    return Attempt(**{name: value for name, value in progress.items() if name in known} | {"number": number})
+    arqs = {"number": number, "handed_over_at": handed_over_at}
+    return Attempt(**{name: value for name, value in progress.items() if name in known} | arqs)
 
 
 def _now_ms() -> int:

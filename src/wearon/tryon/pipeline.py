@@ -7,8 +7,8 @@ that was paid for is found again in the spool or in the platform's storage, and 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -29,10 +29,11 @@ from wearon.platform.base import (
     Status,
 )
 from wearon.tryon.dead_letters import DeadLetters
-from wearon.tryon.failures import INTERNAL_MESSAGE, GiveUp, Patience, judge
+from wearon.tryon.failures import INTERNAL_MESSAGE, DiedTooOften, GiveUp, Patience, Reason, judge
 from wearon.tryon.generator import GeneratedImage, ImageGenerator, ImageRequest, Usage
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import Photos
+from wearon.tryon.progress import Outcome, Progress, Run, StepName
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool, SpoolError
 from wearon.tryon.task import GenerationTask, Rejected, check_task
@@ -82,6 +83,7 @@ class Pipeline:
         dead_letters: DeadLetters,
         confirm_lease: Callable[[], Awaitable[None]],
         patience: Patience,
+        progress: Progress,
     ) -> None:
         self._platform = platform
         self._photos = photos
@@ -91,28 +93,25 @@ class Pipeline:
         self._dead_letters = dead_letters
         self._confirm_lease = confirm_lease
         self._patience = patience
+        self._progress = progress
 
     async def generate(self, payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
         """Make the picture of one task; never raises anything but redis errors and cancellation."""
         task = check_task(payload)
         if isinstance(task, Rejected):
-            await self._settle_unreadable(payload, task)
+            await self._settle_unreadable(payload, task, attempt)
             return None
-        with bound_contextvars(
-            request_id=task.request_id,
-            session_id=task.session_id,
-            channel=task.channel.value,
-            attempt=attempt.number,
-        ):
+        run = Run(task.ref, task.request_id, attempt.number, task.created_at, attempt.handed_over_at)
+        with _named_on_log_lines(run), self._progress.follow(run):
             try:
                 if attempt.crashes > MAX_CRASHES:
-                    raise RuntimeError(f"the worker has died {attempt.crashes} times while it had this job")
-                await self._make_picture(task, attempt)
+                    raise DiedTooOften(f"the worker has died {attempt.crashes} times while it had this job")
+                await self._make_picture(task, attempt, run)
             except Exception as error:  # noqa: BLE001 - whatever it is, the shopper must not be left waiting
-                return await self._after_failure(task, attempt, error)
+                return await self._after_failure(task, attempt, run, error)
             return None
 
-    async def reject(self, payload: dict[str, Any], _attempt: Attempt) -> PutBack | None:
+    async def reject(self, payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
         """Fail the session that an unusable document named, if it is its owner's."""
         try:
             ref = SessionRef(Channel(payload["channel"]), payload["owner_id"], str(UUID(payload["session_id"])))
@@ -120,30 +119,35 @@ class Pipeline:
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             await self._dead_letters.add(json.dumps(payload).encode(), f"unusable job: {type(error).__name__}")
             return None
-        with bound_contextvars(request_id=request_id, session_id=ref.session_id, channel=ref.channel.value):
-            await self._outbox.fail(ref, request_id, INTERNAL_MESSAGE, reason)
+        run = Run(ref, request_id, attempt.number, handed_over_at=attempt.handed_over_at)
+        with _named_on_log_lines(run), self._progress.follow(run):
+            await self._fail(run, GiveUp(INTERNAL_MESSAGE, reason), Reason.TASK)
         return None
 
-    async def _settle_unreadable(self, payload: dict[str, Any], rejected: Rejected) -> None:
+    async def _settle_unreadable(self, payload: dict[str, Any], rejected: Rejected, attempt: Attempt) -> None:
         """A job that another version of this worker made, and this one does not understand."""
         reason = f"unusable job: {rejected.reason}"
         session_id = rejected.ref.session_id if rejected.ref else None
         document = json.dumps(payload).encode()
         await self._dead_letters.add(document, reason, session_id=session_id, request_id=rejected.request_id)
-        if rejected.ref is not None:
-            await self._outbox.fail(rejected.ref, rejected.request_id, INTERNAL_MESSAGE, reason)
+        if rejected.ref is None:
+            return
+        run = Run(rejected.ref, rejected.request_id, attempt.number, handed_over_at=attempt.handed_over_at)
+        with _named_on_log_lines(run), self._progress.follow(run):
+            await self._fail(run, GiveUp(INTERNAL_MESSAGE, reason), Reason.TASK)
 
-    async def _make_picture(self, task: GenerationTask, attempt: Attempt) -> None:
+    async def _make_picture(self, task: GenerationTask, attempt: Attempt, run: Run) -> None:
         began = time.monotonic()
-        async with _step("start"):
+        async with self._progress.step(StepName.START):
             started = await _patiently(lambda: self._platform.start_session(task.ref))
         if not started:
-            await self._explain_why_not(task)
+            await self._explain_why_not(task, run)
             return
         picture = await self._picture_of_an_earlier_run(task.ref, attempt)
         if picture is None:
-            image = await self._new_image(task, attempt)
+            image = await self._new_image(task, attempt, run)
             picture = await self._publish(task.ref, image)
+        run.made_picture, run.usage = True, picture.usage
         completion = Completion(
             generated_image_url=picture.url,
             processing_time_ms=round((time.monotonic() - began) * 1000),
@@ -152,22 +156,24 @@ class Pipeline:
             estimated_cost_usd=picture.usage.cost_usd if picture.usage else None,
             completed_at=datetime.now(UTC),
         )
-        await self._complete(task.ref, completion)
+        await self._complete(run, completion)
         await self._spool.discard(task.ref)
 
-    async def _new_image(self, task: GenerationTask, attempt: Attempt) -> GeneratedImage:
+    async def _new_image(self, task: GenerationTask, attempt: Attempt, run: Run) -> GeneratedImage:
         # Only what is done for the shopper has a deadline: what follows may wait for a platform or a Redis that is
         # away, and a picture that is paid for is not given up for that.
         async with asyncio.timeout(max(LEAST_RUN_S, self._patience.deadline_s - attempt.age_s)):
-            async with _step("photos", count=len(task.image_urls)):
+            async with self._progress.step(StepName.PHOTOS, count=len(task.image_urls)):
                 pictures = await self._photos.prepared(task.image_urls)
-            async with _step("generate"):
+            async with self._progress.step(StepName.GENERATE):
                 prompt = task.prompt.strip() or DEFAULT_PROMPT
-                image = await self._generator.generate(
-                    ImageRequest(
-                        prompt, pictures, task.request_id, keep=lambda answer: self._keep_answer(task.ref, answer)
-                    )
-                )
+
+                async def keep(answer: bytes) -> None:
+                    run.call_answered()
+                    await self._keep_answer(task.ref, answer)
+
+                image = await self._generator.generate(ImageRequest(prompt, pictures, task.request_id, keep))
+            run.note_answer_of_a_generator_that_asks_nobody()
         await _to_its_end(self._keep(task.ref, image))
         return image
 
@@ -204,14 +210,15 @@ class Pipeline:
 
     async def _publish(self, ref: SessionRef, image: GeneratedImage) -> FinishedPicture:
         await self._confirm_lease()
-        async with _step("upload", bytes=len(image.jpeg)):
+        async with self._progress.step(StepName.UPLOAD, bytes=len(image.jpeg)):
             await _patiently(lambda: self._platform.store_picture(ref, image.jpeg))
             url = await _patiently(lambda: self._platform.sign_picture(ref))
         return FinishedPicture(url, image.usage)
 
-    async def _complete(self, ref: SessionRef, completion: Completion) -> None:
+    async def _complete(self, run: Run, completion: Completion) -> None:
+        ref = run.ref
         await self._confirm_lease()
-        async with _step("complete"):
+        async with self._progress.step(StepName.COMPLETE):
             completed = await _patiently(lambda: self._platform.complete_session(ref, completion))
         if not completed:
             session = await _patiently(lambda: self._platform.find_session(ref.channel, ref.session_id))
@@ -219,6 +226,7 @@ class Pipeline:
                 raise PlatformUnavailable(f"the session is {session.status} but could not be completed")
             completed = session is not None and session.status is Status.COMPLETED  # our answer was lost
         if completed:
+            run.end(Outcome.COMPLETED)
             cost = completion.estimated_cost_usd
             log.info(
                 "session completed",
@@ -228,25 +236,33 @@ class Pipeline:
                 estimated_cost_usd=None if cost is None else str(cost),
             )
         else:
+            run.end(Outcome.ENDED_ELSEWHERE, "a picture was made, but somebody else has ended the session meanwhile")
             log.warning("picture was made, but somebody else has ended the session meanwhile")
 
-    async def _explain_why_not(self, task: GenerationTask) -> None:
+    async def _explain_why_not(self, task: GenerationTask, run: Run) -> None:
         """The session could not be started: say why, and leave it alone."""
         session = await _patiently(lambda: self._platform.find_session(task.channel, task.session_id))
         if session is not None and session.ref == task.ref:
             if session.status in OPEN_STATUSES:
                 raise PlatformUnavailable(f"the session is {session.status} but could not be started")
+            run.end(Outcome.ENDED_ELSEWHERE, f"nothing to do: the session is {session.status} already")
             log.info("nothing to do: the session is final", status=session.status.value)
             await self._spool.discard(task.ref)
             return
         reason = "no such session" if session is None else "the session belongs to somebody else"
+        run.end(Outcome.DEAD_LETTER, reason, Reason.TASK)
         await self._dead_letters.add(
             task.model_dump_json().encode(), reason, session_id=task.session_id, request_id=task.request_id
         )
 
-    async def _after_failure(self, task: GenerationTask, attempt: Attempt, error: Exception) -> PutBack | None:
+    async def _after_failure(
+        self, task: GenerationTask, attempt: Attempt, run: Run, error: Exception
+    ) -> PutBack | None:
         verdict = judge(error, attempt, self._patience)
+        reason = Reason.of(error)
         if isinstance(verdict, PutBack):
+            run.end(Outcome.PUT_BACK, f"{type(error).__name__}: {error}", reason)
+            run.delay_s = verdict.delay_s
             log.warning("put back", reason=f"{type(error).__name__}: {error}", delay_s=round(verdict.delay_s, 1))
             if verdict.rate_limited:
                 await self._show_as_queued(task.ref)
@@ -254,9 +270,14 @@ class Pipeline:
         assert isinstance(verdict, GiveUp)
         log.error("generation failed", reason=verdict.reason, exc_info=_unexpected(error))
         await self._confirm_lease()
-        await self._outbox.fail(task.ref, task.request_id, verdict.message, verdict.reason)
+        await self._fail(run, verdict, reason)
         await self._spool.discard(task.ref)
         return None
+
+    async def _fail(self, run: Run, verdict: GiveUp, reason: Reason) -> None:
+        async with self._progress.step(StepName.REFUND):
+            await self._outbox.fail(run.ref, run.request_id, verdict.message, verdict.reason)
+        run.end(Outcome.FAILED, verdict.reason, reason)
 
     async def _show_as_queued(self, ref: SessionRef) -> None:
         try:
@@ -265,13 +286,14 @@ class Pipeline:
             log.warning("session stays `processing` while it waits", error=str(error))
 
 
-@asynccontextmanager
-async def _step(name: str, **details: object) -> AsyncIterator[None]:
-    """One line when a step begins and one with its duration when it has ended well."""
-    log.info("step begins", step=name, **details)
-    began = time.monotonic()
-    yield
-    log.info("step done", step=name, ms=round((time.monotonic() - began) * 1000))
+def _named_on_log_lines(run: Run) -> AbstractContextManager[None]:
+    """Whatever is logged within says whose it is."""
+    return bound_contextvars(
+        request_id=run.request_id,
+        session_id=run.ref.session_id,
+        channel=run.ref.channel.value,
+        attempt=run.attempt,
+    )
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
