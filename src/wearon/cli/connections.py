@@ -13,6 +13,7 @@ from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
 from wearon.platform.base import Platform, PlatformError
 from wearon.settings import Settings
+from wearon.tryon.desk import NotPossible
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -48,6 +49,8 @@ def run_connected(command: Callable[[Connections], Coroutine[Any, Any, T]]) -> T
 
     try:
         return asyncio.run(run())
+    except NotPossible as error:
+        raise CommandError(str(error)) from error
     except (RedisError, PlatformError, OSError) as error:
         raise CommandError(f"out of reach: {error}") from error
 

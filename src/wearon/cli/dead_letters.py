@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.output import out, print_json
 from wearon.tryon.dead_letters import DeadLetter, DeadLetters
+from wearon.tryon.desk import LettersDesk
 
 app = typer.Typer(help="Look at documents that could not become a picture, and put them right.", no_args_is_help=True)
 
@@ -28,7 +29,7 @@ def list_letters(
     """
 
     async def read(connections: Connections) -> list[DeadLetter]:
-        return list(await DeadLetters(connections.redis).list(limit))
+        return list(await _desk(connections).list(limit))
 
     letters = run_connected(read)
     if as_json:
@@ -51,7 +52,7 @@ def show(letter_id: Id, as_json: AsJson = False) -> None:
     """
 
     async def read(connections: Connections) -> DeadLetter:
-        return await _find(DeadLetters(connections.redis), letter_id)
+        return await _desk(connections).find(letter_id)
 
     letter = run_connected(read)
     if as_json:
@@ -73,12 +74,7 @@ def retry(letter_id: Id, as_json: AsJson = False) -> None:
     """
 
     async def push(connections: Connections) -> DeadLetter:
-        letters = DeadLetters(connections.redis)
-        letter = await _find(letters, letter_id)
-        if not letter.is_whole:
-            raise CommandError(f"{letter_id} cannot be pushed again: its document was cut or is not UTF-8")
-        await letters.push_again(letter)
-        return letter
+        return await _desk(connections).retry(letter_id)
 
     _say(run_connected(push), "pushed again", as_json=as_json)
 
@@ -95,10 +91,10 @@ def discard(
     """
 
     async def read(connections: Connections) -> DeadLetter:
-        return await _find(DeadLetters(connections.redis), letter_id)
+        return await _desk(connections).find(letter_id)
 
     async def forget(connections: Connections) -> None:
-        await DeadLetters(connections.redis).discard(letter)
+        await _desk(connections).discard(letter.id)
 
     letter = run_connected(read)
     if not yes:
@@ -107,11 +103,8 @@ def discard(
     _say(letter, "discarded", as_json=as_json)
 
 
-async def _find(letters: DeadLetters, letter_id: str) -> DeadLetter:
-    letter = await letters.find(letter_id)
-    if letter is None:
-        raise CommandError(f"there is no dead letter {letter_id}")
-    return letter
+def _desk(connections: Connections) -> LettersDesk:
+    return LettersDesk(DeadLetters(connections.redis))
 
 
 def _say(letter: DeadLetter, what: str, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from wearon.cli import refunds
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import out, print_json
 from wearon.platform.base import Session
+from wearon.tryon.desk import Refunds, RefundsDesk
 from wearon.tryon.refunds import Intent, RefundOutbox
 
 
@@ -19,7 +20,7 @@ class Found:
 
     orphans: Sequence[Session]
     settled: Sequence[Intent]
-    left: refunds.Refunds
+    left: Refunds
 
 
 def reconcile(
@@ -41,13 +42,13 @@ def reconcile(
 
         platform = await connections.platform()
         outbox = RefundOutbox(connections.redis, platform)
+        desk = RefundsDesk(outbox)
         queue, spool = JobQueue(connections.redis), Spool(connections.settings.spool_folder)
         housekeeping = Housekeeping(connections.redis, platform, queue, outbox, spool)
         if dry_run:
-            left = refunds.Refunds(await outbox.outstanding(), await outbox.by_hand())
-            return Found(await housekeeping.find_orphans(), [], left)
+            return Found(await housekeeping.find_orphans(), [], await desk.list())
         orphans = await housekeeping.fail_orphans()
-        settled, left = await refunds.settle_now(outbox)
+        settled, left = await desk.settle_now()
         return Found(orphans, settled, left)
 
     found = run_connected(check)

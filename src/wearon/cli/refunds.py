@@ -1,7 +1,6 @@
 """`wearon refunds`: credits that are to be given back and have not been yet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -10,20 +9,13 @@ from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, out, print_json
-from wearon.tryon.refunds import LATE_S, Intent, NeedsAPerson, Outstanding, RefundOutbox
+from wearon.tryon.desk import Refunds, RefundsDesk
+from wearon.tryon.refunds import LATE_S, Intent, RefundOutbox
 
 app = typer.Typer(help="Look at refunds that are outstanding, and try them again.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Only this session's; all without it.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Refunds:
-    """What is outstanding, and what waits for a person."""
-
-    outstanding: Sequence[Outstanding]
-    by_hand: Sequence[NeedsAPerson]
 
 
 @app.command("list")
@@ -34,8 +26,7 @@ def list_refunds(as_json: AsJson = False) -> None:
     """
 
     async def read(connections: Connections) -> Refunds:
-        outbox = RefundOutbox(connections.redis, await connections.platform())
-        return Refunds(await outbox.outstanding(), await outbox.by_hand())
+        return await (await _desk(connections)).list()
 
     refunds = run_connected(read)
     if as_json:
@@ -52,7 +43,7 @@ def retry(session: Session = None, as_json: AsJson = False) -> None:
     """
 
     async def settle(connections: Connections) -> tuple[Sequence[Intent], Refunds]:
-        return await settle_now(RefundOutbox(connections.redis, await connections.platform()), session)
+        return await (await _desk(connections)).settle_now(session)
 
     settled, left = run_connected(settle)
     if as_json:
@@ -78,26 +69,14 @@ def resolve(
         typer.confirm(f"Has the charge of session {session} been put right?", abort=True, err=True)
 
     async def forget(connections: Connections) -> None:
-        outbox = RefundOutbox(connections.redis, await connections.platform())
-        case = next((case for case in await outbox.by_hand() if case.intent.session_id == session), None)
-        if case is None:
-            raise CommandError(f"no charge of session {session} waits for a person")
-        await outbox.put_right(case.intent)
+        await (await _desk(connections)).resolve(session)
 
     run_connected(forget)
     out.print(f"session {session}: put right", highlight=False)
 
 
-async def settle_now(outbox: RefundOutbox, session: str | None = None) -> tuple[Sequence[Intent], Refunds]:
-    """Try every outstanding refund once (of one session, when it is named); what was settled, and what is left."""
-    due = [intent for intent in await outbox.pending() if session in (None, intent.session_id)]
-    if session is not None and not due:
-        raise CommandError(f"no refund of session {session} is outstanding")
-    for intent in due:
-        await outbox.settle(intent)
-    left = Refunds(await outbox.outstanding(), await outbox.by_hand())
-    still = {case.intent.key for case in left.outstanding}
-    return [intent for intent in due if intent.key not in still], left
+async def _desk(connections: Connections) -> RefundsDesk:
+    return RefundsDesk(RefundOutbox(connections.redis, await connections.platform()))
 
 
 def describe(refunds: Refunds) -> dict[str, Any]:
