@@ -10,6 +10,8 @@ Answers are bytes, never decoded: arq needs that, and what producers push need n
 
 import asyncio
 import socket
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -49,17 +51,26 @@ POOL_WAIT_S = 5
 """How long to wait for a free connection before giving up: as long as for an answer."""
 
 
+OnCommand = Callable[[str], None]
+"""Told of every command sent, pipelines' and greetings' (HELLO, CLIENT) too: hosted Redis bills them all."""
+
+
 class BadRedisUrl(ValueError):
     """The Redis URL cannot be used. The message holds nothing of the URL, which may carry a password."""
 
 
-def connect(url: str, *, name: str, blocking: bool = False) -> Redis:
+def connect(url: str, *, name: str, blocking: bool = False, on_command: OnCommand | None = None) -> Redis:
     """A client for `url` (redis://, or rediss:// with a checked certificate) that connects when first used.
 
     `name` is shown by CLIENT LIST. `blocking` is for connections that wait in BLMOVE and the like, for up to
-    LONGEST_BLOCK_S; give each waiting loop a client of its own. Raises BadRedisUrl.
+    LONGEST_BLOCK_S; give each waiting loop a client of its own. `on_command` hears the name of each command sent.
+    Raises BadRedisUrl.
     """
-    return Redis.from_pool(connection_pool(url, name=name, blocking=blocking))
+    pool = connection_pool(url, name=name, blocking=blocking)
+    if on_command is not None:
+        # Afterwards, because the URL has decided between plain and TLS connections by now.
+        pool.connection_class = _telling(pool.connection_class, on_command)
+    return Redis.from_pool(pool)
 
 
 def connection_pool(url: str, *, name: str, blocking: bool = False) -> BlockingConnectionPool:
@@ -106,6 +117,18 @@ def without_password(url: str) -> str:
         return "an unreadable Redis URL"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def _telling(plain: type[Any], on_command: OnCommand) -> type[Any]:
+    """A connection class that tells of each command as it is packed, which is once for each that is sent."""
+
+    class TellingConnection(plain):  # type: ignore[misc]
+        def pack_command(self, *args: Any) -> Any:
+            name = args[0]
+            on_command(name.decode() if isinstance(name, bytes) else str(name))
+            return super().pack_command(*args)
+
+    return TellingConnection
 
 
 def _keep_alive_options() -> dict[int, int]:

@@ -47,6 +47,26 @@ async def test_an_outage_is_an_error_that_the_caller_sees(redis_client: Redis, r
     assert await redis_client.get("task") is None
 
 
+async def test_every_command_that_is_sent_is_told_of_those_of_pipelines_and_scripts_too(
+    redis_server: RedisServer,
+) -> None:
+    told: list[str] = []
+    client = connect(redis_server.url, name="counted", on_command=told.append)
+    uncounted = connect(redis_server.url, name="uncounted")
+    before = (await uncounted.info("stats"))["total_commands_processed"]
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.set("a", 1)
+        pipe.get("a")
+        await pipe.execute()
+    await client.register_script("return 1")()
+    after = (await uncounted.info("stats"))["total_commands_processed"]
+    assert told.count("SET") == told.count("GET") == told.count("MULTI") == 1
+    # Redis counts the second INFO at its own end, and knows nothing of commands that it sent itself.
+    assert len(told) == after - before - 1
+    await client.aclose()
+    await uncounted.aclose()
+
+
 class LosesAnswers:
     """Speaks just enough Redis to take a connection and a PING; a command is done, but its answer never comes."""
 

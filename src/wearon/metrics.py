@@ -1,0 +1,182 @@
+"""What this process counts for Prometheus: one object made in `assembly` and handed to the parts that count.
+
+Names follow Prometheus' conventions: base units, `_total` for counters. Every label value comes from our code or from a
+closed list, never from a task, a caller or an answer, so no metric grows without bound. `docs/monitoring.md` lists
+them for operators, and a test holds `monitoring/` against them.
+"""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+JOB_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 40, 60, 120, 180, 300, 600)
+"""Steps of a job: a PATCH takes 10 ms, a generation 10-60 s, one attempt at it 180 s, the whole job 540 s."""
+
+OPENAI_BUCKETS_S = (0.5, 2, 5, 10, 15, 20, 30, 40, 60, 90, 120, 180)
+"""A picture takes 10-60 s; 180 s is an attempt's time limit."""
+
+SHORT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""HTTP answers (1 s is promised, 5 s is when the caller gives up), downloads (30 s is their limit), poses."""
+
+LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+"""Below 10 ms nobody notices; beyond 1 s the promise of an estimate is broken for everybody."""
+
+LOOP_PROBE_S = 0.1
+"""A stall is seen at all when it is longer than a few milliseconds, and measured to within this much. Ten wake-ups a
+second cost 0.1 % of a core at most."""
+
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""A caller may send any word as its method: whatever else it is, is `other`."""
+
+
+class Metrics:
+    """A registry and everything in it. `version` and `mode` become labels of `wearon_build_info`."""
+
+    def __init__(self, version: str = "", mode: str = "") -> None:
+        self.registry = CollectorRegistry()
+        self._describe_process(version, mode)
+        self._make_job_metrics()
+        self._make_openai_metrics()
+        self._make_neighbour_metrics()
+        self._make_api_metrics()
+
+    def _describe_process(self, version: str, mode: str) -> None:
+        registry = self.registry
+        ProcessCollector(registry=registry)
+        build = Gauge("wearon_build_info", "1; the labels say what runs", ["version", "mode"], registry=registry)
+        build.labels(version, mode).set(1)
+        self.loop_lag = Histogram(
+            "wearon_event_loop_lag_seconds",
+            "How much later than asked the event loop woke a sleeper, ten times a second",
+            buckets=LAG_BUCKETS_S,
+            registry=registry,
+        )
+
+    def _make_job_metrics(self) -> None:
+        registry = self.registry
+        self.jobs = Counter(
+            "wearon_job_attempts",
+            "Runs of jobs that have ended, by how; a job that is put back has several",
+            ["channel", "outcome", "reason"],
+            registry=registry,
+        )
+        self.steps = Histogram(
+            "wearon_job_step_duration_seconds",
+            "Time that a step of a job took, when it ended well; rate_limit is the wait for the fleet's own limit",
+            ["step"],
+            buckets=JOB_BUCKETS_S,
+            registry=registry,
+        )
+        self.in_flight = Gauge("wearon_jobs_in_flight", "Jobs that this process runs now", registry=registry)
+        self.slots = Gauge("wearon_job_slots", "Jobs that this process runs at most", registry=registry)
+        self.dead_letters = Counter(
+            "wearon_dead_letters", "Documents that this process put into the dead letters", registry=registry
+        )
+        self.refunds = Counter(
+            "wearon_refunds", "Refund intents that this process took a step further", ["outcome"], registry=registry
+        )
+
+    def _make_openai_metrics(self) -> None:
+        registry = self.registry
+        self.openai_requests = Counter(
+            "wearon_openai_requests", "Requests to the image model, by outcome", ["outcome"], registry=registry
+        )
+        self.openai_seconds = Histogram(
+            "wearon_openai_request_duration_seconds",
+            "From sending a request to the last byte of its answer",
+            ["outcome"],
+            buckets=OPENAI_BUCKETS_S,
+            registry=registry,
+        )
+        self.openai_tokens = Counter(
+            "wearon_openai_tokens", "Tokens paid for", ["direction", "kind"], registry=registry
+        )
+        self.openai_dollars = Counter("wearon_openai_cost_dollars", "US dollars paid for pictures", registry=registry)
+        self.openai_unpriced = Counter(
+            "wearon_openai_unpriced_pictures",
+            "Pictures whose cost is not known: no usage in the answer, or a model without a price here",
+            registry=registry,
+        )
+
+    def _make_neighbour_metrics(self) -> None:
+        registry = self.registry
+        self.downloads = Counter(
+            "wearon_downloads",
+            "Pictures fetched, by whose they are (trusted: our storage) and outcome",
+            ["origin", "outcome"],
+            registry=registry,
+        )
+        self.download_bytes = Counter(
+            "wearon_download_bytes", "Bytes of pictures that came whole", ["origin"], registry=registry
+        )
+        self.download_seconds = Histogram(
+            "wearon_download_duration_seconds",
+            "From asking for a picture, waiting for a slot included, to its last byte or failure",
+            ["origin"],
+            buckets=SHORT_BUCKETS_S,
+            registry=registry,
+        )
+        self.supabase_requests = Counter(
+            "wearon_supabase_requests",
+            "Requests to Supabase, by service (rest, rpc, storage) and outcome",
+            ["service", "outcome"],
+            registry=registry,
+        )
+        self.supabase_seconds = Histogram(
+            "wearon_supabase_request_duration_seconds",
+            "From sending a request to the end of its answer or failure",
+            ["service"],
+            buckets=SHORT_BUCKETS_S,
+            registry=registry,
+        )
+        self.redis_commands = Counter(
+            "wearon_redis_commands", "Commands that this process sent to Redis", ["command"], registry=registry
+        )
+
+    def _make_api_metrics(self) -> None:
+        registry = self.registry
+        self.http_requests = Counter(
+            "wearon_http_requests",
+            "HTTP requests answered; `route` is the path's template, `unmatched` for unknown paths",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self.http_seconds = Histogram(
+            "wearon_http_request_duration_seconds",
+            "From a request's head to the head of its answer",
+            ["route", "method"],
+            buckets=SHORT_BUCKETS_S,
+            registry=registry,
+        )
+        self.pose_requests = Counter(
+            "wearon_pose_requests", "Calls of the pose processes, by outcome", ["outcome"], registry=registry
+        )
+        self.pose_wait = Histogram(
+            "wearon_pose_wait_seconds", "Wait for a free pose process", buckets=SHORT_BUCKETS_S, registry=registry
+        )
+        self.pose_run = Histogram(
+            "wearon_pose_run_seconds", "Work of a pose process on one call", buckets=SHORT_BUCKETS_S, registry=registry
+        )
+
+
+class LoopWatch:
+    """Measures how late the event loop is: everything in this process shares it."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._longest = 0.0
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LOOP_PROBE_S
+            await asyncio.sleep(LOOP_PROBE_S)
+            lag = max(0.0, loop.time() - due)
+            self._longest = max(self._longest, lag)
+            self._metrics.loop_lag.observe(lag)
+
+    def take_longest(self) -> float:
+        """The longest lag in seconds since this was asked for the last time."""
+        longest, self._longest = self._longest, 0.0
+        return longest
