@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from wearon.api import estimate, files, metrics
+from wearon.api.console.mount import mount_console
+from wearon.api.console.studios import UPLOADS
 from wearon.api.description import describe
 from wearon.api.health import HealthReport
 from wearon.api.middleware import BearerToken, BodyLimit, RequestId
@@ -43,7 +45,9 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     app.add_exception_handler(NoPerson, _nobody_to_measure)
     app.add_exception_handler(Exception, _unexpected)
     # Added last, passed first.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, uploads=UPLOADS)
+    if parts.console is not None and (parts.local_platform is not None or api_token):
+        mount_console(app, parts.console, api_token)  # in production never without a token
     if api_token:
         app.add_middleware(BearerToken, token=api_token)
     if cors_origins:

@@ -5,12 +5,15 @@ import re
 import secrets
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
+
+from wearon.api.console.access import STATIC, is_console
 
 log = structlog.get_logger()
 
@@ -61,7 +64,7 @@ class RequestId:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                if scope["path"] not in QUIET_PATHS:
+                if scope["path"] not in QUIET_PATHS and not scope["path"].startswith(STATIC):
                     log.info(
                         "request",
                         method=scope["method"],
@@ -72,7 +75,10 @@ class RequestId:
 
 
 class BearerToken:
-    """Lets nobody in without the token, but for `OPEN_PATHS` and URLs that carry their own signature."""
+    """Lets nobody in without the token, but for `OPEN_PATHS` and URLs that carry their own signature.
+
+    The console has a guard of its own, which knows cookies, too.
+    """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -88,22 +94,39 @@ class BearerToken:
         await self._app(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
-        if scope["path"] in OPEN_PATHS or scope["path"].startswith(SIGNED_PREFIX):
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(SIGNED_PREFIX) or is_console(scope["path"]):
             return True
         given = Headers(scope=scope).get("authorization", "").encode("latin-1")
         return secrets.compare_digest(given, self._expected)
 
 
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """Paths that take larger bodies, in more time, but only so many at once (each is held in memory)."""
+
+    paths: Collection[str]
+    max_bytes: int
+    seconds: float
+    at_once: int
+
+
 class BodyLimit:
-    """Answers 413 to a body over `MAX_BODY_BYTES` and 408 to one that drips.
+    """Answers 413 to a body over `MAX_BODY_BYTES` and 408 to one that drips; `uploads` have limits of their own.
 
     The length counts as declared and as it streams in. Two different declarations are a 400: that is how requests are
     smuggled past a proxy, which may read the other one.
     """
 
-    def __init__(self, app: ASGIApp, methods: Collection[str] = ("POST", "PUT", "PATCH", "DELETE")) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        methods: Collection[str] = ("POST", "PUT", "PATCH", "DELETE"),
+        uploads: Uploads | None = None,
+    ) -> None:
         self._app = app
         self._methods = frozenset(methods)
+        self._uploads = uploads
+        self._uploading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -116,15 +139,29 @@ class BodyLimit:
         if scope["method"] not in self._methods:
             await self._app(scope, receive, send)
             return
+        uploads = self._uploads
+        if uploads is None or scope["path"] not in uploads.paths:
+            await self._pass(MAX_BODY_BYTES, BODY_SECONDS, scope, receive, send)
+            return
+        if self._uploading >= uploads.at_once:
+            await _refuse(503, "Too many uploads at once: try again", close=True)(scope, receive, send)
+            return
+        self._uploading += 1
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _read_at_most(MAX_BODY_BYTES, headers, receive)
+            await self._pass(uploads.max_bytes, uploads.seconds, scope, receive, send)
+        finally:
+            self._uploading -= 1
+
+    async def _pass(self, max_bytes: int, seconds: float, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                body = await _read_at_most(max_bytes, Headers(scope=scope), receive)
         except TimeoutError:
-            await _refuse(408, f"Body not here within {BODY_SECONDS:g} s", close=True)(scope, receive, send)
+            await _refuse(408, f"Body not here within {seconds:g} s", close=True)(scope, receive, send)
             return
         if body is None:
             # Left open: what is still on its way is read and dropped, else a reset would overtake this answer.
-            await _refuse(413, f"Body larger than {MAX_BODY_BYTES} bytes")(scope, receive, send)
+            await _refuse(413, f"Body larger than {max_bytes} bytes")(scope, receive, send)
             return
         sent = False
 
@@ -147,14 +184,13 @@ async def _read_at_most(limit: int, headers: Headers, receive: Receive) -> bytes
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         return None
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return body
-        chunk: bytes = message.get("body", b"")
-        body += chunk
+            return bytes(body)
+        body += message.get("body", b"")
         if len(body) > limit:
             return None
         if not message.get("more_body", False):
-            return body
+            return bytes(body)

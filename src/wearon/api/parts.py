@@ -2,17 +2,24 @@
 
 from dataclasses import dataclass
 
+from wearon.api.console.parts import ConsoleParts
 from wearon.api.health import Health
 from wearon.net.fetch import PictureFetcher
+from wearon.overview.overview import Overview
 from wearon.platform import LocalPlatform
 from wearon.pose.pool import PosePool
 
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """`local_platform` is there in local mode only: it hands out the pictures behind signed URLs."""
+    """`local_platform` is there in local mode only: it hands out the pictures behind signed URLs.
+
+    Without `console` there is none.
+    """
 
     health: Health
     fetcher: PictureFetcher
     pose_pool: PosePool
     local_platform: LocalPlatform | None = None
+    overview: Overview | None = None
+    console: ConsoleParts | None = None

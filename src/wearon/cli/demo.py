@@ -19,13 +19,14 @@ import typer
 from rich.status import Status as Spinner
 
 from wearon.cli.output import CommandError, errors, out
-from wearon.cli.producer import new_request_id, task_document, upload
+from wearon.cli.producer import upload
 from wearon.logs import configure_logs
 from wearon.platform import LocalPlatform
 from wearon.platform.base import Channel, Session, Status
 from wearon.redis import connect
 from wearon.samples import MAN_L, TSHIRT
 from wearon.tryon import keys
+from wearon.tryon.producer import new_request_id, task_document
 
 START_LIMIT_S = 60.0
 """Starting takes 4 s; the very first time the pose model is put together, on a cold disk."""

@@ -11,12 +11,13 @@ from redis.exceptions import RedisError
 
 from wearon.cli.connections import redis_url
 from wearon.cli.output import CommandError, errors, out, print_json
-from wearon.cli.producer import is_url, new_request_id, task_document, upload
+from wearon.cli.producer import is_url, upload
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
 from wearon.platform.base import Channel, Platform, PlatformError, Session, SessionRef, Status
 from wearon.settings import Mode, Settings
 from wearon.tryon import keys
+from wearon.tryon.producer import new_request_id, task_document
 
 LOOK_S = {Mode.LOCAL: 0.2, Mode.PRODUCTION: 2.0}
 """Between looks at the session row: the local one is a file, the other is billed."""

@@ -4,7 +4,7 @@
 takes and returns is a plain value that travels between processes; `SizeEstimate` is also the HTTP answer as it is.
 """
 
-from wearon.sizing.annotate import annotated_estimate
+from wearon.sizing.annotate import annotated_estimate, measured_photo
 from wearon.sizing.chart import DEFAULT_CHART, Garment, Size, SizeChart
 from wearon.sizing.estimate import estimate
 from wearon.sizing.refusal import NoPerson, RefusalCode
@@ -29,4 +29,5 @@ __all__ = [
     "WarningCode",
     "annotated_estimate",
     "estimate",
+    "measured_photo",
 ]

@@ -33,19 +33,26 @@ def annotated_estimate(detector: Detector, photo: bytes, request: EstimateReques
     return examination.estimate, draw(examination)
 
 
-def draw(examination: Examination) -> bytes:
+def measured_photo(detector: Detector, photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
+    """The same without the size bar below the photo: for who shows the sizes in another way."""
+    examination = examine(detector, photo, request)
+    return examination.estimate, draw(examination, with_sizes=False)
+
+
+def draw(examination: Examination, *, with_sizes: bool = True) -> bytes:
     """The JPEG alone."""
     pose = examination.pose
     scale = HEIGHT / pose.height
     photo = examination.picture.resize((round(pose.width * scale), HEIGHT), Image.Resampling.LANCZOS)
     photo.paste(_OUTLINE, (0, 0), _outline(pose, photo.size))
-    sheet = Image.new("RGB", (max(photo.width, 560), HEIGHT + _BAR_HEIGHT), _PAPER)
+    sheet = Image.new("RGB", (max(photo.width, 560), HEIGHT + (_BAR_HEIGHT if with_sizes else 0)), _PAPER)
     left = (sheet.width - photo.width) // 2
     sheet.paste(photo, (left, 0))
     canvas = ImageDraw.Draw(sheet)
     _draw_joints(canvas, pose, scale, left)
     _draw_lines(canvas, examination, scale, left)
-    _draw_sizes(canvas, examination.estimate, sheet.width)
+    if with_sizes:
+        _draw_sizes(canvas, examination.estimate, sheet.width)
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()

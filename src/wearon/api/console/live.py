@@ -1,0 +1,190 @@
+"""`GET /console/api/live`: the overview as server-sent events.
+
+One gatherer serves all watchers of this process, and it works only while somebody watches: an unwatched console asks
+Redis nothing. It gathers every `EVERY_S`, and at once when the state of this process changes.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from wearon.overview.overview import Overview
+
+log = structlog.get_logger()
+
+EVERY_S = 2.0
+"""What other processes do is seen that late."""
+
+PAUSE_S = 0.5
+"""At least this long between two gatherings, however fast jobs change their steps."""
+
+HEARTBEAT_S = 10.0
+"""A comment when there was nothing to say: the page takes a longer silence for a broken connection."""
+
+SEND_S = 20.0
+"""A watcher that does not read for so long is let go."""
+
+STREAM_S = 600.0
+"""Then the page connects again, which is when its cookie is looked at."""
+
+MAX_WATCHERS = 32
+"""Of the 512 connections that the API takes."""
+
+HELLO = b"retry: 2000\n\n"
+"""Milliseconds after which a browser connects again by itself."""
+
+HEARTBEAT = b": still here\n\n"
+
+
+class LiveFeed:
+    """The gatherer and its watchers."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        self._watchers: set[Watcher] = set()
+        self._gathering: asyncio.Task[None] | None = None
+        self._latest: bytes | None = None
+        self._closed = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another watcher is one too many, or all is coming to its end."""
+        return self._closed or len(self._watchers) >= MAX_WATCHERS
+
+    @property
+    def watchers(self) -> int:
+        """How many there are."""
+        return len(self._watchers)
+
+    def join(self) -> "Watcher":
+        """Begin to watch; the gatherer starts with the first one."""
+        watcher = Watcher(self._latest)
+        self._watchers.add(watcher)
+        if self._gathering is None:
+            self._gathering = asyncio.create_task(self._gather())
+        return watcher
+
+    def leave(self, watcher: "Watcher") -> None:
+        """End watching; the gatherer ends with the last one."""
+        self._watchers.discard(watcher)
+        if not self._watchers and self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = self._latest = None
+
+    def close(self) -> None:
+        """End all streams now, and take no new ones: the API is closing."""
+        self._closed = True
+        for watcher in self._watchers:
+            watcher.end()
+
+    async def _gather(self) -> None:
+        while True:
+            change = asyncio.create_task(self._overview.wait_for_change(EVERY_S))
+            try:
+                now = await self._overview.now()
+                self._latest = b"event: now\ndata: " + now.model_dump_json().encode() + b"\n\n"
+                for watcher in self._watchers:
+                    watcher.tell(self._latest)
+            except Exception:
+                log.exception("the console's overview could not be gathered")
+            try:
+                await asyncio.sleep(PAUSE_S)
+                await change
+            finally:
+                change.cancel()
+
+
+class Watcher:
+    """One open page. It gets the newest news; what it was too slow for is left out."""
+
+    def __init__(self, news: bytes | None) -> None:
+        self._news = news
+        self._woken = asyncio.Event()
+        self.ended = False
+        if news is not None:
+            self._woken.set()
+
+    def tell(self, news: bytes) -> None:
+        """There is news."""
+        self._news = news
+        self._woken.set()
+
+    def end(self) -> None:
+        """There will be none any more."""
+        self.ended = True
+        self._woken.set()
+
+    async def news(self) -> bytes:
+        """The next news; a heartbeat when there is none for a while."""
+        try:
+            async with asyncio.timeout(HEARTBEAT_S):
+                await self._woken.wait()
+        except TimeoutError:
+            return HEARTBEAT
+        self._woken.clear()
+        news, self._news = self._news, None
+        return news or HEARTBEAT
+
+
+class EventStream(Response):
+    """Writes a watcher's news until the browser goes, stands still, its time is over, or the API closes."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feed: LiveFeed, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no", **(headers or {})})
+        del self.headers["content-length"]
+        self._feed = feed
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        watcher = self._feed.join()
+        gone = asyncio.create_task(_until_gone(receive))
+        writing = asyncio.create_task(self._write(watcher, send))
+        try:
+            await asyncio.wait({gone, writing}, timeout=STREAM_S, return_when=asyncio.FIRST_COMPLETED)
+            if not gone.done() and not writing.done():
+                watcher.end()
+                await asyncio.wait({writing}, timeout=SEND_S)
+        finally:
+            self._feed.leave(watcher)
+            for task in (gone, writing):
+                task.cancel()
+            await asyncio.gather(gone, writing, return_exceptions=True)
+
+    async def _write(self, watcher: Watcher, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await _send_soon(send, {"type": "http.response.body", "body": HELLO, "more_body": True})
+        while not watcher.ended:
+            news = await watcher.news()
+            if not watcher.ended:
+                await _send_soon(send, {"type": "http.response.body", "body": news, "more_body": True})
+        await _send_soon(send, {"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_soon(send: Send, message: Message) -> None:
+    async with asyncio.timeout(SEND_S):
+        await send(message)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def live_route(feed: LiveFeed) -> APIRouter:
+    """The route, for that feed."""
+    router = APIRouter()
+
+    @router.get("/live")
+    async def live() -> Response:
+        if feed.is_full:
+            answer = {"detail": "Too many pages watch this process already"}
+            return JSONResponse(answer, 503, headers={"Retry-After": "10"})
+        return EventStream(feed)
+
+    return router
