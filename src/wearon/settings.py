@@ -182,3 +182,32 @@ def _problem(details: Mapping[str, Any]) -> str:
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     """Read the environment and `.env`; raises SettingsError."""
     return Settings(_env_file=env_file)
+
+
+class _ReadableSettings(Settings):
+    """As far as they can be read: what is wrong counts as not set, and nothing is missed."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_all_problems(cls, values: Any, handler: Any) -> "_ReadableSettings":
+        values = dict(values)
+        if str(values.get("wearon_mode") or "") not in set(Mode):
+            values["wearon_mode"] = (
+                Mode.PRODUCTION if any(values.get(name) for name in PRODUCTION_SIGNS) else Mode.LOCAL
+            )
+        try:
+            settings: _ReadableSettings = handler(values)
+        except ValidationError as error:
+            wrong = {details["loc"][0] for details in error.errors() if details["loc"]}
+            settings = handler({name: value for name, value in values.items() if name not in wrong})
+        return settings
+
+
+def inspect_settings(env_file: Path | None = Path(".env")) -> tuple[Settings, Sequence[str]]:
+    """The settings as far as they can be read, and everything that is wrong with them. Only for looking into them:
+    required ones may be absent.
+    """
+    try:
+        return load_settings(env_file), []
+    except SettingsError as error:
+        return _ReadableSettings(_env_file=env_file), error.problems

@@ -33,7 +33,7 @@ LAYERS = {
 }
 FLOOR = {"processes", "redis", "metrics", "tracing", "logs"}
 
-ABOVE = {"cli", "serve", "worker", "assembly", "__main__", "__init__"}
+ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""
 
 

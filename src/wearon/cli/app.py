@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from wearon.cli import dead_letters, demo, enqueue, estimate, evaluate, reconcile, refunds, serve
+from wearon.cli import dead_letters, demo, doctor, enqueue, estimate, evaluate, reconcile, refunds, serve
 from wearon.cli.output import CommandError, errors
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.command()(serve.serve)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
 app.command()(enqueue.enqueue)
 app.command()(estimate.estimate)
 app.command()(evaluate.evaluate)

@@ -1,0 +1,80 @@
+"""`wearon doctor`."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from wearon.cli.output import out, print_json
+from wearon.cli.progress import progress
+from wearon.logs import configure_logs
+
+if TYPE_CHECKING:
+    from wearon.doctor import Diagnosis, Finding
+
+MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[bold red]FAULT[/]"}
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check settings, Redis, Supabase, OpenAI, pose model and machine, without changing anything.
+
+    Each fault says which promise it breaks (docs/guarantees.md). The status is 0 when there are at most warnings,
+    and 1 when there is a fault.
+
+    Example: wearon doctor --json
+    """
+    from wearon.doctor import Level, diagnose
+    from wearon.settings import inspect_settings
+
+    settings, problems = inspect_settings()
+    configure_logs("critical", settings.log_format, settings.secrets)
+    with progress("Looking", quiet=as_json) as shown:
+        diagnosis = asyncio.run(diagnose(settings, problems, lambda names: shown.say(", ".join(names))))
+    if as_json:
+        print_json(_describe(diagnosis))
+    else:
+        _print(diagnosis)
+    if diagnosis.level is Level.FAULT:
+        raise typer.Exit(1)
+
+
+def _describe(diagnosis: "Diagnosis") -> dict[str, Any]:
+    return {
+        "mode": diagnosis.mode.value,
+        "status": diagnosis.level.value,
+        "findings": [
+            {
+                "check": finding.check,
+                "level": finding.level.value,
+                "message": finding.message,
+                "hint": finding.hint or None,
+                "breaks": finding.breaks.value if finding.breaks else None,
+            }
+            for finding in diagnosis.findings
+        ],
+    }
+
+
+def _print(diagnosis: "Diagnosis") -> None:
+    table = Table("", "what", "found", title=f"{diagnosis.mode} mode", title_justify="left", show_lines=False)
+    for finding in diagnosis.findings:
+        table.add_row(MARKS[finding.level], finding.check, _in_words(finding))
+    out.print(table)
+    levels = [finding.level.value for finding in diagnosis.findings]
+    faults, warnings = levels.count("fault"), levels.count("warning")
+    out.print(f"{_count(faults, 'fault')}, {_count(warnings, 'warning')}.", highlight=False)
+
+
+def _in_words(finding: "Finding") -> str:
+    lines = [escape(finding.message)]
+    if finding.hint:
+        lines.append(f"[dim]→ {escape(finding.hint)}[/]")
+    if finding.breaks:
+        lines.append(f"[red]breaks: {escape(finding.breaks)}[/]")
+    return "\n".join(lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

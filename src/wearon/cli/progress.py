@@ -1,0 +1,78 @@
+"""Shows that long work goes on: a moving line on a terminal, a plain line now and then otherwise, always on stderr.
+
+Nothing at all when the result is JSON: what scripts collect stays clean.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from wearon.cli.output import errors
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PLAIN_LINE_EVERY_S = 10.0
+"""Where nothing can be drawn, such as the log of a build: enough to see that it lives."""
+
+
+class Shown:
+    """What is seen of the work; this one shows nothing."""
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+
+    def count(self, done: int, total: int) -> None:
+        """How much of it is done."""
+
+
+class _OnTerminal(Shown):
+    def __init__(self, what: str, bar: "Progress", task: "TaskID") -> None:
+        self._what = what
+        self._bar = bar
+        self._task = task
+
+    def say(self, text: str) -> None:
+        self._bar.update(self._task, description=f"{self._what}: {escape(text)}" if text else self._what)
+
+    def count(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+
+class _InLines(Shown):
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._text = ""
+        self._written_at = time.monotonic()
+        errors.print(f"{what} ...", highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        self._text = text
+        self._write_now_and_then()
+
+    def count(self, done: int, total: int) -> None:
+        self._text = f"{done} of {total}"
+        self._write_now_and_then()
+
+    def _write_now_and_then(self) -> None:
+        if time.monotonic() - self._written_at >= PLAIN_LINE_EVERY_S:
+            errors.print(f"{self._what}: {escape(self._text)}", highlight=False, soft_wrap=True)
+            self._written_at = time.monotonic()
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool = False) -> Iterator[Shown]:
+    """Show `what` for the length of the block. `quiet`: the result is JSON."""
+    if quiet:
+        yield Shown()
+    elif errors.is_terminal:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as bar:
+            yield _OnTerminal(what, bar, bar.add_task(what, total=None))
+    else:
+        yield _InLines(what)

@@ -1,0 +1,261 @@
+"""This machine: the disk under the spool, descriptors, port, pose model, and local mode's own Redis and SQLite."""
+
+import asyncio
+import os
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import httpx
+
+from wearon.doctor.findings import Finding, Promise, fault, ok, warning
+from wearon.local_redis import LocalRedisError, server_binary
+from wearon.platform.session_rows import SESSION_TABLES
+from wearon.pose.pool import PoseError, PosePool
+from wearon.samples import MAN_L
+from wearon.settings import Settings
+from wearon.sizing import EstimateRequest, NoPerson, estimate
+
+PAID_ANSWER_MB = 8
+"""What one picture under way puts on the disk: its answer (4 MB of base64) and the picture, doubled."""
+
+LEAST_FREE_MB = 100
+
+COMFORT = 10
+"""So many times what is needed may be free before it is worth a word: logs and Redis live on disks, too."""
+
+FORGETFUL = {
+    "tmpfs": "lies in memory, which a restart of the machine empties",
+    "ramfs": "lies in memory, which a restart of the machine empties",
+    "overlay": "lies in the container, and goes with it",
+}
+"""File systems that do not outlive what they should."""
+
+DESCRIPTORS_BESIDES = 256
+"""Redis (60), the platform (50), OpenAI's and downloads' connections of 20 jobs (some 60), pools, files."""
+
+ESTIMATE_LIMIT_S = 0.7
+"""An answer is promised in under a second, with the photo's download in it."""
+
+PORT_S = 2.0
+"""For a neighbour on loopback to answer."""
+
+
+async def check_spool(folder: Path, concurrency: int) -> AsyncGenerator[Finding, None]:
+    """Whether what was paid for can be kept."""
+    there = await asyncio.to_thread(_existing, folder)
+    problem = await asyncio.to_thread(_try_to_keep, there)
+    if problem is not None:
+        yield fault(
+            "spool",
+            f"{there} cannot keep a file: {problem}",
+            "see SPOOL_DIR, its owner and its disk",
+            Promise.PAID_ONCE,
+        )
+        return
+    yield ok("spool", f"{folder} keeps files" + ("" if there == folder else f" (made at the first start, in {there})"))
+    yield judge_space(shutil.disk_usage(there).free // 2**20, concurrency)
+    kind = await asyncio.to_thread(_file_system, there)
+    if kind in FORGETFUL:
+        yield warning(
+            "spool disk",
+            f"{folder} {FORGETFUL[kind]}: what was paid for is then paid again",
+            "put SPOOL_DIR on a disk or a volume",
+        )
+
+
+def judge_space(free_mb: int, concurrency: int) -> Finding:
+    """Whether the pictures under way fit onto the disk."""
+    needed_mb = max(LEAST_FREE_MB, concurrency * PAID_ANSWER_MB)
+    told = f"{free_mb:,} MB free"
+    if free_mb < needed_mb:
+        return fault(
+            "spool disk",
+            f"{told}; {concurrency} pictures at once take {needed_mb:,} MB",
+            "make room on SPOOL_DIR's disk",
+            Promise.PAID_ONCE,
+        )
+    if free_mb < COMFORT * needed_mb:
+        return warning("spool disk", told, "make room on SPOOL_DIR's disk before it is full")
+    return ok("spool disk", told)
+
+
+async def check_descriptors(api_connections: int) -> AsyncGenerator[Finding, None]:
+    """Whether the process may have as many connections as it takes."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield judge_descriptors(soft, hard, api_connections)
+
+
+def judge_descriptors(soft: int, hard: int, api_connections: int) -> Finding:
+    """`soft` and `hard` as getrlimit gives them; -1 is no limit."""
+    needed = api_connections + DESCRIPTORS_BESIDES
+    if soft < 0 or soft >= needed:
+        return ok("descriptors", "no limit" if soft < 0 else f"{soft:,}, of which {needed:,} may be used")
+    raisable = hard < 0 or hard >= needed
+    return fault(
+        "descriptors",
+        f"only {soft:,}: a busy API ({api_connections} connections) leaves none for downloads and Redis",
+        f"ulimit -n {max(1024, needed)}" + ("" if raisable else f" (as root: the hard limit is {hard:,})"),
+        Promise.SIZES_ALWAYS,
+    )
+
+
+async def check_port(host: str, port: int) -> AsyncGenerator[Finding, None]:
+    """Whether the API can listen, or does already."""
+    if port == 0:
+        yield ok("port", "any free one")
+        return
+    problem = _try_to_listen(host, port)
+    if problem is None:
+        yield ok("port", f"{host}:{port} is free")
+    elif await _is_ours(host, port):
+        yield ok("port", f"a worker answers on {host}:{port}")
+    else:
+        yield fault(
+            "port",
+            f"cannot listen on {host}:{port}: {problem}",
+            "end the other program, or choose another PORT",
+            Promise.SIZES_ALWAYS,
+        )
+
+
+async def check_pose_model(model: Path | None) -> AsyncGenerator[Finding, None]:
+    """Whether the model loads, and says what it should of a sample."""
+    pool = PosePool(model, processes=1)
+    photo = await asyncio.to_thread(MAN_L.read)
+    request = EstimateRequest(MAN_L.height_cm)
+    began = time.monotonic()
+    try:
+        await pool.start()
+        started_s = time.monotonic() - began
+        began = time.monotonic()
+        size = (await pool.run(estimate, photo, request, timeout=30.0)).recommended_size
+        took_s = time.monotonic() - began
+    except (PoseError, NoPerson) as error:
+        yield fault("pose model", f"does not work: {error}", "see POSE_MODEL_PATH", Promise.SIZES_ALWAYS)
+        return
+    finally:
+        await asyncio.to_thread(pool.close)
+    told = f"warm after {started_s:.1f} s; a size takes {took_s * 1000:.0f} ms"
+    if size != MAN_L.size:
+        yield warning("pose model", f"{told}, but the sample is {MAN_L.size}, not {size}", "see POSE_MODEL_PATH")
+    elif took_s > ESTIMATE_LIMIT_S:
+        yield warning("pose model", told, "the machine is too busy, or too slow, for answers in under a second")
+    else:
+        yield ok("pose model", told)
+
+
+async def check_local_redis() -> AsyncGenerator[Finding, None]:
+    """For a local mode that is not running: whether it could start its Redis."""
+    try:
+        binary = await asyncio.to_thread(server_binary)
+    except LocalRedisError as error:
+        yield fault("redis", str(error), "install redis-server, or set REDIS_URL", Promise.EVERY_TASK_ENDS)
+        return
+    yield ok("redis", f"not running; `wearon serve` starts {binary}")
+
+
+async def check_local_platform(home: Path) -> AsyncGenerator[Finding, None]:
+    """Local mode's sessions and credits, without making or changing anything."""
+    database = home / "platform.sqlite3"
+    if not database.exists():
+        yield ok("sessions", f"{database} is made at the first start")
+        return
+    problem = await asyncio.to_thread(_look_into, database)
+    if problem is None:
+        yield ok("sessions", f"{database} is sound")
+    else:
+        yield fault(
+            "sessions",
+            f"{database} cannot be used: {problem}",
+            f"move {home} away; local mode starts anew",
+            Promise.EVERY_TASK_ENDS,
+        )
+
+
+def check_settings(settings: Settings, problems: Sequence[str]) -> list[Finding]:
+    """What is wrong with them, and what is allowed but unwise."""
+    found = [
+        fault("settings", problem, "the worker does not start before this is put right", Promise.EVERY_TASK_ENDS)
+        for problem in problems
+    ]
+    if settings.host not in {"127.0.0.1", "localhost", "::1"} and settings.api_token is None:
+        found.append(
+            warning("settings", f"API_TOKEN is not set, and {settings.host} is not loopback", "set it, or let a proxy")
+        )
+    return found or [ok("settings", f"complete, {settings.wearon_mode} mode")]
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above that exists."""
+    folder = folder.absolute()
+    return next(candidate for candidate in (folder, *folder.parents) if candidate.is_dir())
+
+
+def _try_to_keep(folder: Path) -> str | None:
+    """Write a file, bring it to the disk, give it another name and delete it, as the spool does; what went wrong."""
+    try:
+        with NamedTemporaryFile(dir=folder, prefix="wearon-doctor-", suffix=".new", delete=False) as file:
+            written, renamed = Path(file.name), Path(f"{file.name}.renamed")
+            try:
+                file.write(b"\0" * 2**20)
+                file.flush()
+                os.fsync(file.fileno())
+                written.replace(renamed)
+            finally:
+                written.unlink(missing_ok=True)
+                renamed.unlink(missing_ok=True)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None
+
+
+def _file_system(folder: Path) -> str | None:
+    """The type of the file system that the folder lies on; None where that cannot be told."""
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return None
+    mounts = {fields[1].replace("\\040", " "): fields[2] for fields in (line.split() for line in lines)}
+    resolved = folder.resolve()
+    return next((mounts[str(path)] for path in (resolved, *resolved.parents) if str(path) in mounts), None)
+
+
+def _try_to_listen(host: str, port: int) -> str | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+async def _is_ours(host: str, port: int) -> bool:
+    """Whether a worker answers there."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    try:
+        async with httpx.AsyncClient(timeout=PORT_S, trust_env=False) as client:
+            answer = await client.get(f"http://{reached}:{port}/health/live")
+            return bool(answer.status_code == 200 and answer.json() == {"status": "ok"})
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def _look_into(database: Path) -> str | None:
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
+            found = connection.execute("pragma quick_check(1)").fetchone()[0]
+            if found != "ok":
+                return str(found)
+            for table in SESSION_TABLES.values():
+                connection.execute(f"select {', '.join(table.columns)} from {table.name} limit 0")  # noqa: S608
+    except sqlite3.Error as error:
+        return str(error)
+    return None

@@ -1,0 +1,210 @@
+"""Redis as the worker needs it: new enough, keeping what it is given, near enough. Reads only (PING, INFO, CONFIG GET).
+
+Hosted ones tell less: Upstash has no CONFIG, and its INFO has no word about persistence or eviction.
+"""
+
+import re
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from wearon.doctor.clock import ClockReading, judge_clock
+from wearon.doctor.findings import Finding, Promise, fault, ok, warning
+from wearon.redis import connect, without_password
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+LEAST_VERSION = (6, 2)
+"""BLMOVE, by which a task is never in nobody's hands, came with it."""
+
+SLOW_MS = 100.0
+"""To a far region. The hand-over, start and end of a job are a dozen commands one after another."""
+
+PINGS = 5
+"""A median that one slow answer does not move; each is a billed command."""
+
+NEARLY_FULL = 0.8
+"""Of `maxmemory`. With noeviction, a full Redis takes no task and no refund intent."""
+
+Info = Mapping[str, Any]
+"""INFO's fields by name."""
+
+
+async def check_redis(url: str) -> AsyncGenerator[Finding, None]:
+    """Everything about the Redis at `url`."""
+    client = connect(url, name="wearon-doctor")
+    where = without_password(url)
+    try:
+        async with aclosing(_look(client, where)) as findings:
+            async for finding in findings:
+                yield finding
+    finally:
+        await client.aclose()
+
+
+async def _look(client: "Redis", where: str) -> AsyncGenerator[Finding, None]:
+    try:
+        pings_ms = await _ping(client)
+    except AuthenticationError:
+        yield fault(
+            "redis", f"{where} refuses the user or the password", "see REDIS_URL", breaks=Promise.EVERY_TASK_ENDS
+        )
+        return
+    except (RedisError, OSError) as error:
+        yield fault(
+            "redis",
+            f"{where} cannot be reached: {str(error) or type(error).__name__}",
+            "see REDIS_URL and the network between; nothing else of Redis was checked",
+            Promise.EVERY_TASK_ENDS,
+        )
+        return
+    yield ok("redis", f"{where} answers")
+    yield judge_latency(pings_ms)
+    yield judge_clock("redis clock", "Redis", await _clock(client))
+    info = await _info(client)
+    yield judge_version(info)
+    yield judge_role(info)
+    yield judge_persistence(info, await _config(client, "save"), await _config(client, "appendfsync"))
+    yield judge_eviction(info, await _config(client, "maxmemory-policy"))
+    if info.get("maxmemory"):
+        yield judge_memory(info)
+
+
+def judge_latency(pings_ms: list[float]) -> Finding:
+    """How far away it is."""
+    typical = median(pings_ms)
+    told = f"answers in {typical:.1f} ms (the slowest of {len(pings_ms)}: {max(pings_ms):.1f} ms)"
+    if typical <= SLOW_MS:
+        return ok("redis latency", told)
+    return warning("redis latency", told, "run the worker in the region of its Redis: each job asks it a dozen times")
+
+
+def judge_version(info: Info) -> Finding:
+    """Whether it knows the commands that we use."""
+    told = str(info.get("redis_version", ""))
+    found = re.match(r"(\d+)\.(\d+)", told)
+    least = ".".join(map(str, LEAST_VERSION))
+    if found is None:
+        return warning("redis version", "cannot be told", f"it must be {least} or newer, which has BLMOVE")
+    if (int(found[1]), int(found[2])) >= LEAST_VERSION:
+        return ok("redis version", told)
+    return fault(
+        "redis version",
+        f"{told} has no BLMOVE: no task can be taken",
+        f"use Redis {least} or newer",
+        Promise.EVERY_TASK_ENDS,
+    )
+
+
+def judge_role(info: Info) -> Finding:
+    """Whether it takes writes, and scripts over several keys."""
+    if info.get("role") in {"slave", "replica"}:
+        return fault(
+            "redis role", "is a replica, which refuses writes", "put the primary in REDIS_URL", Promise.EVERY_TASK_ENDS
+        )
+    if info.get("cluster_enabled") or info.get("redis_mode") == "cluster":
+        return fault(
+            "redis role",
+            "is a cluster: a task's keys lie on different nodes, and its scripts are refused",
+            "use one primary (with replicas as you like)",
+            Promise.EVERY_TASK_ENDS,
+        )
+    return ok("redis role", "one primary")
+
+
+def judge_persistence(info: Info, save: str | None, appendfsync: str | None) -> Finding:
+    """What a restart of Redis leaves. `save` and `appendfsync` are CONFIG's, None where that is refused."""
+    name, advice = "redis persistence", "set appendonly yes (appendfsync everysec)"
+    if "aof_enabled" not in info:
+        return warning(
+            name,
+            "cannot be told: this Redis does not say",
+            "see its provider's console: what it forgets are tasks and refunds",
+        )
+    broken = [key for key in ("aof_last_write_status", "rdb_last_bgsave_status") if info.get(key, "ok") != "ok"]
+    if info["aof_enabled"] and "aof_last_write_status" not in broken:
+        if appendfsync == "no":
+            return warning(name, "append-only file, written when the system likes to", advice)
+        return ok(name, f"append-only file{f' (fsync {appendfsync})' if appendfsync else ''}")
+    if broken:
+        return fault(
+            name,
+            f"cannot write to its disk ({', '.join(broken)})",
+            "see Redis' log and its disk",
+            Promise.GIVEN_BACK_ONCE,
+        )
+    if save:
+        return warning(name, f"snapshots only (save {save}): a crash forgets the tasks and refunds since", advice)
+    if save is None:
+        return warning(name, "no append-only file; whether there are snapshots cannot be told", advice)
+    return fault(name, "nothing is kept: a restart forgets tasks and refunds", advice, Promise.GIVEN_BACK_ONCE)
+
+
+def judge_eviction(info: Info, configured: str | None) -> Finding:
+    """Whether it throws keys away when memory is short."""
+    policy = info.get("maxmemory_policy") or configured
+    if policy is None:
+        return warning(
+            "redis eviction",
+            "cannot be told: this Redis does not say",
+            "its provider's console must have eviction switched off",
+        )
+    if policy == "noeviction":
+        return ok("redis eviction", "noeviction")
+    return fault(
+        "redis eviction",
+        f"{policy}: when memory is short, tasks, jobs and refunds vanish without a word",
+        "set maxmemory-policy noeviction",
+        Promise.EVERY_TASK_ENDS,
+    )
+
+
+def judge_memory(info: Info) -> Finding:
+    """How full it is, where there is a limit."""
+    used, limit = int(info.get("used_memory", 0)), int(info["maxmemory"])
+    told = f"{used / 2**20:.0f} of {limit / 2**20:.0f} MB"
+    if used < NEARLY_FULL * limit:
+        return ok("redis memory", told)
+    return warning("redis memory", told, "raise maxmemory: a full Redis takes no more tasks")
+
+
+async def _ping(client: "Redis") -> list[float]:
+    """Milliseconds of each; the first one, which connects, is left out."""
+    await client.ping()
+    found = []
+    for _ in range(PINGS):
+        began = time.perf_counter()
+        await client.ping()
+        found.append((time.perf_counter() - began) * 1000)
+    return found
+
+
+async def _clock(client: "Redis") -> ClockReading | None:
+    asked = datetime.now(UTC)
+    try:
+        seconds, microseconds = await client.time()
+    except ResponseError:
+        return None
+    return ClockReading(asked, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), datetime.now(UTC))
+
+
+async def _info(client: "Redis") -> Info:
+    try:
+        return dict(await client.info())
+    except ResponseError:  # an ACL without it
+        return {}
+
+
+async def _config(client: "Redis", name: str) -> str | None:
+    """A setting; None where that is not allowed, or not known."""
+    try:
+        found: str | None = (await client.config_get(name)).get(name)
+    except ResponseError:
+        return None
+    return found

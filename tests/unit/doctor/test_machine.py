@@ -1,0 +1,120 @@
+"""Disk, descriptors, port, and local mode's own files."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.gateway import Response, running_gateway
+from wearon.doctor import Finding, Level, Promise, machine
+from wearon.platform import LocalPlatform
+from wearon.settings import Settings
+
+
+def all_of(findings: AsyncIterator[Finding]) -> dict[str, Finding]:
+    async def collect() -> dict[str, Finding]:
+        return {finding.check: finding async for finding in findings}
+
+    return asyncio.run(collect())
+
+
+def test_a_spool_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    found = all_of(machine.check_spool(tmp_path, 20))
+    assert found["spool"].level is Level.OK
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spool_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
+    found = all_of(machine.check_spool(tmp_path / "not" / "yet", 20))
+    assert found["spool"].level is Level.OK
+    assert str(tmp_path) in found["spool"].message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    found = all_of(machine.check_spool(tmp_path, 20))
+    assert (found["spool"].level, found["spool"].breaks) == (Level.FAULT, Promise.PAID_ONCE)
+
+
+def test_a_disk_that_cannot_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    found = all_of(machine.check_spool(tmp_path, 20))
+    assert (found["spool"].level, found["spool"].breaks) == (Level.FAULT, Promise.PAID_ONCE)
+    assert "cross-device" in found["spool"].message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_and_container_layers_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_file_system", lambda _: "tmpfs")
+    assert all_of(machine.check_spool(tmp_path, 20))["spool disk"].level is Level.WARNING
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "concurrency", "level"),
+    [(50_000, 20, Level.OK), (500, 20, Level.WARNING), (100, 20, Level.FAULT), (5_000, 1000, Level.FAULT)],
+)
+def test_room_for_the_pictures_under_way(free_mb: int, concurrency: int, level: Level) -> None:
+    assert machine.judge_space(free_mb, concurrency).level is level
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "level"),
+    [(1024, 4096, Level.OK), (-1, -1, Level.OK), (768, 768, Level.OK), (256, -1, Level.FAULT), (256, 256, Level.FAULT)],
+)
+def test_descriptors_for_a_busy_api(soft: int, hard: int, level: Level) -> None:
+    assert machine.judge_descriptors(soft, hard, api_connections=512).level is level
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_a_port_that_somebody_else_has(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "PORT_S", 0.2)
+    found = all_of(machine.check_port("127.0.0.1", taken_port))
+    assert (found["port"].level, found["port"].breaks) == (Level.FAULT, Promise.SIZES_ALWAYS)
+
+
+def test_a_port_that_a_worker_has() -> None:
+    with running_gateway() as gateway:
+        gateway.mount("/health/live", lambda _: Response(200, b'{"status": "ok"}'))
+        port = int(gateway.url.rpartition(":")[2])
+        found = all_of(machine.check_port("127.0.0.1", port))
+        assert found["port"].level is Level.OK
+        assert "a worker answers" in found["port"].message
+
+
+def test_local_sessions_are_looked_at_and_not_made(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert all_of(machine.check_local_platform(home))["sessions"].level is Level.OK
+    assert not home.exists()
+
+    async def start() -> None:
+        await (await LocalPlatform.open(home, "http://127.0.0.1:8000")).aclose()
+
+    asyncio.run(start())
+    assert all_of(machine.check_local_platform(home))["sessions"].level is Level.OK
+    (home / "platform.sqlite3").write_bytes(b"not a database, but long enough to be looked at" * 100)
+    assert all_of(machine.check_local_platform(home))["sessions"].level is Level.FAULT
+
+
+def test_an_open_api_is_a_warning() -> None:
+    levels = [finding.level for finding in machine.check_settings(Settings(_env_file=None, host="0.0.0.0"), [])]
+    assert levels == [Level.WARNING]
+
+
+def test_every_problem_of_the_settings_is_a_fault() -> None:
+    found = machine.check_settings(Settings(_env_file=None), ["REDIS_URL is missing", "PORT: too large"])
+    assert [finding.level for finding in found] == [Level.FAULT, Level.FAULT]
