@@ -7,7 +7,14 @@ them for operators, and a test holds `monitoring/` against them.
 
 import asyncio
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 JOB_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 40, 60, 120, 180, 300, 600)
 """Steps of a job: a PATCH takes 10 ms, a generation 10-60 s, one attempt at it 180 s, the whole job 540 s."""
@@ -27,6 +34,9 @@ second cost 0.1 % of a core at most."""
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """A caller may send any word as its method: whatever else it is, is `other`."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+# They would be a gauge for each counter and histogram that says when this process began, which its own metrics do.
 
 
 class Metrics:
@@ -149,7 +159,10 @@ class Metrics:
             registry=registry,
         )
         self.pose_requests = Counter(
-            "wearon_pose_requests", "Calls of the pose processes, by outcome", ["outcome"], registry=registry
+            "wearon_pose_requests",
+            "Calls of the pose processes, by outcome (refused: there is nobody to measure, or no picture)",
+            ["outcome"],
+            registry=registry,
         )
         self.pose_wait = Histogram(
             "wearon_pose_wait_seconds", "Wait for a free pose process", buckets=SHORT_BUCKETS_S, registry=registry

@@ -14,6 +14,7 @@ from wearon.api.console.studios import UPLOADS
 from wearon.api.description import describe
 from wearon.api.health import HealthReport
 from wearon.api.middleware import BearerToken, BodyLimit, RequestId
+from wearon.api.observation import Observation
 from wearon.api.parts import ApiParts
 from wearon.sizing import NoPerson
 
@@ -52,7 +53,7 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
         app.add_middleware(BearerToken, token=api_token)
     if cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET", "POST"])
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestId, observation=Observation(parts.metrics, parts.tracing))
     describe(app, needs_token=bool(api_token))
     return app
 

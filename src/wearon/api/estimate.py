@@ -92,7 +92,8 @@ async def estimate_body(body: EstimateBody, request: Request) -> SizeEstimate:
     parts: ApiParts = request.app.state.parts
     try:
         photo = await parts.fetcher.fetch(body.image_url, deadline_s=DOWNLOAD_DEADLINE_S)
-        answer = await parts.pose_pool.run(estimate, photo, body.question(), timeout=INFERENCE_LIMIT_S)
+        with parts.tracing.span("pose"):
+            answer = await parts.pose_pool.run(estimate, photo, body.question(), timeout=INFERENCE_LIMIT_S)
     except (FetchError, PictureError) as error:
         log.info("estimate refused: no usable picture", reason=str(error))
         raise HTTPException(400, BAD_URL) from error

@@ -1,56 +1,127 @@
-"""`GET /metrics`: what `/health` counts, in Prometheus' form, so that late money can raise an alarm.
+"""`GET /metrics`: what this process has counted, and the fleet as Redis shows it, for Prometheus.
 
-In production it is there only behind `API_TOKEN`.
+In production it is there only behind `API_TOKEN`. A scrape costs one Redis command: the look that the overview takes
+anyway, remembered for a second. What a process has counted itself costs none.
 """
 
 from collections.abc import Iterable
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from wearon.api.health import HealthReport
+from wearon.api.middleware import BearerToken
 from wearon.api.parts import ApiParts
+from wearon.metrics import Metrics
+from wearon.overview.models import Now, QueuesNow
 from wearon.supervisor import PartState
 
 router = APIRouter()
 
+QUEUES = ("tasks", "taken", "jobs", "running", "dead_letters", "refunds", "refunds_by_hand")
+"""Places in Redis that are counted: fields of QueuesNow."""
+
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
-    """The report of this moment as gauges."""
+    """This process's own, and the overview of this moment."""
     parts: ApiParts = request.app.state.parts
-    registry = CollectorRegistry()
-    registry.register(ReportCollector(await parts.health.report()))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    text = generate_latest(parts.metrics.registry)
+    if parts.overview is not None:
+        fleet = CollectorRegistry()
+        fleet.register(NowCollector(await parts.overview.now()))
+        text += generate_latest(fleet)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-class ReportCollector(Collector):
-    """One report as metrics."""
+def create_metrics_app(metrics: Metrics, api_token: str | None) -> FastAPI:
+    """For a process without the API: nothing but its own metrics, and no Redis command."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
-    def __init__(self, report: HealthReport) -> None:
-        self._report = report
+    @app.get("/metrics")
+    async def own() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    if api_token:
+        app.add_middleware(BearerToken, token=api_token)
+    return app
+
+
+class NowCollector(Collector):
+    """The overview of one moment as gauges. Every API process shows the same fleet: take the maximum over them."""
+
+    def __init__(self, now: Now) -> None:
+        self._now = now
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
-        report = self._report
-        yield _gauge("wearon_redis_up", "Whether Redis answers", report.redis_connected)
-        parts = GaugeMetricFamily("wearon_part_up", "Whether a part of this process runs", labels=["part"])
-        for name, part in report.parts.items():
-            parts.add_metric([name], float(part.state is PartState.RUNNING))
-        yield parts
-        if report.queues is None:
-            return
-        depths = GaugeMetricFamily("wearon_queue_depth", "Entries in Redis, by place", labels=["queue"])
-        for queue in ("tasks", "taken", "jobs", "dead_letters", "refunds", "refunds_by_hand"):
-            depths.add_metric([queue], getattr(report.queues, queue))
-        yield depths
+        yield _gauge("wearon_redis_up", "Whether Redis answers", self._now.queues is not None)
+        yield from self._parts()
+        yield from self._pose_pool()
+        if self._now.queues is not None:
+            yield from _queues(self._now.queues)
+            yield from self._fleet()
+
+    def _parts(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("wearon_part_up", "Whether a part of this process runs", labels=["part"])
+        restarts = CounterMetricFamily("wearon_part_restarts", "How often a part was started again", labels=["part"])
+        for part in self._now.parts:
+            up.add_metric([part.name], float(part.state == PartState.RUNNING))
+            restarts.add_metric([part.name], part.restarts)
+        yield up
+        yield restarts
+
+    def _pose_pool(self) -> Iterable[Metric]:
+        pool = self._now.pose_pool
+        if pool is not None:
+            yield _gauge("wearon_pose_processes", "Pose processes that there should be", pool.processes)
+            yield _gauge("wearon_pose_processes_warm", "Pose processes that can work", pool.warm)
+            yield _gauge("wearon_pose_waiting", "Pictures that wait for a pose process", pool.waiting)
+
+    def _fleet(self) -> Iterable[Metric]:
+        processes = self._now.processes
+        yield _gauge("wearon_fleet_processes", "Processes with a lease", len(processes))
+        yield _gauge("wearon_fleet_slots", "Jobs that the fleet runs at most", sum(p.capacity for p in processes))
+        yield _gauge("wearon_fleet_busy_slots", "Jobs that the fleet runs", sum(p.busy for p in processes))
         yield _gauge(
-            "wearon_refund_oldest_age_seconds",
-            "Age of the oldest credit that is still to be given back; alarm above 30",
-            report.queues.oldest_refund_s or 0.0,
+            "wearon_fleet_event_loop_lag_seconds",
+            "How late the latest event loop of the fleet was at most between its last two beats",
+            max((process.loop_lag_s for process in processes), default=0.0),
         )
+        if self._now.spend_today is not None:
+            yield _gauge(
+                "wearon_fleet_spend_today_dollars",
+                "US dollars paid for pictures since midnight UTC",
+                float(self._now.spend_today.cost_usd),
+            )
+        if self._now.openai is not None:
+            yield _gauge(
+                "wearon_fleet_rate_limit_next_slot_seconds",
+                "How long a request to the image model that came now would wait for the fleet's limit",
+                self._now.openai.next_slot_in_s,
+            )
+
+
+def _queues(queues: QueuesNow) -> Iterable[Metric]:
+    depths = GaugeMetricFamily("wearon_queue_depth", "Entries in Redis, by place", labels=["queue"])
+    for queue in QUEUES:
+        depths.add_metric([queue], getattr(queues, queue))
+    yield depths
+    yield _gauge(
+        "wearon_task_oldest_age_seconds",
+        "Age of the task that is taken next from the producers' list",
+        queues.oldest_task_s or 0.0,
+    )
+    yield _gauge(
+        "wearon_refund_oldest_age_seconds",
+        "Age of the oldest credit that is still to be given back; alarm above 30",
+        queues.oldest_refund_s or 0.0,
+    )
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

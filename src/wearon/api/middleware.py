@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from wearon.api.console.access import STATIC, is_console
+from wearon.api.observation import Observation
 
 log = structlog.get_logger()
 
@@ -37,10 +38,14 @@ QUIET_PATHS = OPEN_PATHS
 
 
 class RequestId:
-    """Takes the caller's `X-Request-Id` or makes one, binds it to every log line, gives it back, logs the request."""
+    """Takes the caller's `X-Request-Id` or makes one, binds it to every log line, gives it back, logs the request.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `observation` counts the request and begins its trace.
+    """
+
+    def __init__(self, app: ASGIApp, observation: Observation | None = None) -> None:
         self._app = app
+        self._observation = observation or Observation()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,10 +62,11 @@ class RequestId:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                observed.answered(status)
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        with bound_contextvars(request_id=request_id):
+        with bound_contextvars(request_id=request_id), self._observation.of(scope, request_id) as observed:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:

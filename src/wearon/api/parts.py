@@ -1,13 +1,15 @@
 """What the routes work with, made once when the process starts and handed in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wearon.api.console.parts import ConsoleParts
 from wearon.api.health import Health
+from wearon.metrics import Metrics
 from wearon.net.fetch import PictureFetcher
 from wearon.overview.overview import Overview
 from wearon.platform import LocalPlatform
 from wearon.pose.pool import PosePool
+from wearon.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +23,7 @@ class ApiParts:
     fetcher: PictureFetcher
     pose_pool: PosePool
     local_platform: LocalPlatform | None = None
+    metrics: Metrics = field(default_factory=Metrics, kw_only=True)
+    tracing: Tracing = field(default_factory=Tracing, kw_only=True)
     overview: Overview | None = None
     console: ConsoleParts | None = None

@@ -8,14 +8,18 @@ cookies, proxies from the environment and decompression need not be switched off
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import httpcore
 
+from wearon.metrics import Metrics
 from wearon.net.addresses import Resolver, SystemResolver
 from wearon.net.errors import FetchError
 from wearon.net.guard import GuardedBackend, HeadWatch
 from wearon.net.origins import Origin, Target
+from wearon.tracing import Kind, Tracing, outgoing_headers
 
 __all__ = ["FetchError", "PictureFetcher"]
 
@@ -57,6 +61,8 @@ class PictureFetcher:
         resolver: Resolver | None = None,
         connector: httpcore.AsyncNetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
+        metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`resolver` finds the addresses of untrusted names; `connector` makes all connections.
 
@@ -67,6 +73,8 @@ class PictureFetcher:
             origin if isinstance(origin, Origin) else Origin.parse(origin) for origin in trusted_origins
         )
         self._max_bytes = max_bytes
+        self._metrics = metrics or Metrics()
+        self._tracing = tracing or Tracing()
         connector = connector or httpcore.AnyIOBackend()
         self._own_resolver = SystemResolver()
         tls = tls or httpcore.default_ssl_context()
@@ -85,10 +93,17 @@ class PictureFetcher:
             target = Target.parse(url)
         except ValueError as error:
             raise FetchError(str(error), transient=False) from None
-        lane = self._trusted if target.origin in self._trusted_origins else self._public
+        trusted = target.origin in self._trusted_origins
+        with self._observed(target.origin, "trusted" if trusted else "public") as bytes_of:
+            return bytes_of(await self._fetch(target, deadline_s, trusted=trusted))
+
+    async def _fetch(self, target: Target, deadline_s: float, *, trusted: bool) -> bytes:
+        lane = self._trusted if trusted else self._public
+        # A stranger's server learns nothing of whose picture it is asked for.
+        known = outgoing_headers() if trusted else {}
         try:
             async with asyncio.timeout(deadline_s), lane.slots:
-                return await self._download(lane.pool, target)
+                return await self._download(lane.pool, target, known)
         except (TimeoutError, httpcore.TimeoutException):
             raise FetchError(f"took longer than {deadline_s:g} s", transient=True) from None
         except httpcore.ConnectError as error:
@@ -111,13 +126,35 @@ class PictureFetcher:
         await self._public.pool.aclose()
         self._own_resolver.close()
 
-    async def _download(self, pool: httpcore.AsyncConnectionPool, target: Target) -> bytes:
+    @contextmanager
+    def _observed(self, origin: Origin, whose: str) -> Iterator[Callable[[bytes], bytes]]:
+        """Count one download, and make it a span. What is downloaded is passed through what the block is given."""
+        began = time.monotonic()
+        outcome = "cut_off"
+
+        def count(picture: bytes) -> bytes:
+            self._metrics.download_bytes.labels(whose).inc(len(picture))
+            return picture
+
+        try:
+            with self._tracing.span("GET picture", Kind.CLIENT, {"server.address": origin.host}):
+                yield count
+            outcome = "fetched"
+        except FetchError as error:
+            outcome = "unavailable" if error.transient else "refused"
+            raise
+        finally:
+            self._metrics.downloads.labels(whose, outcome).inc()
+            self._metrics.download_seconds.labels(whose).observe(time.monotonic() - began)
+
+    async def _download(self, pool: httpcore.AsyncConnectionPool, target: Target, known: Mapping[str, str]) -> bytes:
         origin = target.origin
         headers = [
             ("Host", origin.netloc),
             ("Accept", "image/jpeg, image/png, image/webp"),
             ("Accept-Encoding", "identity"),
             ("User-Agent", "WearOn"),
+            *known.items(),
         ]
         url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path)
         async with pool.stream("GET", url, headers=headers, extensions={"trace": HeadWatch()}) as response:

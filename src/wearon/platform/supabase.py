@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 import structlog
 
+from wearon.metrics import Metrics
 from wearon.platform.base import (
     PICTURE_URL_SECONDS,
     Channel,
@@ -32,6 +33,8 @@ from wearon.platform.base import (
 from wearon.platform.session_moves import SessionMoves
 from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_session, timestamp
 from wearon.platform.supabase_answers import Refusal, WholeAnswers, attempt, raise_for_answer
+from wearon.platform.supabase_watch import WatchedTransport
+from wearon.tracing import Tracing
 
 if TYPE_CHECKING:
     from postgrest import AsyncQueryRequestBuilder
@@ -83,6 +86,8 @@ class SupabasePlatform(SessionMoves):
         rest_seconds: float = REST_SECONDS,
         storage_seconds: float = STORAGE_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
+        metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> "SupabasePlatform":
         """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
         from supabase import AsyncClientOptions, acreate_client  # a second that local mode saves
@@ -94,7 +99,11 @@ class SupabasePlatform(SessionMoves):
         )
         http = httpx.AsyncClient(
             timeout=httpx.Timeout(max(rest_seconds, storage_seconds), connect=CONNECT_SECONDS),
-            transport=WholeAnswers(httpx.AsyncHTTPTransport(limits=limits, trust_env=False)),
+            transport=WatchedTransport(
+                WholeAnswers(httpx.AsyncHTTPTransport(limits=limits, trust_env=False)),
+                metrics or Metrics(),
+                tracing or Tracing(),
+            ),
             trust_env=False,  # a proxy variable or .netrc must not decide where the service role key goes
             event_hooks={"response": [raise_for_answer]},
         )

@@ -12,13 +12,15 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import structlog
 
+from wearon.metrics import Metrics
 from wearon.pose.detector import Detector
 from wearon.processes import KillablePool
 
@@ -50,7 +52,14 @@ class PoseUnavailable(PoseError):
 class PosePool:
     """`processes` processes with a detector each."""
 
-    def __init__(self, model_path: Path | None, processes: int, *, max_wait_seconds: float = MAX_WAIT_SECONDS) -> None:
+    def __init__(
+        self,
+        model_path: Path | None,
+        processes: int,
+        *,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.processes = processes
         self._model_path = model_path
         self._max_wait = max_wait_seconds
@@ -59,6 +68,7 @@ class PosePool:
         self._waiting = 0
         self._run_seconds = TYPICAL_RUN_SECONDS
         self._background: set[asyncio.Task[Any]] = set()
+        self._metrics = metrics or Metrics()
         self._log = structlog.get_logger()
 
     @property
@@ -101,7 +111,30 @@ class PosePool:
         PoseUnavailable when there is none, or when the call hung or took its process down. A caller that is
         cancelled leaves at once, but work that has begun is finished: that costs less than a new process.
         """
-        slot = await self._idle_slot()
+        with self._counted():
+            return await self._run(function, args, timeout)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        outcome = "cut_off"
+        try:
+            yield
+            outcome = "answered"
+        except PoseBusy:
+            outcome = "busy"
+            raise
+        except PoseUnavailable:
+            outcome = "unavailable"
+            raise
+        except Exception:
+            outcome = "refused"
+            raise
+        finally:
+            self._metrics.pose_requests.labels(outcome).inc()
+
+    async def _run(self, function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float) -> R:
+        with self._metrics.pose_wait.time():
+            slot = await self._idle_slot()
         work = self._in_background(self._work(slot, function, args, timeout))
         try:
             outcome = await asyncio.shield(work)
@@ -158,6 +191,7 @@ class PosePool:
             self._replace(slot)
             return _Raised(PoseUnavailable(f"the pose process was lost: {error}"))
         self._idle.put_nowait(slot)
+        self._metrics.pose_run.observe(time.monotonic() - started)
         # A moving average over about ten calls: follows a change of load in a second, but not one large photo.
         self._run_seconds += 0.1 * (time.monotonic() - started - self._run_seconds)
         return outcome

@@ -100,9 +100,9 @@ class OtelSpan:
         """See Span."""
         self._span.update_name(name)
 
-    def set(self, **attributes: Attribute) -> None:
+    def set(self, attributes: Mapping[str, Attribute]) -> None:
         """See Span."""
-        self._span.set_attributes(attributes)
+        self._span.set_attributes(dict(attributes))
 
     def end(self, error: str | None) -> None:
         """See Span."""

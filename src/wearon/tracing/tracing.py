@@ -33,7 +33,7 @@ class Span(Protocol):
     def rename(self, name: str) -> None:
         """What it is called is known by now."""
 
-    def set(self, **attributes: Attribute) -> None:
+    def set(self, attributes: Mapping[str, Attribute]) -> None:
         """Say more of it. No secrets, no signed URLs, no addresses of people: spans leave the house."""
 
     def end(self, error: str | None) -> None:
@@ -97,10 +97,10 @@ class Tracing:
             return nullcontext()
         return self._part(self._recorder, here, name, kind, attributes or {})
 
-    def annotate(self, **attributes: Attribute) -> None:
+    def annotate(self, attributes: Mapping[str, Attribute]) -> None:
         """Say more of the present span, if there is one."""
         if (span := _span.get()) is not None:
-            span.set(**attributes)
+            span.set(attributes)
 
     def rename(self, name: str) -> None:
         """Call the present span something else, if there is one."""

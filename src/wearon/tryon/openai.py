@@ -7,8 +7,9 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from decimal import Decimal
 from typing import Any, Literal
 
 import httpx
@@ -22,17 +23,23 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from wearon.metrics import Metrics
 from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
+from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon.generator import (
     BadAnswer,
     GeneratedImage,
     GenerationError,
     ImageRequest,
+    KeyRejected,
+    Moderated,
+    QuotaExhausted,
+    RateLimited,
     RequestRefused,
     ServiceUnavailable,
 )
-from wearon.tryon.openai_answers import error_of, name_like, parse_answer, usage_of
+from wearon.tryon.openai_answers import error_of, name_like, parse_answer, tokens_of, usage_of
 
 log = structlog.get_logger()
 
@@ -64,6 +71,17 @@ LAST_BYTES_S = 5.0
 
 URL_FETCHES = 3
 """Fetching a picture that an answer only points to costs nothing, and losing it costs a generation."""
+
+OUTCOMES: dict[type[GenerationError], str] = {
+    BadAnswer: "bad_answer",
+    KeyRejected: "key_rejected",
+    Moderated: "moderated",
+    QuotaExhausted: "quota_exhausted",
+    RateLimited: "rate_limited",
+    RequestRefused: "refused",
+    ServiceUnavailable: "unavailable",
+}
+"""How one request ended, for counting; besides `answered` and, for one that was cancelled, `cut_off`."""
 
 CLIENT_ID_CHARACTERS = 512
 """OpenAI refuses a longer X-Client-Request-Id, and one that is not ASCII."""
@@ -101,6 +119,8 @@ class OpenAIImages:
         attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
         client: httpx.AsyncClient | None = None,
+        metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             # The HTTP library would say so too, and quote the key.
@@ -126,6 +146,8 @@ class OpenAIImages:
         self._backoff_s = backoff_s
         self._owns_client = client is None
         self._client = client or make_client()
+        self._metrics = metrics or Metrics()
+        self._tracing = tracing or Tracing()
 
     async def generate(self, request: ImageRequest) -> GeneratedImage:
         """Make one picture; raises GenerationError.
@@ -146,8 +168,10 @@ class OpenAIImages:
         """The picture in an answer with status 200, checked, and its price. Raises BadAnswer."""
         # Megabytes of base64: 1 ms of parsing and decoding, and a copy, off the loop.
         parsed = await asyncio.to_thread(parse_answer, answer)
+        usage = usage_of(parsed.usage, self._model)
+        self._count_price(parsed.usage, None if usage is None else usage.cost_usd)
         picture = parsed.data[0].b64_json or await self._fetch(parsed.data[0].url)
-        return GeneratedImage(await self._checked(picture), usage_of(parsed.usage, self._model))
+        return GeneratedImage(await self._checked(picture), usage)
 
     async def aclose(self) -> None:
         """Close the connections, when they are ours."""
@@ -157,6 +181,27 @@ class OpenAIImages:
     async def _ask(self, request: ImageRequest) -> bytes:
         """One attempt: the body of an answer with status 200, kept already. Raises GenerationError."""
         await self._before_attempt()
+        with self._observed():
+            return await self._exchanged(request)
+
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Count one request, and make it a span: what the block raises says how it ended."""
+        began = time.monotonic()
+        outcome = "cut_off"
+        attributes = {"server.address": self._base_url.host, "gen_ai.request.model": self._model}
+        try:
+            with self._tracing.span("POST /images/edits", Kind.CLIENT, attributes):
+                yield
+            outcome = "answered"
+        except GenerationError as error:
+            outcome = OUTCOMES[type(error)]
+            raise
+        finally:
+            self._metrics.openai_requests.labels(outcome).inc()
+            self._metrics.openai_seconds.labels(outcome).observe(time.monotonic() - began)
+
+    async def _exchanged(self, request: ImageRequest) -> bytes:
         started = time.monotonic()
         paid = False
         try:
@@ -191,6 +236,7 @@ class OpenAIImages:
             "POST",
             f"{self._base_url}/images/edits",
             headers={
+                **outgoing_headers(),
                 "Authorization": self._authorization,
                 "X-Client-Request-Id": _client_id(request.request_id),
                 # Base64 of a JPEG hardly shrinks: compression would only cost both sides CPU.
@@ -203,6 +249,15 @@ class OpenAIImages:
             ],
             follow_redirects=False,
         )
+
+    def _count_price(self, usage: object, cost_usd: Decimal | None) -> None:
+        """Where an answer is read, which is once in its life: a run that finds the picture itself reads it no more."""
+        for (direction, kind), count in tokens_of(usage).items():
+            self._metrics.openai_tokens.labels(direction, kind).inc(count)
+        if cost_usd is None:
+            self._metrics.openai_unpriced.inc()
+        else:
+            self._metrics.openai_dollars.inc(float(cost_usd))
 
     async def _fetch(self, url: str | None) -> bytes:
         if url is None:

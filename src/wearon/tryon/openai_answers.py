@@ -107,6 +107,22 @@ def usage_of(raw: object, model: str) -> Usage | None:
     return Usage(usage.input_tokens, usage.output_tokens, cost)
 
 
+def tokens_of(raw: object) -> dict[tuple[str, str], int]:
+    """Tokens by direction (input, output) and kind (text, image); empty when the answer does not tell."""
+    try:
+        usage = _Usage.model_validate(raw)
+    except ValidationError:
+        return {}
+    text_in, image_in = _split(usage.input_tokens, usage.input_tokens_details)
+    text_out, image_out = _split(usage.output_tokens, usage.output_tokens_details)
+    return {
+        ("input", "text"): text_in,
+        ("input", "image"): image_in,
+        ("output", "text"): text_out,
+        ("output", "image"): image_out,
+    }
+
+
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> GenerationError:
     """What an answer without status 200 means. Header names are expected in lower case, or case-insensitive."""
     details = _error_details(body)

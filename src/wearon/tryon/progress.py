@@ -9,7 +9,7 @@ listeners count.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -182,6 +182,8 @@ class Progress:
         self.listeners: list[ProgressListener] = []
         self._running: list[Run] = []
         self._changed = asyncio.Event()
+        self.around_step: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+        """What each step happens within: its span, when spans are collected."""
 
     @property
     def running(self) -> Sequence[Run]:
@@ -221,7 +223,8 @@ class Progress:
             run.steps.append(step)
             self.announce_change()
         try:
-            yield
+            with self.around_step(name.value):
+                yield
             step.ok = True
         finally:
             step.seconds = time.monotonic() - began

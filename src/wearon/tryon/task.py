@@ -10,10 +10,20 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from wearon.platform.base import Channel, SessionRef
+from wearon.tracing import parse_traceparent
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 """A task with ten signed URLs and the longest prompt that the image model takes (32,000 characters) fits."""
@@ -40,6 +50,11 @@ def _canonical_uuid(text: str) -> str:
     return str(UUID(text))
 
 
+def _trace_context_or_none(value: object) -> str | None:
+    context = parse_traceparent(value)
+    return None if context is None else context.traceparent
+
+
 Text = Annotated[str, AfterValidator(_without_nul)]
 Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
 Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_without_nul)]
@@ -62,6 +77,8 @@ class GenerationTask(BaseModel):
     version: Annotated[int, Strict()] = KNOWN_VERSION
     """Strict: `true` and "1" are not version 1, and guessing is what a version is there to prevent."""
     created_at: datetime | None = None
+    traceparent: Annotated[str | None, BeforeValidator(_trace_context_or_none)] = None
+    """Not the contract's: the W3C trace context of whoever pushed the task. A bad one is no reason to reject it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,71 @@
+"""Runs of jobs as metrics and spans: listens to `wearon.tryon.progress`, and begins each job's trace."""
+
+from typing import Any
+from uuid import UUID
+
+from wearon.metrics import Metrics
+from wearon.tracing import Kind, Tracing
+from wearon.tryon.job_queue import Attempt, JobFunction, PutBack
+from wearon.tryon.progress import Run, Settlement, Step
+
+
+class JobMetrics:
+    """A ProgressListener that counts."""
+
+    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
+        self._metrics = metrics
+        self._tracing = tracing
+
+    def step_done(self, run: Run, step: Step) -> None:  # noqa: ARG002 - the protocol's
+        """See ProgressListener, like all that follow."""
+        if step.ok and step.seconds is not None:
+            self._metrics.steps.labels(step.name.value).observe(step.seconds)
+
+    def run_ended(self, run: Run) -> None:
+        outcome = run.outcome.value if run.outcome else ""
+        category = run.category.value if run.category else ""
+        self._metrics.jobs.labels(run.ref.channel.value, outcome, category).inc()
+        self._tracing.annotate(
+            {
+                "wearon.session_id": run.ref.session_id,
+                "wearon.channel": run.ref.channel.value,
+                "wearon.attempt": run.attempt,
+                "wearon.outcome": outcome,
+                "wearon.reason": category,
+            }
+        )
+
+    def refund_moved(self, settlement: Settlement) -> None:
+        self._metrics.refunds.labels(settlement.settled.value).inc()
+
+    def dead_letter_added(self) -> None:
+        self._metrics.dead_letters.inc()
+
+
+def traced(name: str, function: JobFunction, tracing: Tracing) -> JobFunction:
+    """The job function as the first span of its run, in the trace of whoever pushed the task.
+
+    A task without a trace gets one that is called like its session: all its runs, on whatever machine, belong to it,
+    and whoever knows the session finds the trace.
+    """
+
+    async def run(payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
+        with tracing.entry(
+            name,
+            Kind.CONSUMER,
+            request_id=str(payload.get("request_id") or ""),
+            traceparent=payload.get("traceparent"),
+            trace_id=trace_of_session(payload.get("session_id")),
+        ):
+            return await function(payload, attempt)
+
+    return run
+
+
+def trace_of_session(session_id: object) -> str | None:
+    """The trace id of a session whose task brought none; None when that is no uuid."""
+    try:
+        named = UUID(str(session_id))
+    except ValueError:
+        return None
+    return named.hex if named.int else None
