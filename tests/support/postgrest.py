@@ -31,7 +31,7 @@ from psycopg.rows import dict_row
 from support.gateway import Gateway, Handler, Request, Response, forward_to, running_gateway
 from support.jwt import make_token
 from support.redis import free_port
-from support.storage_stub import StorageStub
+from support.storage_stub import StorageStub, new_bucket
 
 HERE = Path(__file__).parent
 JWT_SECRET = "a secret of the tests alone, 32 bytes or more"
@@ -67,6 +67,7 @@ class Supabase:
         self.gateway.behave()
         self.storage.objects.clear()
         self.storage.clock = time.time
+        self.storage.bucket = new_bucket()
         self.database.execute(f"truncate {TABLES}")
 
 

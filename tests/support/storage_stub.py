@@ -32,11 +32,15 @@ class StoredObject:
 
 
 class StorageStub:
-    """`handle` serves what lies behind `/storage/v1`; `objects` is what the bucket holds, by path."""
+    """`handle` serves what lies behind `/storage/v1`; `objects` is what the bucket holds, by path.
+
+    `bucket` is what Storage tells of the bucket itself: a test may change it.
+    """
 
     def __init__(self, service_role_key: str, secret: str, clock: Callable[[], float] = time.time) -> None:
         self.objects: dict[str, StoredObject] = {}
         self.clock = clock
+        self.bucket = new_bucket()
         self._key = service_role_key
         self._secret = secret
         self._lock = threading.Lock()
@@ -48,6 +52,9 @@ class StorageStub:
             return self._open_signed(path.removeprefix("sign/"), request.query)
         if request.headers.get("Authorization") != f"Bearer {self._key}":
             return _error(403, "Unauthorized", "AccessDenied", "Invalid Compact JWS")
+        if request.path.startswith("/bucket/"):
+            found = request.path == f"/bucket/{BUCKET}" and request.method == "GET"
+            return _json(self.bucket) if found else NO_BUCKET
         with self._lock:
             return self._dispatch(request, path)
 
@@ -133,6 +140,20 @@ class StorageStub:
         if bucket != BUCKET:
             return NO_BUCKET
         return None if name in self.objects else NO_OBJECT
+
+
+def new_bucket() -> dict[str, object]:
+    """The bucket as Storage tells of it, with the contract's limits."""
+    return {
+        "id": BUCKET,
+        "name": BUCKET,
+        "owner": "",
+        "public": False,
+        "file_size_limit": MAX_OBJECT_BYTES,
+        "allowed_mime_types": sorted(MIME_TYPES),
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "updated_at": "2026-01-01T00:00:00.000Z",
+    }
 
 
 def _file_of(request: Request) -> tuple[bytes, str]:

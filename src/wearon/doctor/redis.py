@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from wearon.doctor.clock import ClockReading, judge_clock
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
@@ -55,6 +55,9 @@ async def _look(client: "Redis", where: str) -> AsyncGenerator[Finding, None]:
         yield fault(
             "redis", f"{where} refuses the user or the password", "see REDIS_URL", breaks=Promise.EVERY_TASK_ENDS
         )
+        return
+    except NoPermissionError as error:
+        yield fault("redis", f"{where}: {error}", "give the worker's user more rights", Promise.EVERY_TASK_ENDS)
         return
     except (RedisError, OSError) as error:
         yield fault(
@@ -115,6 +118,8 @@ def judge_role(info: Info) -> Finding:
             "use one primary (with replicas as you like)",
             Promise.EVERY_TASK_ENDS,
         )
+    if not info:
+        return warning("redis role", "cannot be told: INFO is refused", "it must be one primary, not a cluster")
     return ok("redis role", "one primary")
 
 

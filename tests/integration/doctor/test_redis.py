@@ -1,0 +1,75 @@
+"""The doctor before a real Redis that is set up wrongly."""
+
+import pytest
+from redis.asyncio import Redis
+
+from support.redis import RedisServer, free_port
+from wearon.doctor import Finding, Level, Promise
+from wearon.doctor.redis import check_redis
+
+
+async def look(url: str) -> dict[str, Finding]:
+    return {finding.check: finding async for finding in check_redis(url)}
+
+
+async def test_local_modes_redis_is_all_ok(redis_url: str) -> None:
+    found = await look(redis_url)
+    assert {finding.level for finding in found.values()} == {Level.OK}
+    assert set(found) == {
+        "redis", "redis latency", "redis clock", "redis version", "redis role", "redis persistence", "redis eviction",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "check", "breaks"),
+    [
+        ("maxmemory-policy", "allkeys-lru", "redis eviction", Promise.EVERY_TASK_ENDS),
+        ("appendonly", "no", "redis persistence", Promise.GIVEN_BACK_ONCE),
+    ],
+)
+async def test_a_wrong_setting_is_a_fault(
+    redis_client: Redis, redis_url: str, setting: str, value: str, check: str, breaks: Promise
+) -> None:
+    before = (await redis_client.config_get(setting))[setting]
+    await redis_client.config_set(setting, value)
+    try:
+        found = await look(redis_url)
+    finally:
+        await redis_client.config_set(setting, before)
+    assert (found[check].level, found[check].breaks) == (Level.FAULT, breaks)
+
+
+async def test_only_reading_commands_are_sent(redis_client: Redis, redis_url: str) -> None:
+    await redis_client.config_resetstat()
+    await look(redis_url)
+    seen = {name.removeprefix("cmdstat_") for name in await redis_client.info("commandstats")}
+    assert seen - {"config", "config|resetstat", "client", "hello"} == {"ping", "time", "info"}
+    assert await redis_client.dbsize() == 0
+
+
+async def test_a_user_without_rights_gets_less_said_and_no_fault(
+    redis_client: Redis, redis_server: RedisServer
+) -> None:
+    await redis_client.acl_setuser(
+        "worker", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all", "-@dangerous", "+@connection"]
+    )
+    try:
+        found = await look(f"redis://worker:secret@127.0.0.1:{redis_server.port}/0")
+    finally:
+        await redis_client.acl_deluser("worker")
+    unknown = {check for check, finding in found.items() if finding.level is Level.WARNING}
+    assert unknown == {"redis role", "redis version", "redis persistence", "redis eviction"}
+    assert "secret" not in repr(found)
+
+
+async def test_a_wrong_password_is_told(redis_server: RedisServer) -> None:
+    found = await look(f"redis://nobody:wrong-password@127.0.0.1:{redis_server.port}/0")
+    assert found["redis"].level is Level.FAULT
+    assert "refuses the user or the password" in found["redis"].message
+    assert "wrong-password" not in repr(found)
+
+
+async def test_nobody_there_is_one_fault() -> None:
+    found = await look(f"redis://:a-password@127.0.0.1:{free_port()}/0")
+    assert [finding.level for finding in found.values()] == [Level.FAULT]
+    assert "a-password" not in repr(found)
