@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     cors_origins: Names = ()
     image_trusted_origins: Origins = ()
 
+    # Metrics and traces
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    otel_exporter_otlp_traces_endpoint: HttpUrl | None = None
+    otel_exporter_otlp_headers: SecretStr | None = None
+    otel_service_name: str = "wearon"
+
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -156,10 +163,26 @@ class Settings(BaseSettings):
         return self.image_trusted_origins
 
     @property
+    def traces_url(self) -> str | None:
+        """Where spans are sent (OTLP over HTTP); None: nowhere."""
+        if self.otel_exporter_otlp_traces_endpoint:
+            return self.otel_exporter_otlp_traces_endpoint
+        base = self.otel_exporter_otlp_endpoint
+        return f"{base}/v1/traces" if base else None
+
+    @property
+    def traces_headers(self) -> Mapping[str, str]:
+        """What is sent with them: `name=value,name=value`, values percent-encoded."""
+        text = self.otel_exporter_otlp_headers.get_secret_value() if self.otel_exporter_otlp_headers else ""
+        pairs = [pair.partition("=") for pair in text.split(",") if "=" in pair]
+        return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be seen in a log."""
         named = (self.supabase_service_role_key, self.openai_api_key, self.api_token)
         found = [secret.get_secret_value() for secret in named if secret]
+        found.extend(self.traces_headers.values())
         if self.redis_url and (password := urlsplit(self.redis_url).password):
             found.append(password)
         return tuple(found)
