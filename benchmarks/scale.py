@@ -1,0 +1,22 @@
+"""How much is measured: all of it, or just enough to see that it runs."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """`smoke`: the figures mean nothing, the code is shown to run."""
+
+    smoke: bool = False
+
+    def pick(self, full: T, smoke: T) -> T:
+        """The one that applies."""
+        return smoke if self.smoke else full
+
+    @property
+    def runs(self) -> int:
+        """How often each figure is measured."""
+        return self.pick(5, 1)
