@@ -20,11 +20,17 @@ from PIL import Image
 
 from wearon.pictures.decode import decode
 from wearon.pose import Detector, Joint, Pose
+from wearon.sizing.coach import inspect
 from wearon.sizing.estimate import PHOTO_EDGE
 from wearon.sizing.features import Frame, features, look
+from wearon.sizing.refusal import NoPerson
+from wearon.sizing.request import EstimateRequest
+from wearon.sizing.silhouette import Pixels
 
 DATA = Path(__file__).parent / "data"
 SEED = 20261124
+TEXTS = ("image", "variant", "frame", "warnings")
+"""Columns that are no features. `warnings`: the photo coach's, with spaces between."""
 
 
 def main(pictures: Path) -> None:
@@ -38,9 +44,9 @@ def main(pictures: Path) -> None:
         whole = person["category"] != "knee_crop"
         for variant, picture in variants(data, detector, rng, whole=whole):
             rows += feature_rows(detector, picture, person, variant)
-    names = sorted({name for row in rows for name in row} - {"image", "variant", "frame"})
+    names = sorted({name for row in rows for name in row} - set(TEXTS))
     with gzip.GzipFile(DATA / "features.csv.gz", "wb", mtime=0) as packed, io.TextIOWrapper(packed, newline="") as text:
-        writer = csv.DictWriter(text, ["image", "variant", "frame", *names])
+        writer = csv.DictWriter(text, [*TEXTS, *names])
         writer.writeheader()
         writer.writerows(rows)
     shutil.copyfile(pictures / "truth.csv", DATA / "truth.csv")
@@ -86,20 +92,28 @@ def feature_rows(
     poses = detector.detect(picture)
     if not poses:
         return []
-    sighting = look(poses[0], np.asarray(picture))
-    height = float(person["height_cm"])
+    pixels, height = np.asarray(picture), float(person["height_cm"])
+    sighting = look(poses[0], pixels)
+    faults = warnings(poses, pixels, EstimateRequest(height))
     if variant == "cut_at_thighs":
         frames: tuple[Frame, ...] = (Frame.TO_THIGHS,)
     elif variant == "cut_at_knees" or person["category"] == "knee_crop":
         frames = (Frame.TO_KNEES, Frame.TO_THIGHS)
     else:
         frames = tuple(Frame)
-    names = {"image": person["image"], "variant": variant}
+    names = {"image": person["image"], "variant": variant, "warnings": faults}
     return [
         {**names, "frame": frame.value}
         | {name: round(value, 5) for name, value in features(sighting, frame, height).items()}
         for frame in frames
     ]
+
+
+def warnings(poses: list[Pose], pixels: Pixels, request: EstimateRequest) -> str:
+    try:
+        return " ".join(inspect(poses, pixels, request).warnings)
+    except NoPerson as refusal:
+        return f"refused:{refusal.code}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ cross-validation's folds, which are over people: a person's mirrored and cropped
 import csv
 import gzip
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,11 @@ import numpy as np
 
 from wearon.sizing import bodies, evaluate, photo_model
 from wearon.sizing.bodies import Population
-from wearon.sizing.coach import DOUBT
+from wearon.sizing.coach import DOUBT, MAX_DOUBT
 from wearon.sizing.estimate import conclude
 from wearon.sizing.features import Frame
 from wearon.sizing.measure import MEASURES, measure_features
-from wearon.sizing.photo_model import FrameModel, Regression
+from wearon.sizing.photo_model import BEND, FrameModel, Regression
 from wearon.sizing.request import EstimateRequest, Sex
 from wearon.sizing.silhouette import Array
 from wearon.sizing.warnings import WarningCode
@@ -34,10 +35,12 @@ REPEATS = 5
 RIDGE = {Frame.FULL: 2.0, Frame.TO_KNEES: 3.0, Frame.TO_THIGHS: 3.0, Frame.NO_HEAD: 2.0}
 
 GIRTH_FEATURES = (
-    "chest", "waist", "narrowest", "hip_joints", "hip", "thighs", "upper_arms", "hem", "armpit", "arms_close",
+    "chest", "waist", "narrowest", "hip_joints", "hip", "seat", "thighs", "upper_arms", "hem", "armpit", "arms_close",
     "shoulders_at", "hips_at", "knees_at", "camera_tilt",
 )  # fmt: skip
 """No height: a photo has no scale of its own, so 1 % more stature is 1 % more girth."""
+SCALE_FEATURES = {Frame.TO_KNEES: ("upper_arm", "forearm"), Frame.TO_THIGHS: ("upper_arm", "forearm")}
+"""Where the ground is not in the picture, the arms' lengths make the scale surer; elsewhere they add only noise."""
 SHOULDER_FEATURES = ("upper_arms", "shoulder", "yaw2", "nose_at", "shoulders_at", "hips_at", "height")
 
 # How much a row counts, by frame: (variant, whether the picture really ends at the knees).
@@ -46,7 +49,7 @@ ROW_WEIGHTS = {
     Frame.NO_HEAD: {("plain", False): 1.0, ("mirrored", False): 1.0},
     # Crops of pictures that were taken from afar are worth less than those taken from near.
     Frame.TO_KNEES: {
-        ("plain", True): 1.0, ("mirrored", True): 1.0, ("cut_at_knees", False): 0.3, ("plain", False): 0.1,
+        ("plain", True): 1.0, ("mirrored", True): 1.0, ("cut_at_knees", False): 0.6, ("plain", False): 0.2,
     },
     Frame.TO_THIGHS: {
         ("cut_at_thighs", True): 1.0, ("plain", True): 0.5, ("mirrored", True): 0.5, ("cut_at_thighs", False): 0.5,
@@ -68,6 +71,8 @@ class Rows:
     people: Array
     """Index of the person in the truth."""
     kinds: list[tuple[str, bool]]
+    doubts: list[float]
+    """What the coach multiplies the errors of such a picture with: the covariance is that of faultless ones."""
 
     def weights(self, by_kind: Mapping[tuple[str, bool], float]) -> Array:
         return np.array([by_kind.get(kind, 0.0) for kind in self.kinds])
@@ -94,12 +99,13 @@ def read_rows(truth: Sequence[Mapping[str, str]]) -> dict[Frame, Rows]:
     with gzip.open(DATA / "features.csv.gz", "rt", newline="") as file:
         for row in csv.DictReader(file):
             found[Frame(row["frame"])].append(row)
-    texts = {"image", "variant", "frame"}
+    texts = {"image", "variant", "frame", "warnings"}
     return {
         frame: Rows(
             [{k: float(v) for k, v in row.items() if k not in texts and v} for row in of_frame],
             np.array([index[row["image"]] for row in of_frame]),
             [(row["variant"], truth[index[row["image"]]]["category"] == "knee_crop") for row in of_frame],
+            [doubt_of(row["warnings"].split()) for row in of_frame],
         )
         for frame, of_frame in found.items()
     }
@@ -117,10 +123,11 @@ def fit_regressions(
     used = np.flatnonzero(weights)
     wanted = targets(truth)[rows.people[used]]
     fitted = []
-    for names, columns in ((GIRTH_FEATURES, slice(0, 3)), (SHOULDER_FEATURES, slice(3, 4))):
+    girths = (*GIRTH_FEATURES, *SCALE_FEATURES.get(frame, ()))
+    for names, columns, bend in ((girths, slice(0, 3), BEND), (SHOULDER_FEATURES, slice(3, 4), 0.0)):
         present = tuple(name for name in names if name in rows.values[0])
         table = np.array([[rows.values[i][name] for name in present] for i in used])
-        fitted.append(Regression.fit(present, table, wanted[:, columns], weights[used], RIDGE[frame]))
+        fitted.append(Regression.fit(present, table, wanted[:, columns], weights[used], RIDGE[frame], bend))
     return fitted[0], fitted[1]
 
 
@@ -132,10 +139,9 @@ def folds(people: int, repeat: int) -> Array:
     return fold
 
 
-def doubt(person: Mapping[str, str]) -> float:
-    """What the coach multiplies the errors of such a picture with: the covariance is that of faultless ones."""
-    code = {"loose_top": WarningCode.LOOSE_CLOTHING, "low_light": WarningCode.TOO_DARK}.get(person["category"])
-    return DOUBT[code] if code else 1.0
+def doubt_of(codes: Sequence[str]) -> float:
+    known = set(WarningCode)
+    return min(MAX_DOUBT, float(np.prod([DOUBT[WarningCode(code)] for code in codes if code in known])))
 
 
 def fit_frame(rows: Rows, truth: Sequence[Mapping[str, str]], frame: Frame) -> FrameModel:
@@ -150,8 +156,7 @@ def fit_frame(rows: Rows, truth: Sequence[Mapping[str, str]], frame: Frame) -> F
             girths, shoulder = fit_regressions(rows, truth, frame, ~left_out)
             for i in np.flatnonzero(left_out & (tested > 0)):
                 guess = np.append(girths.predict(rows.values[i])[0], shoulder.predict(rows.values[i])[0])
-                person = truth[rows.people[i]]
-                errors.append((guess - wanted[rows.people[i]]) / doubt(person))
+                errors.append((guess - wanted[rows.people[i]]) / rows.doubts[i])
                 weights.append(tested[i])
     off, share = np.array(errors), np.array(weights) / np.sum(weights)
     covariance = (off * share[:, None]).T @ off
@@ -175,7 +180,7 @@ def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, 
                         continue
                     person = truth[table.people[i]]
                     request = EstimateRequest(height_cm=float(person["height_cm"]))
-                    measured = measure_features(table.values[i], frame, request, doubt=doubt(person), model=model)
+                    measured = measure_features(table.values[i], frame, request, doubt=table.doubts[i], model=model)
                     scored.append(evaluate.Scored(person, conclude(measured, request)))
     print(f"photo model: {FOLDS}-fold cross-validation over {len(truth)} people, {REPEATS} times, seed {SEED}")
     print(evaluate.as_text(scored))
@@ -258,7 +263,10 @@ def write_bodies() -> None:
 
 
 def _write(path: Path, data: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(data, indent=1) + "\n")
+    text = json.dumps(data, indent=1)
+    # A row of numbers a line, so that a diff can be read.
+    rows = re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", text)
+    path.write_text(rows + "\n")
 
 
 if __name__ == "__main__":

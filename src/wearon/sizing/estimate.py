@@ -19,9 +19,9 @@ from wearon.sizing.warnings import ADVICE, WarningCode
 PHOTO_EDGE = 512
 """Pixels of the longer side. The pose networks look at 256; the silhouette's edges gain nothing from more."""
 
-RANGE_PROBABILITY = 0.82
+RANGE_PROBABILITY = 0.8
 """Probability from which a run of sizes is wide enough. Whole sizes mostly hold more than is asked for: with this
-limit the range held the true size of 95 % of people left out of the fit (`sizing/train.py`), at the least width."""
+limit the range held the true size of 96 % of people left out of the fit (`sizing/train.py`), at the least width."""
 
 
 @dataclass(frozen=True, slots=True)

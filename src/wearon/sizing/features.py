@@ -51,6 +51,7 @@ BANDS: Mapping[str, tuple[float, float]] = {
     "waist": (0.55, 0.70),
     "hip_joints": (0.90, 1.00),
     "hip": (1.03, 1.12),
+    "seat": (1.13, 1.17),
 }
 """Levels over which breadths are averaged. At the bust itself (level 0.2) the arms cover the trunk's edge; the chest
 band is the highest where they are mostly clear of it."""
@@ -79,6 +80,9 @@ class Sighting:
     """Distance of the shoulder joints, as seen."""
     yaw: float
     """Turn of the body about its own axis, in radians; only its size is used."""
+    upper_arm: float
+    forearm: float
+    """Lengths of the longer one of both sides: an arm that reaches towards the camera only gets shorter."""
     thighs: float
     """Breadth of both thighs together, without what is between them."""
     camera_tilt: float
@@ -111,6 +115,8 @@ def look(pose: Pose, pixels: Pixels) -> Sighting:
         heights=heights,
         shoulder=float(np.hypot(*shoulders)),
         yaw=_yaw(pose),
+        upper_arm=_longer(pose, (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW), (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW)),
+        forearm=_longer(pose, (Joint.LEFT_ELBOW, Joint.LEFT_WRIST), (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST)),
         thighs=_thighs(pose, axis, outline),
         camera_tilt=(heights["toes"] - heights["heels"]) / axis.length,
     )
@@ -127,7 +133,7 @@ def upright(axis: Axis) -> Array:
 
 
 def lengths(sighting: Sighting) -> dict[str, float]:
-    """Breadths in pixels."""
+    """Breadths, and the arms' lengths, in pixels."""
     outline = sighting.profile
     found = {name: outline.breadth(*band) for name, band in BANDS.items()}
     narrowest = np.sort(outline.trunk[:, outline.between(*NATURAL_WAIST)].sum(axis=0))[:3]
@@ -135,6 +141,7 @@ def lengths(sighting: Sighting) -> dict[str, float]:
     found["upper_arms"] = float(outline.outer[:, outline.between(*_UPPER_ARMS)].sum(axis=0).mean())
     found["shoulder"] = sighting.shoulder / float(np.cos(sighting.yaw))
     found["thighs"] = sighting.thighs
+    found["upper_arm"], found["forearm"] = sighting.upper_arm, sighting.forearm
     return found
 
 
@@ -207,6 +214,10 @@ _YAW_PER_DEPTH = 0.42
 """The pose model's depths are on a scale of their own: regression on the known turns of the synthetic pictures."""
 _LARGEST_YAW = 1.2
 """Radians. Beyond it nothing can be measured anyway, and the cosine stays away from zero."""
+
+
+def _longer(pose: Pose, left: tuple[Joint, Joint], right: tuple[Joint, Joint]) -> float:
+    return max(float(np.hypot(*np.subtract(pose.point(a), pose.point(b)))) for a, b in (left, right))
 
 
 def _thighs(pose: Pose, axis: Axis, outline: Profile) -> float:

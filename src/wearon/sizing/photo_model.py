@@ -1,7 +1,7 @@
 """The fitted model: features of a photo become shares of the stature, with their errors.
 
-One linear model a frame, ridge-regressed on pictures of bodies with known girths by `sizing/train.py`; its numbers
-are in photo_model.json, with their provenance.
+One Gaussian process a frame, a line and a smooth bend of it, fitted to pictures of bodies with known girths by
+`sizing/train.py`; its numbers are in photo_model.json, with their provenance.
 """
 
 import json
@@ -21,6 +21,12 @@ FILE = Path(__file__).parent / "photo_model.json"
 FARTHEST = 3.0
 """Standard deviations from the fitted pictures' mean at which a feature is held: beyond, the line is not trusted."""
 
+BEND = 1.0
+"""Variance of what bends the line, in units of the targets' noise: as much as the noise of one picture."""
+BEND_REACH = 5.0
+"""Standard deviations over which it bends: people are about 5.5 apart in 15 features. Cross-validated, reaches of 3 to
+8 and variances of 0.5 to 3 read the chest 3 to 5 % better than the line alone does, and all four at least as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -34,39 +40,57 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A ridge regression: standardised features times weights, plus the mean."""
+    """Standardised features times weights, plus how much the people nearest to them pull, plus the mean."""
 
     features: tuple[str, ...]
     centre: Array
     scale: Array
     weights: Array
-    """(features, targets)"""
+    """(features, targets): the line."""
+    examples: Array
+    """(n, features): standardised features of the fitted pictures. None (n = 0): a line only."""
+    pulls: Array
+    """(n, targets): what each of them adds, at its own place."""
     intercept: Array
     spread: Array
     """(features, features): a standardised row times it times the row is the row's leverage, its share of the
-    regression's own uncertainty."""
+    line's own uncertainty."""
     usual_leverage: float
     """The leverage that 99 % of the fitted pictures stay below when they are left out."""
 
     @classmethod
-    def fit(cls, names: tuple[str, ...], rows: Array, targets: Array, weights: Array, ridge: float) -> Self:
-        """Fit targets (n, t) to rows (n, features), each row counted `weights` (n) times."""
+    def fit(
+        cls, names: tuple[str, ...], rows: Array, targets: Array, weights: Array, ridge: float, bend: float = 0.0
+    ) -> Self:
+        """Fit targets (n, t) to rows (n, features), each row counted `weights` (n) times.
+
+        It is a Gaussian process: the line's slopes have a variance of 1 / `ridge`, its bend one of `bend`.
+        """
         share = weights / weights.sum()
         centre = share @ rows
         scale = np.sqrt(share @ (rows - centre) ** 2) + 1e-9
         intercept = share @ targets
         standard = (rows - centre) / scale
         spread = np.linalg.inv(standard.T @ (standard * weights[:, None]) + ridge * np.eye(len(names)))
-        slopes = spread @ standard.T @ ((targets - intercept) * weights[:, None])
         inside = np.einsum("ij,jk,ik->i", standard, spread, standard)
         left_out = inside / np.maximum(1 - weights * inside, 0.1)
-        return cls(names, centre, scale, slopes, intercept, spread, float(np.quantile(left_out, 0.99)))
+        held = np.clip(standard, -FARTHEST, FARTHEST)
+        # Held inputs in what is fitted, too: they are what the model will be asked with.
+        between = held @ held.T / ridge + bend * _nearness(held, held)
+        pulls = np.linalg.solve(between + np.diag(1 / weights), targets - intercept)
+        slopes = held.T @ pulls / ridge
+        if not bend:
+            held, pulls = held[:0], pulls[:0]
+        usual = float(np.quantile(left_out, 0.99))
+        return cls(names, centre, scale, slopes, held, bend * pulls, intercept, spread, usual)
 
     def predict(self, values: Mapping[str, float]) -> tuple[Array, float]:
         """The targets (t) for named features, and the row's leverage."""
         standard = (np.array([values[name] for name in self.features]) - self.centre) / self.scale
         leverage = float(standard @ self.spread @ standard)
-        mean: Array = np.clip(standard, -FARTHEST, FARTHEST) @ self.weights + self.intercept
+        held = np.clip(standard, -FARTHEST, FARTHEST)
+        bend = _nearness(held[None], self.examples)[0] @ self.pulls
+        mean: Array = held @ self.weights + bend + self.intercept
         return mean, leverage
 
     def to_json(self) -> dict[str, object]:
@@ -74,21 +98,31 @@ class Regression:
         return {
             "features": list(self.features),
             "usual_leverage": round(self.usual_leverage, 5),
-            **{
-                name: np.round(getattr(self, name), 6).tolist()
-                for name in ("centre", "scale", "weights", "intercept", "spread")
-            },
+            **{name: np.round(getattr(self, name), digits).tolist() for name, digits in _ARRAYS.items()},
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Self:
         """The inverse of `to_json`."""
-        arrays = {name: np.array(data[name]) for name in ("centre", "scale", "weights", "intercept", "spread")}
+        arrays = {name: np.array(data[name], dtype=np.float64) for name in _ARRAYS}
         usual = data["usual_leverage"]
         names = data["features"]
         assert isinstance(usual, float)
         assert isinstance(names, list)
+        targets = len(arrays["intercept"])
+        arrays["examples"] = arrays["examples"].reshape(-1, len(names))
+        arrays["pulls"] = arrays["pulls"].reshape(-1, targets)
         return cls(tuple(names), usual_leverage=usual, **arrays)
+
+
+_ARRAYS = {"centre": 6, "scale": 6, "weights": 6, "examples": 3, "pulls": 6, "intercept": 6, "spread": 6}
+"""A regression's arrays, and their decimals in the file."""
+
+
+def _nearness(rows: Array, others: Array) -> Array:
+    """(rows, others): 1 at the same place, and less the farther apart."""
+    squares = np.square(rows[:, None, :] - others[None, :, :]).sum(axis=-1)
+    return np.asarray(np.exp(squares / (-2 * BEND_REACH**2)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,13 @@ REFINE_SIGMA = 2.5
 """Pixels around the mask's edge within which the picture's own edge is looked for, and how much farther ones are
 discounted: one pixel of the mask network is 2 to 3 pixels here."""
 
+LEAK = 0.025
+"""Of the trunk's length: how much farther out one side may reach than the other, beyond a body that is off the axis.
+Where background of the body's colour is taken for body, one side bulges. Cross-validated, 0.02 to 0.03 read waist and
+hip best (0.1 cm better than no limit); below 0.015 it cuts into real bodies, which are turned and stand unevenly."""
+_UNEVEN_BETWEEN = (0.3, 1.15)
+"""Levels that tell how far the body is off the axis: below the armpits, above the legs' parting."""
+
 _ARMS = (
     (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_INDEX),
     (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.RIGHT_INDEX),
@@ -129,7 +136,21 @@ def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
     joined = (outer > 0) & (outer >= bones)  # False where there is no arm: bones is NaN
     unseen = joined & (deepest >= GAP)
     trunk = np.where(unseen, guess, np.where(joined, gap, outer))
-    return Profile(levels, _to_picture_edges(pixels, axis, levels, trunk), outer, joined, unseen)
+    edges = _to_picture_edges(pixels, axis, levels, trunk)
+    return Profile(levels, without_leaks(edges, levels, LEAK * axis.length), outer, joined, unseen)
+
+
+def without_leaks(trunk: Array, levels: Array, tolerance: float) -> Array:
+    """The trunk (2, levels) with neither side farther out than the other one mirrored, and `tolerance` pixels.
+
+    The mirror is the body's own middle, which may be off the axis by the joints' errors.
+    """
+    told = (levels >= _UNEVEN_BETWEEN[0]) & (levels <= _UNEVEN_BETWEEN[1])
+    off = float(np.median(trunk[0, told] - trunk[1, told])) / 2
+    shift = np.array([[-off], [off]])
+    about_middle = trunk + shift
+    result: Array = np.minimum(about_middle, about_middle[::-1] + tolerance) - shift
+    return np.where(trunk > 0, np.maximum(result, 0.0), 0.0)
 
 
 def extent(pose: Pose, down: Array) -> tuple[float, float]:

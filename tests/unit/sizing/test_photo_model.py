@@ -10,7 +10,7 @@ from wearon.sizing.photo_model import FrameModel, Regression, photo_model
 
 
 def _fitted() -> Regression:
-    rows = np.random.default_rng(3).normal(size=(200, 2))
+    rows = np.random.default_rng(3).uniform(-1.5, 1.5, size=(200, 2))
     targets = np.stack([2 * rows[:, 0] + 1, -rows[:, 1]], axis=1)
     return Regression.fit(("a", "b"), rows, targets, np.ones(200), ridge=1e-6)
 
@@ -18,6 +18,17 @@ def _fitted() -> Regression:
 def test_it_finds_a_line() -> None:
     mean, _ = _fitted().predict({"a": 0.5, "b": 1.5, "not mine": 7})
     assert mean == pytest.approx([2.0, -1.5], abs=1e-3)
+
+
+def test_what_is_bent_it_follows_better_than_a_line() -> None:
+    rows = np.random.default_rng(4).uniform(-2, 2, size=(100, 1))
+    targets = rows**2
+
+    def error(bend: float) -> float:
+        fitted = Regression.fit(("a",), rows, targets, np.full(100, 10.0), ridge=1.0, bend=bend)
+        return max(abs(float(fitted.predict({"a": x})[0][0]) - x**2) for x in (-1.0, 0.0, 1.5))
+
+    assert error(bend=100.0) < 0.2 < error(bend=0.0)
 
 
 def test_far_from_what_it_knows_it_stops_following_the_line_and_says_so() -> None:
@@ -41,7 +52,8 @@ def test_strange_features_widen_the_answer() -> None:
 
 
 def test_it_comes_back_from_its_file_as_it_was() -> None:
-    fitted = _fitted()
+    rows = np.random.default_rng(5).uniform(-1.5, 1.5, size=(50, 2))
+    fitted = Regression.fit(("a", "b"), rows, np.sin(rows), np.ones(50), ridge=1.0, bend=1.0)
     again = Regression.from_json(json.loads(json.dumps(fitted.to_json())))
     values = {"a": 0.3, "b": -0.2}
     assert again.predict(values)[0] == pytest.approx(fitted.predict(values)[0], abs=1e-4)
