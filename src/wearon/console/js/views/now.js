@@ -1,0 +1,294 @@
+// Now: what the fleet does at this moment, and what it did within the last hour.
+
+import { LatencyChart, ThroughputChart, meanLatency } from "../charts.js";
+import { h, keep, say, show } from "../dom.js";
+import { age, count, dollars, duration, percent, plural, setAge, short, title } from "../format.js";
+import { card, empty, notice, pill, skeleton } from "../ui.js";
+
+const STEPS = [
+  ["start", "Start"],
+  ["photos", "Photos"],
+  ["generate", "Generate"],
+  ["upload", "Upload"],
+  ["complete", "Complete"],
+];
+
+const REASONS = {
+  moderation: "Flagged by the safety filter",
+  rate_limit: "Rate limit",
+  picture: "Picture not usable",
+  openai: "Image model",
+  platform: "Platform",
+  deadline: "Took too long",
+  task: "Task not valid",
+  crashes: "Crashed again and again",
+  internal: "Fault of ours",
+};
+
+export class NowView {
+  #started = false;
+
+  constructor({ main }) {
+    this.main = main;
+    show(main, h("div", { class: "headline" }, h("h1", {}, "Now")), skeleton(6));
+  }
+
+  update(now) {
+    if (!this.#started) this.#start();
+    this.#problems(now);
+    this.#figures(now);
+    this.throughput.update(now.last_hour);
+    this.latency.update(now.last_hour);
+    this.#model(now);
+    this.#failures(now);
+    this.#running(now);
+    this.#processes(now);
+    this.#pose(now);
+  }
+
+  #start() {
+    this.#started = true;
+    this.problems = h("div", { "aria-live": "polite" });
+    this.figures = Object.fromEntries(
+      [
+        ["waiting", "Waiting"],
+        ["running", "Running"],
+        ["hour", "Last hour"],
+        ["spend", "Spent today"],
+        ["refunds", "Refunds", "#/desk"],
+        ["letters", "Dead letters", "#/desk"],
+      ].map(([name, label, href]) => [name, figure(label, href)]),
+    );
+    this.throughput = new ThroughputChart({
+      heading: "Throughput",
+      label: "Throughput of the last hour, minute by minute",
+      describe: (minute) => [`${count(minute.completed)} completed`, `${count(minute.failed)} failed`, minute.put_back && `${count(minute.put_back)} put back`].filter(Boolean).join(", "),
+      summarise: (minutes) => `${count(sum(minutes, "completed"))} completed, ${count(sum(minutes, "failed"))} failed in 60 minutes`,
+      legend: [["completed", "Completed"], ["failed", "Failed"]],
+    });
+    this.latency = new LatencyChart({
+      heading: "Image model latency",
+      label: "Mean latency of the image model over the last hour, minute by minute",
+      describe: (minute) => (minute.openai_calls ? `${duration(meanLatency(minute))} on average over ${plural(minute.openai_calls, "call")}` : "no calls"),
+      summarise: () => this.modelWords ?? "",
+      legend: [["latency", "Mean seconds a call"]],
+    });
+    this.budget = h("div");
+    this.reasons = h("ul", { class: "bars" });
+    this.noReasons = h("div");
+    this.jobs = h("ul", { class: "jobs" });
+    this.noJobs = h("div");
+    this.fleet = h("div");
+    this.noFleet = h("div");
+    this.pose = h("div");
+    show(
+      this.main,
+      h("div", { class: "headline" }, h("h1", {}, "Now")),
+      this.problems,
+      h("div", { class: "figures" }, Object.values(this.figures).map((one) => one.element)),
+      h(
+        "div",
+        { class: "grid" },
+        wide("w7", this.throughput.element),
+        wide("w5", this.latency.element),
+        wide("w8", card("Running jobs", null, this.jobs, this.noJobs)),
+        h("div", { class: "w4 stack" }, card("Failures by reason", "last hour", this.reasons, this.noReasons), card("Rate limit", "requests a minute, whole fleet", this.budget)),
+        wide("w8", card("Processes", null, this.fleet, this.noFleet)),
+        wide("w4", card("Size estimates", "pose pool of this process", this.pose)),
+      ),
+    );
+  }
+
+  #problems(now) {
+    const key = JSON.stringify(now.problems);
+    if (this.shownProblems === key) return;
+    this.shownProblems = key;
+    show(this.problems, now.problems.length > 0 && notice(now.status === "ok" ? "warn" : "bad", h("ul", {}, now.problems.map((one) => h("li", {}, one)))));
+  }
+
+  #figures({ queues, running, processes, last_hour, spend_today, openai }) {
+    const { waiting, running: busy, hour, spend, refunds, letters } = this.figures;
+    const capacity = processes.reduce((total, one) => total + one.capacity, 0);
+    if (queues) {
+      waiting.set(count(queues.tasks), "", queues.oldest_task_s === null ? "no tasks are waiting" : ["oldest for ", age(queues.oldest_task_s)]);
+      busy.set(count(queues.running), capacity ? `of ${count(capacity)}` : "", [plural(queues.jobs, "job"), " handed over"]);
+      const owed = queues.refunds + queues.refunds_by_hand;
+      refunds.set(count(queues.refunds), "outstanding", note(queues), owed ? (queues.oldest_refund_s > 30 ? "bad" : "warn") : "");
+      letters.set(count(queues.dead_letters), "", queues.dead_letters ? "wait for somebody" : "nothing to look at", queues.dead_letters ? "warn" : "");
+    } else {
+      for (const one of [waiting, refunds, letters]) one.set("–", "", "Redis does not answer", "bad");
+      busy.set(count(running.length), "here", "the fleet is not in sight");
+    }
+    const done = sum(last_hour, "completed");
+    const failed = sum(last_hour, "failed");
+    hour.set(count(done), "pictures", done + failed ? `${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
+    if (spend_today) spend.set(dollars(spend_today.cost_usd), "", [plural(spend_today.pictures, "picture"), spend_today.unknown_cost ? `, ${count(spend_today.unknown_cost)} of unknown cost` : ""]);
+    else spend.set("–", "", "not known");
+    this.modelWords = openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour";
+  }
+
+  #model({ openai }) {
+    if (!openai) {
+      show(this.budget, h("p", { class: "muted" }, "Not known."));
+      return;
+    }
+    const share = Math.min(1, openai.used_last_minute / openai.requests_per_minute);
+    show(
+      this.budget,
+      h("p", {}, h("strong", { class: "num" }, count(openai.used_last_minute)), ` of ${count(openai.requests_per_minute)} used within the last minute`),
+      meter(share, share > 0.9 ? "bad" : ""),
+      h("p", { class: "muted small" }, openai.next_slot_in_s > 0.05 ? `A request that comes now waits ${duration(openai.next_slot_in_s)}.` : "A request that comes now need not wait."),
+    );
+  }
+
+  #failures({ failures_by_reason }) {
+    const all = Object.entries(failures_by_reason).sort((one, other) => other[1] - one[1]);
+    const most = all.length ? all[0][1] : 1;
+    keep(this.reasons, all, ([name]) => name, ([name]) => {
+      const number = h("span", { class: "num" });
+      const bar = meter(0, "bad");
+      const element = h("li", {}, h("span", { title: name }, REASONS[name] ?? title(name)), number, bar);
+      element.update = ([, value]) => {
+        say(number, count(value));
+        bar.firstChild.style.setProperty("width", `${(value / most) * 100}%`);
+      };
+      return element;
+    });
+    once(this.noReasons, all.length === 0, () => empty("check", "Nothing failed", "Every picture of the last hour was delivered."));
+  }
+
+  #running({ running }) {
+    keep(this.jobs, running, (job) => job.session_id, jobRow);
+    once(this.noJobs, running.length === 0, () => empty("hanger", "No job is running", "A task that is pushed to wearon:tasks:generation shows up here within moments."));
+  }
+
+  #processes({ processes, parts }) {
+    const here = { worker: "This process", host: "", parts, here: true };
+    const shown = processes.length ? processes : [here];
+    keep(this.fleet, shown, (one) => one.worker + (one.pid ?? ""), processRow);
+    once(this.noFleet, processes.length === 0, () => h("p", { class: "muted small" }, "No worker process has reported itself: only the one that answers is known."));
+  }
+
+  #pose({ pose_pool }) {
+    if (!pose_pool) {
+      show(this.pose, h("p", { class: "muted" }, "This process estimates no sizes."));
+      return;
+    }
+    const { processes, warm, waiting, expected_wait_s } = pose_pool;
+    show(
+      this.pose,
+      h("p", {}, h("strong", { class: "num" }, `${warm} of ${processes}`), " processes warm"),
+      meter(warm / processes, warm < processes ? "bad" : "good"),
+      h("p", { class: "muted small" }, waiting ? `${plural(waiting, "photo")} waiting` : "No photo is waiting", ` · an estimate now waits ${duration(expected_wait_s)}`),
+    );
+  }
+}
+
+function wide(name, element) {
+  element.classList.add(name);
+  return element;
+}
+
+function sum(minutes, name) {
+  return minutes.reduce((total, minute) => total + minute[name], 0);
+}
+
+function note(queues) {
+  const parts = [];
+  if (queues.oldest_refund_s !== null) parts.push(["oldest for ", age(queues.oldest_refund_s)]);
+  if (queues.refunds_by_hand) parts.push(`${parts.length ? ", " : ""}${count(queues.refunds_by_hand)} by hand`);
+  return parts.length ? parts : "every credit is where it belongs";
+}
+
+function figure(label, href) {
+  const value = h("span", { class: "value" });
+  const below = h("span", { class: "note" });
+  const element = h(href ? "a" : "div", { class: "card figure", href }, h("span", { class: "label" }, label), value, below);
+  return {
+    element,
+    set(number, unit, text, kind = "") {
+      element.className = `card figure ${kind}`;
+      show(value, number, unit && h("small", {}, ` ${unit}`));
+      show(below, text);
+    },
+  };
+}
+
+function meter(share, kind = "") {
+  return h("div", { class: `meter ${kind}` }, h("i", { style: { width: `${share * 100}%` } }));
+}
+
+function once(element, wanted, make) {
+  if (wanted === Boolean(element.firstChild)) return;
+  show(element, wanted && make());
+}
+
+function jobRow(job) {
+  const step = h("ol", { class: "steps", "aria-label": "Steps" });
+  const total = age(job.age_s);
+  const attempt = h("span");
+  const element = h(
+    "li",
+    { class: "job" },
+    h("div", { class: "who" }, h("a", { href: `#/sessions/${encodeURIComponent(job.session_id)}`, title: job.session_id }, job.session_id), h("span", { class: "muted small", title: job.worker }, `${job.channel} · ${short(job.worker)}`, attempt)),
+    step,
+    h("div", { class: "age" }, total),
+  );
+  let inStep = null;
+  element.update = (fresh) => {
+    setAge(total, fresh.age_s);
+    say(attempt, fresh.attempt > 1 ? ` · attempt ${fresh.attempt}` : "");
+    const key = fresh.step;
+    if (element.dataset.step !== key) {
+      element.dataset.step = key;
+      inStep = age(fresh.step_s);
+      show(step, stepItems(key, inStep));
+    }
+    setAge(inStep, fresh.step_s);
+  };
+  return element;
+}
+
+function stepItems(current, since) {
+  // Waiting for the rate limit is the first part of generating.
+  const shown = current === "rate_limit" ? "generate" : current;
+  const at = STEPS.findIndex(([name]) => name === shown);
+  if (at < 0) return [h("li", { class: "current" }, title(current), h("b", {}, since))];
+  return STEPS.map(([, label], index) => {
+    const name = index < at ? "done" : index === at ? "current" : "";
+    const text = index === at && current === "rate_limit" ? "Rate limit" : label;
+    return h("li", { class: name, "aria-current": index === at ? "step" : null }, text, index === at && h("b", {}, since));
+  });
+}
+
+function processRow(first) {
+  const load = meter(0);
+  const words = h("span");
+  const data = h("div", { class: "data" });
+  const parts = h("div", { class: "chips" });
+  const errors = h("div");
+  const beat = h("span", { class: "muted small num" });
+  const element = h(
+    "div",
+    { class: "process" },
+    h("div", { class: "top" }, h("strong", {}, first.here ? first.worker : first.host, !first.here && h("span", { class: "muted mono", title: first.worker }, `  ${first.worker}`)), beat),
+    !first.here && h("div", { class: "load" }, load, words),
+    data,
+    parts,
+    errors,
+  );
+  element.update = (one) => {
+    if (!one.here) {
+      load.firstChild.style.setProperty("width", `${one.capacity ? (one.busy / one.capacity) * 100 : 0}%`);
+      say(words, one.capacity ? `${count(one.busy)} of ${count(one.capacity)} busy` : "runs no jobs");
+      say(beat, `heard of ${duration(one.beat_age_s)} ago`);
+      show(data, [`pid ${one.pid}`, `version ${one.version}`, `loop lag ${duration(one.loop_lag_s)}`, one.memory_mb !== null && `${count(one.memory_mb)} MB`].filter(Boolean).map((text) => h("span", {}, text)));
+    }
+    const key = JSON.stringify(one.parts);
+    if (element.dataset.parts === key) return;
+    element.dataset.parts = key;
+    show(parts, one.parts.map((part) => pill(part.state === "running" ? "good" : "bad", part.state === "running" ? title(part.name) : `${title(part.name)}: ${part.state}`, part.state === "running" ? null : "warn")));
+    show(errors, one.parts.filter((part) => part.state !== "running" && part.error).map((part) => h("p", { class: "part-error" }, `${title(part.name)}: ${part.error}`)));
+  };
+  return element;
+}
