@@ -125,7 +125,8 @@ def _telling(plain: type[Any], on_command: OnCommand) -> type[Any]:
     class TellingConnection(plain):  # type: ignore[misc]
         def pack_command(self, *args: Any) -> Any:
             name = args[0]
-            on_command(name.decode() if isinstance(name, bytes) else str(name))
+            # `SCRIPT LOAD` is one command of its own to redis-py, and one of SCRIPT's to the bill.
+            on_command((name.decode() if isinstance(name, bytes) else str(name)).partition(" ")[0])
             return super().pack_command(*args)
 
     return TellingConnection

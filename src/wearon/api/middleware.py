@@ -33,7 +33,7 @@ OPEN_PATHS = {"/health", "/health/live"}
 SIGNED_PREFIX = "/files/"
 """The local mode's pictures: their URLs carry a signature of their own."""
 
-QUIET_PATHS = OPEN_PATHS
+QUIET_PATHS = {*OPEN_PATHS, "/metrics"}
 """Asked all the time: no log line each."""
 
 

@@ -139,6 +139,7 @@ class Consumer:
             session_id=task.session_id,
             request_id=task.request_id,
             channel=task.channel.value,
+            trace_id=task.trace_id,
         )
 
     async def _reject(self, document: bytes, rejected: Rejected) -> None:

@@ -103,6 +103,23 @@ class GenerationTask(BaseModel):
         assert owner_id is not None
         return SessionRef(self.channel, owner_id, self.session_id)
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace of all that is done for this task: whoever pushed it may have begun one."""
+        context = parse_traceparent(self.traceparent)
+        return context.trace_id if context else trace_of_session(self.session_id)
+
+
+def trace_of_session(session_id: object) -> str | None:
+    """The trace id of a session whose task brought none: it is called like the session, so whoever knows the session
+    finds the trace, and all its runs on whatever machine belong to it. None for what is no uuid.
+    """
+    try:
+        named = UUID(str(session_id))
+    except ValueError:
+        return None
+    return named.hex if named.int else None
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

@@ -1,12 +1,12 @@
 """Runs of jobs as metrics and spans: listens to `wearon.tryon.progress`, and begins each job's trace."""
 
 from typing import Any
-from uuid import UUID
 
 from wearon.metrics import Metrics
 from wearon.tracing import Kind, Tracing
 from wearon.tryon.job_queue import Attempt, JobFunction, PutBack
 from wearon.tryon.progress import Run, Settlement, Step
+from wearon.tryon.task import trace_of_session
 
 
 class JobMetrics:
@@ -43,11 +43,7 @@ class JobMetrics:
 
 
 def traced(name: str, function: JobFunction, tracing: Tracing) -> JobFunction:
-    """The job function as the first span of its run, in the trace of whoever pushed the task.
-
-    A task without a trace gets one that is called like its session: all its runs, on whatever machine, belong to it,
-    and whoever knows the session finds the trace.
-    """
+    """The job function as the first span of its run, in the trace of whoever pushed the task, or its session's."""
 
     async def run(payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
         with tracing.entry(
@@ -60,12 +56,3 @@ def traced(name: str, function: JobFunction, tracing: Tracing) -> JobFunction:
             return await function(payload, attempt)
 
     return run
-
-
-def trace_of_session(session_id: object) -> str | None:
-    """The trace id of a session whose task brought none; None when that is no uuid."""
-    try:
-        named = UUID(str(session_id))
-    except ValueError:
-        return None
-    return named.hex if named.int else None

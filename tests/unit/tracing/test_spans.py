@@ -1,0 +1,83 @@
+"""Spans when somebody collects them, sent over the wire to a collector's stand-in; nothing otherwise."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from support.otlp_stub import OtlpStub
+from wearon.tracing import Kind, Tracing, open_tracing, outgoing_headers, parse_traceparent
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+GOOD = f"00-{TRACE}-b7ad6b7169203331-01"
+
+
+async def test_a_span_lies_within_the_one_that_surrounds_it_in_the_callers_trace() -> None:
+    with OtlpStub() as otlp:
+        async with open_tracing(f"{otlp.url}/v1/traces", {"x-key": "secret"}, "shop-worker", "1.2") as tracing:
+            with tracing.entry("generate", Kind.CONSUMER, request_id="req_1", traceparent=GOOD):
+                with tracing.span("photos"):
+                    carried = outgoing_headers()["traceparent"]
+                tracing.annotate({"wearon.outcome": "completed"})
+        (photos,), (job,) = otlp.named("photos"), otlp.named("generate")
+    assert job.trace_id == photos.trace_id == TRACE
+    assert job.parent_id == "b7ad6b7169203331"
+    assert photos.parent_id == job.span_id
+    assert carried == f"00-{TRACE}-{photos.span_id}-01"
+    assert job.attributes == {"wearon.outcome": "completed"}
+    assert job.service == "shop-worker"
+    assert otlp.headers[0]["x-key"] == "secret"
+
+
+async def test_work_side_by_side_keeps_its_spans_apart() -> None:
+    async def job(tracing: Tracing, number: int) -> None:
+        with tracing.entry(f"job {number}", Kind.CONSUMER, request_id="", traceparent=None, trace_id=f"{number:032x}"):
+            await asyncio.sleep(0)
+            with tracing.span(f"step {number}"):
+                await asyncio.sleep(0)
+
+    with OtlpStub() as otlp:
+        async with open_tracing(f"{otlp.url}/v1/traces", {}, "wearon", "1") as tracing:
+            await asyncio.gather(*(job(tracing, number) for number in range(1, 6)))
+        for number in range(1, 6):
+            (step,), (whole,) = otlp.named(f"step {number}"), otlp.named(f"job {number}")
+            assert step.trace_id == whole.trace_id == f"{number:032x}"
+            assert step.parent_id == whole.span_id
+            assert not whole.parent_id
+
+
+async def test_a_failure_is_told_by_its_kind_and_never_by_its_text() -> None:
+    with OtlpStub() as otlp:
+        async with open_tracing(f"{otlp.url}/v1/traces", {}, "wearon", "1") as tracing:
+            with (
+                pytest.raises(ValueError, match="token"),
+                tracing.entry("job", Kind.CONSUMER, request_id="", traceparent=None),
+            ):
+                raise ValueError("https://host/picture?token=secret")
+        (span,) = otlp.named("job")
+    assert span.failed
+    assert "secret" not in repr(otlp.spans)
+
+
+async def test_a_caller_that_does_not_record_is_not_recorded() -> None:
+    with OtlpStub() as otlp:
+        async with open_tracing(f"{otlp.url}/v1/traces", {}, "wearon", "1") as tracing:
+            with tracing.entry("job", Kind.CONSUMER, request_id="", traceparent=GOOD[:-1] + "0"):
+                carried = parse_traceparent(outgoing_headers()["traceparent"])
+    assert otlp.spans == []
+    assert carried is not None
+    assert (carried.trace_id, carried.sampled) == (TRACE, False)
+
+
+async def test_a_collector_that_is_away_costs_nothing_but_spans(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_tracing("http://127.0.0.1:1/v1/traces", {}, "wearon", "1") as tracing:
+        with tracing.entry("job", Kind.CONSUMER, request_id="", traceparent=None):
+            pass
+
+
+@pytest.mark.slow
+def test_nothing_of_opentelemetrys_sdk_is_imported_when_nobody_collects_spans() -> None:
+    code = "import sys, wearon.serve; print([m for m in sys.modules if 'opentelemetry.sdk' in m or '.otel' in m])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
