@@ -38,3 +38,19 @@ REFUND_LOCK = "wearon:refunds:lock:"
 
 REQUEST_SLOTS = "wearon:openai:slots"
 """When the next request to the image model may start (microseconds): the fleet's rate limit."""
+
+REPORTS = "wearon:reports"
+"""Hash worker id -> what the process said of itself with its last beat (JSON); gone with its lease."""
+
+JOURNAL = "wearon:journal:"
+"""Prefix of a list of JSON entries, oldest first, bounded, one list a session: what was done for it. For people only;
+expires after `JOURNAL_HOURS`, and nothing is lost with it but the story."""
+
+JOURNAL_REQUEST = "wearon:journal-request:"
+"""Prefix; a b2c request id -> the session it belonged to, for as long as the journal: that channel's table has none."""
+
+MINUTE = "wearon:stats:minute:"
+"""Prefix of a hash of counters of one minute (UTC, `202611241825`), for two hours."""
+
+DAY = "wearon:stats:day:"
+"""Prefix of a hash of counters of one day (UTC, `20261124`), for two days."""

@@ -1,7 +1,8 @@
 """Leases: a worker process says every few seconds that it is alive; jobs of one that stopped saying so run again.
 
-One script a beat does it all, because Redis commands are billed: it renews the lease, frees the jobs of workers whose
-lease has ended, and answers with what the consumer and the refund outbox want to know about the fleet.
+One script a beat does it all, because Redis commands are billed: it renews the lease, leaves the process's report for
+people, frees the jobs of workers whose lease has ended, and answers with what the consumer and the refund outbox want
+to know about the fleet.
 
 Nobody acts on a job that somebody else may have taken over: before each step that others see, the pipeline awaits
 `Lease.confirm`, which waits for a fresh beat while Redis is away, and a worker that finds itself declared dead stops
@@ -32,15 +33,20 @@ FRESH_S = 6.0
 """A beat younger than this lets a step begin: it then has 6 s before anybody may free the job."""
 
 BEAT = """
--- KEYS: workers, capacity, running, jobs, refunds, taken   ARGV: worker id, lease (ms), capacity
+-- KEYS: workers, capacity, running, jobs, refunds, taken, reports   ARGV: worker id, lease (ms), capacity, report
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1]) and 1 or 0
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+redis.call('HSET', KEYS[7], ARGV[1], ARGV[4])
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
   redis.call('ZREM', KEYS[1], dead)
   redis.call('HDEL', KEYS[2], dead)
+end
+for _, reporter in ipairs(redis.call('HKEYS', KEYS[7])) do
+  -- Not with the dead above: an older version of this script may have buried them, and left this.
+  if not redis.call('ZSCORE', KEYS[1], reporter) then redis.call('HDEL', KEYS[7], reporter) end
 end
 local freed = {}
 local running = redis.call('HGETALL', KEYS[3])
@@ -85,6 +91,8 @@ class Lease:
         """Called when this worker may find jobs to take: another's were freed or handed back, one that was deferred is
         due, or this worker has a lease (again)."""
         self.on_lost: Callable[[], Awaitable[object]] | None = None
+        self.report: Callable[[], str] = lambda: ""
+        """What this process says of itself with each beat (`wearon.tryon.reports`); it must not raise."""
         self._redis = redis
         self._capacity = capacity
         self._script = redis.register_script(BEAT)
@@ -107,8 +115,16 @@ class Lease:
         """Renew the lease once. Raises redis errors."""
         began = time.monotonic()
         known, freed, capacity, jobs, startable, refunds, taken = await self._script(
-            keys=[keys.WORKERS, keys.CAPACITY, keys.RUNNING, keys.JOBS, keys.REFUNDS, keys.TAKEN],
-            args=[self.worker_id, int(LEASE_S * 1000), self._capacity],
+            keys=[
+                keys.WORKERS,
+                keys.CAPACITY,
+                keys.RUNNING,
+                keys.JOBS,
+                keys.REFUNDS,
+                keys.TAKEN,
+                keys.REPORTS,
+            ],
+            args=[self.worker_id, int(LEASE_S * 1000), self._capacity, self.report()],
         )
         declared_dead = self._last_beat is not None and not known
         if declared_dead and self.on_lost:
@@ -135,4 +151,5 @@ class Lease:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.zrem(keys.WORKERS, self.worker_id)
             pipe.hdel(keys.CAPACITY, self.worker_id)
+            pipe.hdel(keys.REPORTS, self.worker_id)
             await pipe.execute()

@@ -8,6 +8,7 @@ listeners count.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -23,6 +24,9 @@ from wearon.tryon.failures import Reason
 from wearon.tryon.generator import Usage
 
 log = structlog.get_logger()
+
+MOST_CALLS = 10_000
+"""Requests of a minute that are remembered: thirty times the account's usual limit."""
 
 
 class StepName(StrEnum):
@@ -181,6 +185,7 @@ class Progress:
     def __init__(self) -> None:
         self.listeners: list[ProgressListener] = []
         self._running: list[Run] = []
+        self._calls: deque[float] = deque(maxlen=MOST_CALLS)
         self._changed = asyncio.Event()
         self.around_step: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
         """What each step happens within: its span, when spans are collected."""
@@ -189,6 +194,13 @@ class Progress:
     def running(self) -> Sequence[Run]:
         """The runs that are under way, the longest first."""
         return tuple(self._running)
+
+    @property
+    def calls_last_minute(self) -> int:
+        """Requests that this process sent to the image model within the last 60 s."""
+        while self._calls and self._calls[0] < time.monotonic() - 60:
+            self._calls.popleft()
+        return len(self._calls)
 
     @contextmanager
     def follow(self, run: Run) -> Iterator[Run]:
@@ -238,6 +250,7 @@ class Progress:
         async def wait() -> None:
             async with self.step(StepName.RATE_LIMIT):
                 await wait_for_slot()
+            self._calls.append(time.monotonic())
             if (run := present_run()) is not None:
                 run.call_begins()
 
