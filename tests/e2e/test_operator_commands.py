@@ -173,12 +173,3 @@ def test_they_work_in_local_mode(tmp_path: Path) -> None:
         assert "no dead letters" in wearon("dead-letters", "list").stdout
         assert answer_of(wearon("refunds", "list", "--json")) == {"outstanding": [], "by_hand": []}
         assert answer_of(wearon("reconcile", "--json"))["orphans"] == []
-
-
-LETTERS = [f"dead-letters {action}" for action in ("list", "show", "retry", "discard")]
-REFUNDS = [f"refunds {action}" for action in ("list", "retry", "resolve")]
-
-
-@pytest.mark.parametrize("command", [*LETTERS, *REFUNDS, "reconcile"])
-def test_help_has_an_example(tmp_path: Path, command: str) -> None:
-    assert f"Example: wearon {command}" in run_with({"COLUMNS": "200"}, tmp_path)(*command.split(), "--help").stdout

@@ -1,33 +1,90 @@
-"""All commands, and what they share: one-line errors, exit statuses, settings."""
+"""All commands, and what they share: one-line errors, exit statuses, quiet ends."""
 
+import os
 import sys
+from typing import Annotated
 
 import typer
 
-from wearon.cli import dead_letters, demo, doctor, enqueue, estimate, evaluate, reconcile, refunds, serve
+from wearon.cli.lazy import Lazy, lazy_group, register
 from wearon.cli.output import CommandError, errors
 
+COMMANDS = {
+    "serve": Lazy("wearon.cli.serve", "serve", "Run the worker: consumer, job worker and HTTP API in one process."),
+    "demo": Lazy(
+        "wearon.cli.demo",
+        "demo",
+        "See it work: one try-on through a real worker in a temporary folder, and a size over HTTP.",
+    ),
+    "doctor": Lazy(
+        "wearon.cli.doctor",
+        "doctor",
+        "Check settings, Redis, Supabase, OpenAI, pose model and machine, without changing anything.",
+    ),
+    "enqueue": Lazy("wearon.cli.enqueue", "enqueue", "Push one task, as a producer does."),
+    "estimate": Lazy("wearon.cli.estimate", "estimate", "Tell which size fits, from one photo and a height."),
+    "evaluate": Lazy(
+        "wearon.cli.evaluate",
+        "evaluate",
+        "Score the size estimate of this code against known people: is a change better or worse?",
+    ),
+    "dead-letters": Lazy(
+        "wearon.cli.dead_letters",
+        "app",
+        "Look at documents that could not become a picture, and put them right.",
+    ),
+    "refunds": Lazy("wearon.cli.refunds", "app", "Look at refunds that are outstanding, and try them again."),
+    "reconcile": Lazy(
+        "wearon.cli.reconcile",
+        "reconcile",
+        "Find sessions that nobody works on and refunds that are outstanding, and settle both.",
+    ),
+}
+
 app = typer.Typer(
-    help="The WearOn worker: try-on tasks become pictures, and one photo becomes a size.",
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(serve.serve)
-app.command()(demo.demo)
-app.command()(doctor.doctor)
-app.command()(enqueue.enqueue)
-app.command()(estimate.estimate)
-app.command()(evaluate.evaluate)
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(refunds.app, name="refunds")
-app.command()(reconcile.reconcile)
+register(app, COMMANDS)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"wearon {version('wearon')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The WearOn worker: try-on tasks become pictures, and one photo becomes a size.
+
+    Example: wearon serve
+    """
 
 
 def run() -> None:
-    """Run the command line; a failure that we understand is one line on stderr and status 1."""
+    """Run the command line.
+
+    A failure that we understand is one line on stderr and status 1. When whoever reads our output goes away
+    (`| head -1`), we end without a word.
+    """
     try:
-        app()
-    except CommandError as error:
-        errors.print(f"[bold red]Error:[/] {error}", soft_wrap=True, highlight=False)
-        sys.exit(error.status)
+        try:
+            app()
+        except CommandError as error:
+            errors.print(f"[bold red]Error:[/] {error}", soft_wrap=True, highlight=False)
+            sys.exit(error.status)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written goes nowhere, so that Python does not complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

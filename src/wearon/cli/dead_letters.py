@@ -1,7 +1,8 @@
 """`wearon dead-letters`: documents that could not become a picture."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import out, print_json
-from wearon.tryon.dead_letters import DeadLetter, DeadLetters
-from wearon.tryon.desk import LettersDesk
+from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.progress import Shown, progress
+from wearon.tryon.dead_letters import MAX_LETTERS, DeadLetter, DeadLetters
+from wearon.tryon.desk import LettersDesk, NotPossible
 
-app = typer.Typer(help="Look at documents that could not become a picture, and put them right.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at documents that could not become a picture, and put them right.\n\nExample: wearon dead-letters list",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, from `wearon dead-letters list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -65,18 +71,67 @@ def show(letter_id: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def retry(letter_id: Id, as_json: AsJson = False) -> None:
-    """Push the document again, as a producer does, and forget the letter.
+def retry(
+    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The letters' ids.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All letters that there are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Push documents again, as a producer does, and forget their letters.
 
     A session that was failed and refunded for it stays so: for such a one, the shopper starts again.
 
     Example: wearon dead-letters retry 3fa9c0d1b2e4
     """
+    if everything == bool(letter_ids):
+        raise CommandError("name the letters, or say --all")
+    ids = letter_ids or _all_ids()
+    if everything and ids and not yes:
+        typer.confirm(f"Push {len(ids)} documents again?", abort=True, err=True)
 
-    async def push(connections: Connections) -> DeadLetter:
-        return await _desk(connections).retry(letter_id)
+    async def push(connections: Connections) -> Retried:
+        return await _push_again(_desk(connections), ids, shown)
 
-    _say(run_connected(push), "pushed again", as_json=as_json)
+    with progress("Pushing again", quiet=as_json) as shown:
+        found = run_connected(push)
+    if as_json:
+        done = [{"id": letter.id, "session_id": letter.session_id} for letter in found.pushed]
+        print_json({"pushed": done, "refused": [{"id": id_, "why": why} for id_, why in found.refused.items()]})
+    else:
+        for letter in found.pushed:
+            out.print(f"{letter.id}: pushed again", highlight=False)
+    if found.refused:
+        raise CommandError("\n".join(found.refused.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Letters that were pushed, and why others were not, by id."""
+
+    pushed: Sequence[DeadLetter]
+    refused: Mapping[str, str]
+
+
+def _all_ids() -> list[str]:
+    """Oldest first, as they were pushed; a document that came several times has several letters of one id."""
+
+    async def read(connections: Connections) -> list[str]:
+        return [letter.id for letter in await _desk(connections).list(MAX_LETTERS)]
+
+    return list(dict.fromkeys(reversed(run_connected(read))))
+
+
+async def _push_again(desk: LettersDesk, ids: Sequence[str], shown: Shown) -> Retried:
+    """One by one: a letter that cannot be pushed does not keep the others from it."""
+    pushed: list[DeadLetter] = []
+    refused: dict[str, str] = {}
+    for done, letter_id in enumerate(ids):
+        shown.count(done, len(ids))
+        try:
+            pushed.append(await desk.retry(letter_id))
+        except NotPossible as error:
+            refused[letter_id] = str(error)
+    return Retried(pushed, refused)
 
 
 @app.command()

@@ -10,8 +10,9 @@ import typer
 from redis.exceptions import RedisError
 
 from wearon.cli.connections import redis_url
-from wearon.cli.output import CommandError, errors, out, print_json
+from wearon.cli.output import CommandError, out, print_json
 from wearon.cli.producer import is_url, upload
+from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
 from wearon.platform.base import Channel, Platform, PlatformError, Session, SessionRef, Status
@@ -51,7 +52,8 @@ def enqueue(
         if print_task:
             print(asyncio.run(_prepare_only(settings, order)))
             return
-        found = asyncio.run(_enqueue(settings, order, follow=follow))
+        with progress("Pushing", quiet=as_json) as shown:
+            found = asyncio.run(_enqueue(settings, order, shown, follow=follow))
     except (RedisError, PlatformError, OSError) as error:
         raise CommandError(f"the task could not be pushed: {error}") from error
     if as_json:
@@ -79,7 +81,7 @@ async def _prepare_only(settings: Settings, order: Order) -> str:
         return task
 
 
-async def _enqueue(settings: Settings, order: Order, *, follow: bool) -> Session:
+async def _enqueue(settings: Settings, order: Order, shown: Shown, *, follow: bool) -> Session:
     from wearon.redis import connect
 
     async with AsyncExitStack() as stack:
@@ -88,7 +90,7 @@ async def _enqueue(settings: Settings, order: Order, *, follow: bool) -> Session
         await redis.ping()  # before a credit is taken
         platform, ref, task = await _prepare(stack, settings, order)
         await redis.lpush(keys.TASKS, task)
-        return await _look(platform, ref, LOOK_S[settings.wearon_mode] if follow else None)
+        return await _look(platform, ref, LOOK_S[settings.wearon_mode] if follow else None, shown)
 
 
 async def _prepare(stack: AsyncExitStack, settings: Settings, order: Order) -> tuple[Platform, SessionRef, str]:
@@ -130,17 +132,16 @@ async def _name_session(
     return platform, SessionRef(order.channel, order.owner_id, order.session_id), order.pictures
 
 
-async def _look(platform: Platform, ref: SessionRef, every_s: float | None) -> Session:
+async def _look(platform: Platform, ref: SessionRef, every_s: float | None, shown: Shown) -> Session:
     """The session now (`every_s` None), or at its end, with its status shown meanwhile."""
-    with errors.status("waiting") as status:
-        while True:
-            session = await platform.find_session(ref.channel, ref.session_id)
-            if session is None:
-                raise CommandError(f"there is no session {ref.session_id}")
-            if every_s is None or session.status in {Status.COMPLETED, Status.FAILED}:
-                return session
-            status.update(f"session {ref.session_id}: {session.status}")
-            await asyncio.sleep(every_s)
+    while True:
+        session = await platform.find_session(ref.channel, ref.session_id)
+        if session is None:
+            raise CommandError(f"there is no session {ref.session_id}")
+        if every_s is None or session.status in {Status.COMPLETED, Status.FAILED}:
+            return session
+        shown.say(f"session {ref.session_id} is {session.status}")
+        await asyncio.sleep(every_s)
 
 
 def _describe(session: Session) -> dict[str, object]:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from wearon.cli.output import CommandError, errors, out, print_json
+from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
 from wearon.sizing import EstimateRequest, NoPerson, Sex, SizeEstimate, annotated_estimate
@@ -29,7 +30,8 @@ def estimate(
     settings = settings_or_error()
     configure_logs("warning", settings.log_format)
     request = EstimateRequest(height, weight, sex)
-    answer, picture = asyncio.run(_estimate(photo, request, settings.pose_model_path))
+    with progress("Loading the pose model", quiet=as_json) as shown:
+        answer, picture = asyncio.run(_estimate(photo, request, settings.pose_model_path, shown))
     if annotate is not None:
         _write(annotate, picture)
     if as_json:
@@ -40,14 +42,16 @@ def estimate(
             out.print(f"Measured photo written to [bold]{annotate}[/]", highlight=False)
 
 
-async def _estimate(photo: Path, request: EstimateRequest, model: Path | None) -> tuple[SizeEstimate, bytes]:
+async def _estimate(
+    photo: Path, request: EstimateRequest, model: Path | None, shown: Shown
+) -> tuple[SizeEstimate, bytes]:
     from wearon.pictures.decode import PictureError
     from wearon.pose.pool import PoseError, PosePool
 
     pool = PosePool(model, processes=1)
     try:
-        with errors.status("Loading the pose model"):
-            await pool.start()
+        await pool.start()
+        shown.say("measuring")
         return await pool.run(annotated_estimate, photo.read_bytes(), request, timeout=30.0)
     except NoPerson as error:
         raise CommandError(f"no size can be told from this photo ({error.code}): {error.hint}") from error

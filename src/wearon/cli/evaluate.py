@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress
 
-from wearon.cli.output import CommandError, errors, out
+from wearon.cli.output import CommandError, out
+from wearon.cli.progress import progress
 from wearon.cli.settings import settings_or_error
 
 if TYPE_CHECKING:
@@ -61,13 +61,8 @@ def _score(folder: Path) -> "list[Scored]":
     from wearon.sizing.evaluate import evaluate_folder
 
     model = settings_or_error().pose_model_path
-    with Progress(console=errors, transient=True) as progress:
-        shown = progress.add_task("estimating", total=None)
+    with progress("Estimating") as shown:
         try:
-            return evaluate_folder(
-                folder,
-                Detector(model),
-                progress=lambda done, total: progress.update(shown, completed=done, total=total),
-            )
+            return evaluate_folder(folder, Detector(model), progress=shown.count)
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise CommandError(f"{folder} cannot be evaluated: {error!r}") from error

@@ -1,4 +1,4 @@
-"""Shows that long work goes on: a moving line on a terminal, a plain line now and then otherwise, always on stderr.
+"""Shows that long work goes on: a moving line on a terminal, a plain line every ten seconds otherwise, on stderr.
 
 Nothing at all when the result is JSON: what scripts collect stays clean.
 """
@@ -47,7 +47,6 @@ class _InLines(Shown):
         self._what = what
         self._text = ""
         self._written_at = time.monotonic()
-        errors.print(f"{what} ...", highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         self._text = text
@@ -59,7 +58,7 @@ class _InLines(Shown):
 
     def _write_now_and_then(self) -> None:
         if time.monotonic() - self._written_at >= PLAIN_LINE_EVERY_S:
-            errors.print(f"{self._what}: {escape(self._text)}", highlight=False, soft_wrap=True)
+            errors.print(f"{self._what}: {self._text}", markup=False, highlight=False, soft_wrap=True)
             self._written_at = time.monotonic()
 
 

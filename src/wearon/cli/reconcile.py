@@ -9,6 +9,7 @@ import typer
 from wearon.cli import refunds
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import out, print_json
+from wearon.cli.progress import progress
 from wearon.platform.base import Session
 from wearon.tryon.desk import Refunds, RefundsDesk
 from wearon.tryon.refunds import Intent, RefundOutbox
@@ -47,11 +48,14 @@ def reconcile(
         housekeeping = Housekeeping(connections.redis, platform, queue, outbox, spool)
         if dry_run:
             return Found(await housekeeping.find_orphans(), [], await desk.list())
+        shown.say("failing orphans")
         orphans = await housekeeping.fail_orphans()
-        settled, left = await desk.settle_now()
+        shown.say("giving back")
+        settled, left = await desk.settle_now(on_progress=shown.count)
         return Found(orphans, settled, left)
 
-    found = run_connected(check)
+    with progress("Reconciling", quiet=as_json) as shown:
+        found = run_connected(check)
     if as_json:
         print_json({"dry_run": dry_run, **_describe(found)})
         return

@@ -9,10 +9,15 @@ from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.progress import progress
 from wearon.tryon.desk import Refunds, RefundsDesk
 from wearon.tryon.refunds import LATE_S, Intent, RefundOutbox
 
-app = typer.Typer(help="Look at refunds that are outstanding, and try them again.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at refunds that are outstanding, and try them again.\n\nExample: wearon refunds list",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Only this session's; all without it.")]
@@ -43,9 +48,10 @@ def retry(session: Session = None, as_json: AsJson = False) -> None:
     """
 
     async def settle(connections: Connections) -> tuple[Sequence[Intent], Refunds]:
-        return await (await _desk(connections)).settle_now(session)
+        return await (await _desk(connections)).settle_now(session, shown.count)
 
-    settled, left = run_connected(settle)
+    with progress("Giving back", quiet=as_json) as shown:
+        settled, left = run_connected(settle)
     if as_json:
         print_json({"settled": [intent.session_id for intent in settled], **describe(left)})
     else:

@@ -4,7 +4,7 @@ NotPossible   it cannot be done; the message is one line for the operator
 └── NotThere  there is no such letter, refund or charge
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wearon.tryon.dead_letters import DeadLetter, DeadLetters
@@ -69,12 +69,18 @@ class RefundsDesk:
         """Both kinds, oldest first."""
         return Refunds(await self._outbox.outstanding(), await self._outbox.by_hand())
 
-    async def settle_now(self, session: str | None = None) -> tuple[Sequence[Intent], Refunds]:
-        """Try every outstanding refund once, or one session's; what was settled, and what is left. Raises NotThere."""
+    async def settle_now(
+        self, session: str | None = None, on_progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> tuple[Sequence[Intent], Refunds]:
+        """Try every outstanding refund once, or one session's; what was settled, and what is left. Raises NotThere.
+
+        `on_progress` is told how many of how many have been tried.
+        """
         due = [intent for intent in await self._outbox.pending() if session in (None, intent.session_id)]
         if session is not None and not due:
             raise NotThere(f"no refund of session {session} is outstanding")
-        for intent in due:
+        for done, intent in enumerate(due):
+            on_progress(done, len(due))
             await self._outbox.settle(intent)
         left = await self.list()
         still = {case.intent.key for case in left.outstanding}

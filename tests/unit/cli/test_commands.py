@@ -1,0 +1,157 @@
+"""What all commands share: help with an example that works, a light start, completion, a quiet end."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from support.processes import INHERITED
+from wearon.cli.app import COMMANDS, app
+
+ROOT = get_command(app)
+
+HEAVY = {"redis", "httpx", "numpy", "PIL", "pydantic", "mediapipe", "supabase", "uvicorn", "structlog", "arq"}
+"""Libraries that take long to import."""
+
+
+def walk(words: tuple[str, ...] = (), command: Any = ROOT) -> Iterator[tuple[str, Any]]:
+    """Every command with its name, groups included."""
+    yield " ".join(words), command
+    if isinstance(command, TyperGroup):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            _, found, _ = command.resolve_command(context, [name])
+            yield from walk((*words, name), found)
+
+
+EVERY = dict(walk())
+
+
+def wearon(*arguments: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "wearon", *arguments],
+        env={**inherited, **env},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_all_are_walked() -> None:
+    assert {"", "serve", "doctor", "dead-letters", "dead-letters retry", "refunds resolve"} <= set(EVERY)
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_help_has_an_example_that_parses(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("me.jpg", "shirt.jpg", "ansur.csv"):
+        Path(file).touch()
+    Path("photos").mkdir()
+
+    example = re.search(r"^ *Example: (.+)$", EVERY[name].help or "", re.MULTILINE)
+    assert example, f"{name}: no example"
+    program, *words = shlex.split(example[1])
+    assert program == "wearon"
+    assert words[: len(name.split())] == name.split()
+    parse(words)
+
+
+def parse(words: list[str]) -> None:
+    """As the command line does, but without running it; raises UsageError."""
+    command: Any = ROOT
+    context = typer.Context(command)
+    while isinstance(command, TyperGroup):
+        name, command, words = command.resolve_command(context, words)
+        if isinstance(command, TyperGroup):
+            context = typer.Context(command, parent=context, info_name=name)
+    command.make_context(name, words, parent=context)
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_every_option_is_explained(name: str) -> None:
+    for parameter in EVERY[name].params:
+        assert parameter.help, f"{name}: {parameter.name}"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_summaries_are_those_of_the_commands(name: str) -> None:
+    assert (EVERY[name].help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name].summary
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
+def test_looking_around_imports_nothing_heavy(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    program = (
+        "import sys; from wearon.cli.app import run; import atexit;"
+        "atexit.register(lambda: print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr));"
+        f"sys.argv = ['wearon', *{arguments!r}]; run()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert HEAVY & set(done.stderr.split()) == set()
+
+
+def test_version(tmp_path: Path) -> None:
+    assert wearon("--version", cwd=tmp_path).stdout == f"wearon {version('wearon')}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("wearon d", {"demo", "doctor", "dead-letters"}),
+        ("wearon dead-letters ", {"list", "show", "retry", "discard"}),
+        ("wearon dead-letters retry --", {"--all", "--yes", "--json", "--help"}),
+    ],
+)
+def test_the_shell_completes(typed: str, offered: set[str], tmp_path: Path) -> None:
+    words = typed.split(" ")
+    env = {"_WEARON_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    program = "import sys; sys.argv = ['wearon']; from wearon.cli.app import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **env}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert set(done.stdout.split()) == offered
+
+
+def test_completion_can_be_installed(tmp_path: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        # As it is installed: the name of the program is in what the shell is told.
+        program = str(Path(sys.executable).parent / "wearon")
+        done = subprocess.run([program, "--show-completion", shell], cwd=tmp_path, capture_output=True, text=True)
+        assert "_WEARON_COMPLETE=complete" in done.stdout, done.stderr
+
+
+def test_a_reader_that_goes_away_hears_no_complaint(tmp_path: Path) -> None:
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    for arguments in ("--help", "doctor --help", "--version"):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-m", "wearon", *arguments.split()],
+            env=env,
+            cwd=tmp_path,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (1, ""), arguments
+
+
+def test_a_wrong_command_is_told_with_the_right_one(tmp_path: Path) -> None:
+    done = wearon("docto", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "doctor" in done.stderr
