@@ -29,14 +29,7 @@ from wearon.tryon.consumer import Consumer
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.failures import Patience
 from wearon.tryon.generator import ImageGenerator
-from wearon.tryon.job_queue import (
-    GENERATE,
-    JOB_FUNCTIONS,
-    REJECT,
-    JobQueue,
-    JobWorker,
-    worker_arguments,
-)
+from wearon.tryon.job_queue import GENERATE, JOB_FUNCTIONS, REJECT, JobQueue, JobWorker, worker_arguments
 from wearon.tryon.leases import Lease
 from wearon.tryon.limiter import RequestLimiter
 from wearon.tryon.openai import OpenAIImages
@@ -61,25 +54,19 @@ async def open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
     """The queue's URL; in local mode without `REDIS_URL` the embedded server is started, or found running."""
     if settings.redis_url:
         return settings.redis_url
-    local = await LocalRedis.start(
-        local_redis_folder(settings), settings.local_redis_port
-    )
+    local = await LocalRedis.start(local_redis_folder(settings), settings.local_redis_port)
     stack.push_async_callback(local.stop)
     return local.url
 
 
-def open_redis(
-    stack: AsyncExitStack, url: str, name: str, *, blocking: bool = False
-) -> Redis:
+def open_redis(stack: AsyncExitStack, url: str, name: str, *, blocking: bool = False) -> Redis:
     """A client that connects when it is first used."""
     client = redis_connections.connect(url, name=f"wearon-{name}", blocking=blocking)
     stack.push_async_callback(client.aclose, close_connection_pool=True)
     return client
 
 
-async def open_platform(
-    stack: AsyncExitStack, settings: Settings, public_url: str
-) -> Platform:
+async def open_platform(stack: AsyncExitStack, settings: Settings, public_url: str) -> Platform:
     """Production's platform, or the local one, whose pictures are served at `public_url`."""
     platform: Platform
     if settings.wearon_mode is Mode.LOCAL:
@@ -94,9 +81,7 @@ async def open_platform(
     return platform
 
 
-def open_fetcher(
-    stack: AsyncExitStack, settings: Settings, public_url: str
-) -> PictureFetcher:
+def open_fetcher(stack: AsyncExitStack, settings: Settings, public_url: str) -> PictureFetcher:
     """The guarded downloader; in local mode our own file server's pictures are trusted."""
     ours = [Origin.parse(public_url)] if settings.wearon_mode is Mode.LOCAL else []
     fetcher = PictureFetcher(trusted_origins=[*settings.trusted_origins, *ours])
@@ -130,9 +115,7 @@ def open_generator(
             quality=settings.openai_image_quality,
             input_fidelity=settings.openai_input_fidelity,
             max_retries=settings.openai_max_retries,
-            before_attempt=progress.before_each_call(
-                RequestLimiter(redis, settings.openai_requests_per_minute).wait
-            ),
+            before_attempt=progress.before_each_call(RequestLimiter(redis, settings.openai_requests_per_minute).wait),
             fetch_url=lambda url: fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
             ensure_jpeg=pictures.ensure_jpeg,
         )
@@ -158,9 +141,7 @@ def make_worker(settings: Settings, redis: Redis) -> JobWorker:
 def worker_settings(settings: Settings, redis: Redis) -> dict[str, object]:
     """arq's arguments, the same for both ways of starting a worker."""
     longest_run_s = max(settings.generation_deadline_s, LEAST_RUN_S)
-    return worker_arguments(
-        redis, settings.worker_concurrency, longest_run_s + JOB_TIMEOUT_MARGIN_S
-    )
+    return worker_arguments(redis, settings.worker_concurrency, longest_run_s + JOB_TIMEOUT_MARGIN_S)
 
 
 async def open_job_side(
@@ -202,44 +183,28 @@ async def open_job_side(
         pipeline = Pipeline(
             platform=platform,
             photos=Photos(fetcher, pictures.prepare),
-            generator=open_generator(
-                stack, settings, redis, fetcher, pictures, pose_pool, progress
-            ),
+            generator=open_generator(stack, settings, redis, fetcher, pictures, pose_pool, progress),
             spool=spool,
             outbox=outbox,
             dead_letters=dead_letters,
             confirm_lease=lease.confirm,
-            patience=Patience(
-                settings.openai_max_retries, settings.generation_deadline_s
-            ),
+            patience=Patience(settings.openai_max_retries, settings.generation_deadline_s),
             progress=progress,
         )
-        worker.ctx[JOB_FUNCTIONS] = {
-            GENERATE: pipeline.generate,
-            REJECT: pipeline.reject,
-        }
+        worker.ctx[JOB_FUNCTIONS] = {GENERATE: pipeline.generate, REJECT: pipeline.reject}
     return JobSide(lease, housekeeping, worker, consumer)
 
 
-def make_reporter(
-    settings: Settings, progress: Progress, supervisor: Supervisor, jobs: JobSide
-) -> Reporter:
+def make_reporter(settings: Settings, progress: Progress, supervisor: Supervisor, jobs: JobSide) -> Reporter:
     """What this process says of itself, with every beat of its lease and to its own overview."""
 
     def parts() -> list[ReportedPart]:
         return [
-            ReportedPart(
-                name=part.name,
-                state=part.state.value,
-                restarts=part.restarts,
-                error=part.error,
-            )
+            ReportedPart(name=part.name, state=part.state.value, restarts=part.restarts, error=part.error)
             for part in supervisor.parts
         ]
 
-    reporter = Reporter(
-        progress, settings.worker_concurrency if jobs.worker else 0, parts=parts
-    )
+    reporter = Reporter(progress, settings.worker_concurrency if jobs.worker else 0, parts=parts)
     jobs.lease.report = reporter.beat
     return reporter
 

@@ -80,19 +80,13 @@ class Addresses:
     public_url: str
 
 
-def run(
-    settings: Settings,
-    roles: Roles,
-    announce: Callable[[Addresses], None] = lambda _: None,
-) -> None:
+def run(settings: Settings, roles: Roles, announce: Callable[[Addresses], None] = lambda _: None) -> None:
     """Serve until a signal comes. Raises ServeError or PartGaveUp; `announce` is called when everything is started."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, roles, announce))
 
 
-async def serve(
-    settings: Settings, roles: Roles, announce: Callable[[Addresses], None]
-) -> None:
+async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses], None]) -> None:
     """The same on a running loop."""
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
@@ -111,9 +105,7 @@ async def serve(
             stack,
             settings,
             redis=redis,
-            consumer_redis=open_redis(stack, redis_url, "consumer", blocking=True)
-            if roles.consumer
-            else None,
+            consumer_redis=open_redis(stack, redis_url, "consumer", blocking=True) if roles.consumer else None,
             worker=make_worker(settings, redis) if roles.worker else None,
             platform=platform,
             fetcher=fetcher,
@@ -124,16 +116,11 @@ async def serve(
         if roles.consumer or roles.worker:
             _start_jobs(supervisor, jobs)
         if jobs.worker is not None and jobs.consumer is None:
-            worker, waker = (
-                jobs.worker,
-                open_redis(stack, redis_url, "waker", blocking=True),
-            )
+            worker, waker = jobs.worker, open_redis(stack, redis_url, "waker", blocking=True)
             supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
         if listening is not None:
             assert pose_pool is not None
-            health = Health(
-                settings.wearon_mode.value, lambda: supervisor.parts, pose_pool, redis
-            )
+            health = Health(settings.wearon_mode.value, lambda: supervisor.parts, pose_pool, redis)
             overview = make_overview(
                 settings,
                 redis,
@@ -145,15 +132,8 @@ async def serve(
             local_platform = platform if isinstance(platform, LocalPlatform) else None
             parts = ApiParts(health, fetcher, pose_pool, local_platform, overview)
             supervisor.start("api", lambda: _serve_api(settings, parts, listening))
-        stack.push_async_callback(
-            _stop_in_order, supervisor, jobs, settings.shutdown_grace_s
-        )
-        log.info(
-            "started",
-            mode=settings.wearon_mode.value,
-            url=public_url,
-            redis=without_password(redis_url),
-        )
+        stack.push_async_callback(_stop_in_order, supervisor, jobs, settings.shutdown_grace_s)
+        log.info("started", mode=settings.wearon_mode.value, url=public_url, redis=without_password(redis_url))
         if settings.wearon_mode is Mode.LOCAL:
             local_url.remember(settings.wearon_home, public_url)
         announce(Addresses(redis_url, public_url))
@@ -181,13 +161,9 @@ def _listen(stack: AsyncExitStack, settings: Settings) -> socket.socket:
     """Bind the port before anything is started, so that a port in use is one clear line."""
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.create_server(
-            (settings.host, settings.port), family=family, backlog=2048
-        )
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
-        raise ServeError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
-        ) from error
+        raise ServeError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
     stack.callback(listening.close)
     return listening
 
@@ -198,9 +174,7 @@ def _public_url(settings: Settings, listening: socket.socket | None) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _open_pose_pool(
-    stack: AsyncExitStack, settings: Settings, roles: Roles
-) -> PosePool | None:
+def _open_pose_pool(stack: AsyncExitStack, settings: Settings, roles: Roles) -> PosePool | None:
     """For the API's estimates, and for local mode's previews."""
     if not roles.api and not (roles.worker and settings.wearon_mode is Mode.LOCAL):
         return None
@@ -230,9 +204,7 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-async def _serve_api(
-    settings: Settings, parts: ApiParts, listening: socket.socket
-) -> None:
+async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.socket) -> None:
     token = settings.api_token.get_secret_value() if settings.api_token else None
     app = create_app(parts, api_token=token, cors_origins=settings.cors_origins)
     config = uvicorn.Config(

@@ -27,11 +27,7 @@ from wearon.pose.pool import PosePool
 from wearon.redis import connect, without_password
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
-from wearon.tryon.job_queue import (
-    JOB_WORKER,
-    JobWorker,
-    use_job_worker_in_arqs_command_line,
-)
+from wearon.tryon.job_queue import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
 from wearon.tryon.progress import Progress
 
 log = structlog.get_logger()
@@ -49,26 +45,18 @@ def _settings() -> Settings:
 
 def _redis_url(settings: Settings) -> str:
     """The queue's URL; local mode's embedded server belongs to `wearon serve`, which must be running."""
-    url = settings.redis_url or asyncio.run(
-        LocalRedis.find(local_redis_folder(settings))
-    )
+    url = settings.redis_url or asyncio.run(LocalRedis.find(local_redis_folder(settings)))
     if url is None:
-        raise SystemExit(
-            "No local Redis is running: start `wearon serve` first, or set REDIS_URL."
-        )
+        raise SystemExit("No local Redis is running: start `wearon serve` first, or set REDIS_URL.")
     return url
 
 
 async def start(ctx: dict[str, Any]) -> None:
     """arq's on_startup: build what `serve` builds, and watch over it."""
-    configure_logs(
-        SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets
-    )  # arq has just set up its own
+    configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets)  # arq has just set up its own
     worker: JobWorker = ctx[JOB_WORKER]
     stack = ctx[STACK] = AsyncExitStack()
-    public_url = (
-        local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"
-    )
+    public_url = local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"
     progress = Progress()
     pose_pool = None
     if SETTINGS.wearon_mode is Mode.LOCAL:
@@ -98,14 +86,10 @@ async def start(ctx: dict[str, Any]) -> None:
         try:
             await jobs.lease.release()
         except (RedisError, OSError) as error:
-            log.warning(
-                "lease not given back: others wait until it ends", error=str(error)
-            )
+            log.warning("lease not given back: others wait until it ends", error=str(error))
 
     stack.push_async_callback(stop_in_order)
-    log.info(
-        "started", mode=SETTINGS.wearon_mode.value, redis=without_password(REDIS_URL)
-    )
+    log.info("started", mode=SETTINGS.wearon_mode.value, redis=without_password(REDIS_URL))
 
 
 async def stop(ctx: dict[str, Any]) -> None:
@@ -127,7 +111,5 @@ class WorkerSettings:
     job_completion_wait = int(SETTINGS.shutdown_grace_s)
 
 
-for _name, _value in worker_settings(
-    SETTINGS, connect(REDIS_URL, name="wearon-worker")
-).items():
+for _name, _value in worker_settings(SETTINGS, connect(REDIS_URL, name="wearon-worker")).items():
     setattr(WorkerSettings, _name, _value)
