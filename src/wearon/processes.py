@@ -8,9 +8,11 @@ are spawned, not forked: a fork would copy the event loop's threads and locks.
 
 import asyncio
 import multiprocessing
+import resource
 import signal
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -24,19 +26,14 @@ class ProcessFailed(Exception):
 
 
 class KillablePool:
-    """`processes` workers, each of which has run `initializer(*initargs)` before its first call."""
+    """`processes` workers. What asks for more than `memory_limit_bytes` of memory in one gets a MemoryError."""
 
-    def __init__(
-        self,
-        processes: int,
-        initializer: Callable[..., None] | None = None,
-        initargs: tuple[object, ...] = (),
-    ) -> None:
+    def __init__(self, processes: int, *, memory_limit_bytes: int | None = None) -> None:
         self.processes = processes
         self._pool = ProcessPool(
             max_workers=processes,
             initializer=_initialize,
-            initargs=[initializer, initargs],
+            initargs=[memory_limit_bytes],
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -61,8 +58,14 @@ class KillablePool:
         self._pool.join()
 
 
-def _initialize(initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> None:
+def _initialize(memory_limit_bytes: int | None) -> None:
     # Ctrl-C reaches the whole process group, but stopping in order is the parent's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if initializer is not None:
-        initializer(*initargs)
+    if memory_limit_bytes is not None:
+        _limit_memory(memory_limit_bytes)
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    # RLIMIT_DATA, not RLIMIT_AS: libraries map files and reserve addresses far beyond what they use.
+    with suppress(ValueError, OSError):  # an administrator's hard limit is lower, or the system has no such thing
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))

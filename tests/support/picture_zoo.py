@@ -5,6 +5,7 @@ there is transparency, the yellow quarter is the hole.
 """
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -35,6 +36,15 @@ class Healthy:
     name: str
     data: bytes
     colours: Quarters = COLOURS
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """The first part of the file `whole`: comes out with its first rows."""
+
+    name: str
+    data: bytes
+    whole: bytes
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,11 @@ def healthy() -> Sequence[Healthy]:
 def hopeless() -> Sequence[Hopeless]:
     """Everything that must be refused."""
     return (*_no_pictures(), *_other_formats(), *_truncated(), *_bombs())
+
+
+def all_that_come_out() -> Sequence[Healthy | CutOff]:
+    """The healthy ones, and those that come out in part."""
+    return (*healthy(), *cut_progressive(), *cut_off())
 
 
 def saved(picture: Image.Image, file_format: str, **options: object) -> bytes:
@@ -154,7 +169,6 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-@cache
 def many_scans(edge: int = 7000, scans: int = 3000) -> bytes:
     """A small progressive JPEG that keeps a decoder busy: the same scan over 49 megapixels, again and again."""
     data = saved(Image.new("L", (edge, edge), 128), "JPEG", progressive=True)
@@ -276,6 +290,7 @@ def _transparent() -> Sequence[Healthy]:
 
 def _no_pictures() -> Sequence[Hopeless]:
     unknown = "is not a JPEG, PNG or WebP picture"
+    damaged = "is truncated or damaged"
     return (
         Hopeless("nothing", b"", "is empty"),
         Hopeless("text", b"I am a picture, believe me.", unknown),
@@ -284,9 +299,9 @@ def _no_pictures() -> Sequence[Hopeless]:
         Hopeless("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", unknown),
         Hopeless("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), unknown),
         Hopeless("zeros", bytes(1000), unknown),
-        Hopeless("a JPEG's first bytes", b"\xff\xd8\xff", unknown),
-        Hopeless("a PNG's first bytes", b"\x89PNG\r\n\x1a\n", unknown),
-        Hopeless("a WebP's first bytes", b"RIFF\x10\0\0\0WEBPVP8 ", "is truncated or damaged"),
+        Hopeless("a JPEG's first bytes", b"\xff\xd8\xff", damaged),
+        Hopeless("a PNG's first bytes", b"\x89PNG\r\n\x1a\n", damaged),
+        Hopeless("a WebP's first bytes", b"RIFF\x10\0\0\0WEBPVP8 ", damaged),
         Hopeless("a WAV", b"RIFF\x24\0\0\0WAVEfmt " + bytes(24), unknown),
     )
 
@@ -302,23 +317,89 @@ def _other_formats() -> Sequence[Hopeless]:
     )  # fmt: skip
 
 
-def _truncated() -> Sequence[Hopeless]:
-    reason = "is truncated or damaged"
-    noise = Image.effect_noise((WIDTH, HEIGHT), 60).convert("RGB")
-    jpeg, png_file, webp = (saved(noise, name) for name in ("JPEG", "PNG", "WEBP"))
+def busy(edge: int = 96) -> Image.Image:
+    """A picture with something everywhere, so that all rows need about as many bytes."""
+    return Image.effect_noise((edge, edge + 32), 60).convert("RGB").resize((2 * edge, 2 * edge + 64))
+
+
+@cache
+def cut_off() -> Sequence[CutOff]:
+    """Files whose transfer broke off after most of their rows."""
+    kinds: dict[str, tuple[str, dict[str, object]]] = {
+        "JPEG": ("JPEG", {"quality": 90}),
+        "JPEG with full colour": ("JPEG", {"quality": 90, "subsampling": 0}),
+        "JPEG with restart markers": ("JPEG", {"restart_marker_blocks": 5}),
+        "PNG": ("PNG", {}),
+        "WebP": ("WEBP", {"quality": 80}),
+        "lossless WebP": ("WEBP", {"lossless": True}),
+        "WebP with a profile": ("WEBP", {"quality": 80, "icc_profile": _srgb_profile()}),
+    }
+    whole = {name: saved(busy(), file_format, **options) for name, (file_format, options) in kinds.items()}
+    modes = {"grey": "L", "palette": "P", "16-bit grey": "I;16", "transparent": "RGBA", "black-and-white": "1"}
+    whole |= {f"{name} PNG": saved(_busy_in(mode), "PNG") for name, mode in modes.items()}
+    whole |= {"grey JPEG": saved(_busy_in("L"), "JPEG"), "CMYK JPEG": saved(_busy_in("CMYK"), "JPEG")}
+    whole["transparent WebP"] = saved(_busy_in("RGBA"), "WEBP", quality=80)
+    early_end = whole["JPEG"][: len(whole["JPEG"]) * 9 // 10] + b"\xff\xd9" + bytes(len(whole["JPEG"]) // 9)
     return (
-        Hopeless("half a JPEG", jpeg[: len(jpeg) // 2], reason),
-        Hopeless("half a JPEG that pretends to be whole", jpeg[: len(jpeg) // 2] + b"\xff\xd9", reason),
-        Hopeless("half a progressive JPEG", saved(noise, "JPEG", progressive=True)[: len(jpeg) // 2], reason),
-        Hopeless("half a PNG", png_file[: len(png_file) // 2], reason),
-        Hopeless("half a WebP", webp[: len(webp) // 2], reason),
-        Hopeless("a PNG with a flipped bit", _flip(png_file, png_file.index(b"IDAT") + 100), reason),
-        Hopeless("a PNG without pixels", png((WIDTH, HEIGHT), depth=8, colour_type=2, rows=b""), reason),
+        CutOff("JPEG with an early end marker", early_end, whole["JPEG"]),
+        *(CutOff(name, data[: len(data) * 9 // 10], data) for name, data in whole.items()),
+    )
+
+
+@cache
+def cut_progressive() -> Sequence[Healthy]:
+    """Progressive JPEGs whose last scans did not come: the whole scene, with less detail."""
+    data = saved(scene(), "JPEG", quality=95, progressive=True)
+    scans = [match.start() for match in re.finditer(b"\xff\xda", data)]
+    return (
+        Healthy("progressive JPEG without its last scan", data[: scans[-1]]),
+        Healthy("progressive JPEG cut in its last scan", data[: scans[-1] + 12]),
+        Healthy("progressive JPEG after half of its scans", data[: scans[5]]),
+        Healthy("progressive JPEG after half of its scans that pretends to be whole", data[: scans[5]] + b"\xff\xd9"),
+    )
+
+
+def _busy_in(mode: str) -> Image.Image:
+    if mode == "I;16":
+        return Image.fromarray((np.asarray(busy().convert("L")) * 257.0).astype(np.uint16))
+    if mode == "RGBA":
+        picture = busy()
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+        return picture
+    return busy().convert(mode)
+
+
+def _truncated() -> Sequence[Hopeless]:
+    damaged = "is truncated or damaged"
+    too_little = "is cut off: less than three quarters of it are there"
+    picture = busy()
+    jpeg, png_file, webp = (saved(picture, name) for name in ("JPEG", "PNG", "WEBP"))
+    progressive = saved(picture, "JPEG", progressive=True)
+    scans = [match.start() for match in re.finditer(b"\xff\xda", progressive)]
+    # Metadata makes it an extended file; it stands behind the picture.
+    turned = saved(picture, "WEBP", quality=80, exif=_orientation_exif(6))
+    return (
+        Hopeless("half a JPEG", jpeg[: len(jpeg) // 2], too_little),
+        Hopeless("half a JPEG that pretends to be whole", jpeg[: len(jpeg) // 2] + b"\xff\xd9", too_little),
+        Hopeless("a JPEG's header", jpeg[: jpeg.index(b"\xff\xda") + 14], too_little),
+        Hopeless("half a JPEG's header", jpeg[: jpeg.index(b"\xff\xc0") + 5], damaged),
+        Hopeless("a progressive JPEG of one scan", progressive[: scans[1]], too_little),
+        Hopeless("a progressive JPEG cut in its first scan", progressive[: scans[1] - 100], too_little),
+        Hopeless("a blur that pretends to be whole", progressive[: scans[1]] + b"\xff\xd9", too_little),
+        Hopeless("half a PNG", png_file[: len(png_file) // 2], too_little),
+        Hopeless("half a PNG's header", png_file[:20], damaged),
+        Hopeless("half a WebP", webp[: len(webp) * 6 // 10], too_little),
+        Hopeless("a WebP's beginning", webp[: len(webp) // 3], damaged),
+        Hopeless("a WebP that pretends to be huge", _patch(webp, 4, b"\xff\xff\xff\x7f"), damaged),
+        Hopeless("a WebP that lost its orientation", turned[: len(turned) - 60], damaged),
+        Hopeless("a PNG with a flipped bit", _flip(png_file, png_file.index(b"IDAT") + 100), damaged),
+        Hopeless("a PNG without pixels", png((WIDTH, HEIGHT), depth=8, colour_type=2, rows=b""), damaged),
     )
 
 
 def _bombs() -> Sequence[Hopeless]:
     reason = "has more than 50 megapixels"
+    many = "is a JPEG in more than 32 scans, or in countless segments"
     jpeg = saved(scene(), "JPEG")
     frame = jpeg.index(b"\xff\xc0") + 5  # behind marker, length and precision
     webp = saved(scene(), "WEBP", lossless=True, xmp=b"<x/>")  # metadata makes it an extended file
@@ -329,6 +410,9 @@ def _bombs() -> Sequence[Hopeless]:
         Hopeless("a PNG of 10 gigapixels", png((100_000, 100_000), depth=1, colour_type=0, rows=b""), reason),
         Hopeless("a PNG a little too large", png((10_000, 5001), depth=1, colour_type=0, rows=b""), reason),
         Hopeless("a PNG with one endless row", png((2**31 - 1, 1), depth=1, colour_type=0, rows=b""), reason),
+        Hopeless("a JPEG that is all work", many_scans(), many),
+        Hopeless("a JPEG of a million segments", jpeg[:2] + b"\xff\xfe\0\2" * 1_000_000 + jpeg[2:], many),
+        Hopeless("a JPEG with segments behind its scan", jpeg[:-2] + b"\xff\xfe\0\2" * 1_000_000 + jpeg[-2:], many),
         Hopeless("a WebP of 268 megapixels", _patch(webp, canvas, b"\xfe\x3f\0\xfe\x3f\0"), reason),
         Hopeless(
             "a PNG with a text that unpacks to 100 MB",
@@ -354,9 +438,13 @@ def _flip(data: bytes, at: int) -> bytes:
 
 
 def _with_orientation(value: int) -> bytes:
+    return saved(scene(), "JPEG", quality=95, exif=_orientation_exif(value))
+
+
+def _orientation_exif(value: int) -> Image.Exif:
     exif = Image.Exif()
     exif[Base.Orientation] = value
-    return saved(scene(), "JPEG", quality=95, exif=exif)
+    return exif
 
 
 # A minimal ICC profile (v2, matrix and gamma), as the spec ICC.1:2001-04 lays it out. The columns of the matrices

@@ -8,6 +8,7 @@ the processes which decode stay small.
 
 import io
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from wearon.pictures.cut_off import is_cut_off, load_cut_off
+from wearon.pictures.jpeg_scans import MAX_SCANS, TooManyScans, read_scans
+
 FORMATS = (
     JpegImagePlugin.JpegImageFile.format,
     PngImagePlugin.PngImageFile.format,
@@ -32,11 +36,11 @@ FORMATS = (
 JPEG_FORMATS = {"JPEG", "MPO"}
 """MPO: a JPEG with further pictures behind it, as some phones save portraits. The first is the photo."""
 
-_JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
-_JPEG_MARKER = re.compile(_JPEG_SCAN + b"|" + _JPEG_END)  # three times as fast as bytes.find for each
 _JPEG_PADDING = bytes(16)
 """libjpeg's bit buffer reads up to 8 bytes ahead of the last pixel."""
+
+_SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
 
 MAX_PIXELS = 50_000_000
 """The largest phone pictures in use; 200 MB decoded."""
@@ -51,6 +55,12 @@ _ANSWER_EDGE = 4096
 
 _ANSWER_QUALITY = 95
 
+ENOUGH_ROWS = 0.75
+"""Of a picture that was cut off. People stand in the middle: the last quarter holds their feet (or, in a photo stored
+lying, what is beside them), which a try-on can do without. With less, a garment's hem or a half of the body is gone."""
+
+_TOO_LITTLE = "is cut off: less than three quarters of it are there"
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,6 +72,10 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright that has this EXIF orientation (EXIF 2.32, 4.6.4 A)."""
+
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 
 class PictureError(ValueError):
@@ -81,41 +95,30 @@ def prepare(data: bytes, max_edge: int = PREPARED_EDGE, quality: int = PREPARED_
 
 
 def ensure_jpeg(data: bytes) -> bytes:
-    """The same bytes when they are a whole JPEG, a JPEG made from them when they are another picture.
+    """The same bytes when they are a whole JPEG, a JPEG made from them when they are another whole picture.
 
-    (A JPEG without end marker is made anew: not every viewer shows it.)
+    (A JPEG without end marker is made anew: not every viewer shows it.) For the image model's answers: what is cut
+    off is refused, the customer has paid for all of it.
 
     Raises PictureError.
     """
     with _decoding():
         image = _open(data)
         if image.format in JPEG_FORMATS and _JPEG_END in data:
-            _load(image, data)
+            image.load()
             return data
-    return prepare(data, _ANSWER_EDGE, _ANSWER_QUALITY)
+        return to_jpeg(_finish(*_whole(data, _ANSWER_EDGE), _ANSWER_EDGE), _ANSWER_QUALITY)
 
 
 def decode(data: bytes, max_edge: int) -> Image.Image:
     """An RGB picture (8 bits, sRGB), upright, its longer edge at most `max_edge` pixels, never enlarged.
 
     JPEG, PNG and WebP by content. Of an animated picture the first frame, which is what a shop's page shows
-    before it moves; what is transparent becomes white, as on that page. Raises PictureError.
+    before it moves; what is transparent becomes white, as on that page. Of a file that was cut off, the rows that
+    are there, if they are `ENOUGH_ROWS`; a progressive JPEG lacks detail then instead. Raises PictureError.
     """
     with _decoding():
-        image = _open(data)
-        size = _fitting(image.size, max_edge)
-        # JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the work; it stays at least that large.
-        image.draft(None, size)
-        _load(image, data)
-        orientation = _orientation(image)
-        profile = image.info.get("icc_profile")
-        # Hamming is as sharp as bicubic when shrinking, for the price of bilinear: a quarter less time.
-        result = _plain_mode(image).resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
-        if orientation in _UPRIGHT:
-            result = result.transpose(_UPRIGHT[orientation])
-        result = _to_srgb(_on_white(result), profile)
-        result.info = {}
-        return result
+        return _finish(*(_if_whole(data, max_edge) or _what_is_left(data, max_edge)), max_edge)
 
 
 def to_jpeg(image: Image.Image, quality: int = PREPARED_QUALITY) -> bytes:
@@ -131,14 +134,20 @@ def _decoding() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd EXIF and the like: not worth a line each in our log
             yield
-    except PictureError:
-        raise
-    except Image.DecompressionBombError:
-        raise PictureError(f"has more than {MAX_PIXELS // 1_000_000} megapixels") from None
-    except (OSError, EOFError, SyntaxError) as error:  # what Pillow raises on purpose
-        raise PictureError("is truncated or damaged") from error
-    except Exception as error:  # and by accident: bytes made to break it can raise anything
-        raise PictureError(f"is damaged ({type(error).__name__})") from error
+    except Exception as error:
+        # Its frames hold pictures, and whoever runs us may hold the error until the next picture is there.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, PictureError):
+            raise
+        raise PictureError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"has more than {MAX_PIXELS // 1_000_000} megapixels"
+    if isinstance(error, OSError | EOFError | SyntaxError):  # what Pillow raises on purpose
+        return "is truncated or damaged"
+    return f"is damaged ({type(error).__name__})"  # and by accident: bytes made to break it can raise anything
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -147,31 +156,96 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
+        if _SIGNATURE.match(data):
+            raise  # one of them, but not even its header is whole
         raise PictureError("is not a JPEG, PNG or WebP picture") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError(f"has more than {MAX_PIXELS // 1_000_000} megapixels")
+    if image.format in JPEG_FORMATS:
+        _bound_jpeg(image, data)
     return image
 
 
-def _load(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Decode the pixels; an error when some are missing.
+def _open_shrunk(data: bytes, max_edge: int) -> tuple[ImageFile.ImageFile, Size]:
+    """The picture, ready to be loaded at about that size, and its full size."""
+    image = _open(data)
+    full_size = image.size
+    # JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the work; it stays at least as large as is asked for.
+    image.draft(None, _fitting(full_size, max_edge))
+    return image, full_size
+
+
+def _whole(data: bytes, max_edge: int) -> tuple[Image.Image, Size]:
+    """The decoded picture, and its full size. Raises OSError when a part of it is missing."""
+    image, full_size = _open_shrunk(data, max_edge)
+    image.load()
+    return image, full_size
+
+
+def _if_whole(data: bytes, max_edge: int) -> tuple[Image.Image, Size] | None:
+    """The same; None when the file was cut off."""
+    try:
+        return _whole(data, max_edge)
+    except OSError:
+        if is_cut_off(data):
+            return None
+        raise
+
+
+def _what_is_left(data: bytes, max_edge: int) -> tuple[Image.Image, Size]:
+    """The rows that are there, and their full size."""
+    sizes: list[Size] = []
+
+    def open_completed(completed: bytes) -> ImageFile.ImageFile:
+        image, full_size = _open_shrunk(completed, max_edge)
+        sizes.append(full_size)
+        return image
+
+    image, share = load_cut_off(data, open_completed)
+    if share < ENOUGH_ROWS:
+        raise PictureError(_TOO_LITTLE)
+    width, height = sizes[0]
+    return image.crop((0, 0, image.width, round(image.height * share))), (width, round(height * share))
+
+
+def _bound_jpeg(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Refuse a JPEG that is all work, and make the decoder complain when a part of it is missing.
 
     When a JPEG's end marker comes too early, libjpeg paints the rest grey and nobody tells. Where there is none it
-    waits for more, and then Pillow tells. (With several scans it looks for the end before it paints anything, so
-    there the marker must stay: what is missing then is detail.)
+    waits for more, and then Pillow tells. With several scans it looks for the end before it paints anything, so
+    there the marker must stay: then the scans tell.
     """
-    if image.format in JPEG_FORMATS and isinstance(image.fp, io.BytesIO):
-        marker = _JPEG_MARKER.search(data, image.fp.tell())  # from the first scan on, where Pillow stopped reading
-        several_scans = image.info.get("progressive") or (marker is not None and marker[0] == _JPEG_SCAN)
-        if not several_scans:
-            image.fp.seek(len(data) if marker is None else marker.start())
-            image.fp.write(_JPEG_PADDING)
-            image.fp.truncate()
-    image.load()
+    assert isinstance(image.fp, io.BytesIO)
+    try:
+        found = read_scans(data)
+    except TooManyScans:
+        raise PictureError(f"is a JPEG in more than {MAX_SCANS} scans, or in countless segments") from None
+    if len(found.scans) == 1 and not image.info.get("progressive"):
+        at = image.fp.tell()
+        image.fp.seek(found.scans[0].end)
+        image.fp.write(_JPEG_PADDING)
+        image.fp.truncate()
+        image.fp.seek(at)
+    elif not found.show_everything:
+        raise PictureError(_TOO_LITTLE)
 
 
-def _fitting(size: tuple[int, int], max_edge: int) -> tuple[int, int]:
+def _finish(image: Image.Image, full_size: Size, max_edge: int) -> Image.Image:
+    """A loaded picture, perhaps loaded smaller than its full size, as `decode` promises it."""
+    orientation = _orientation(image)
+    profile = image.info.get("icc_profile")
+    # Hamming is as sharp as bicubic when shrinking, for the price of bilinear: a quarter less time.
+    size = _fitting(full_size, max_edge)
+    result = _plain_mode(image).resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+    if orientation in _UPRIGHT:
+        result = result.transpose(_UPRIGHT[orientation])
+    result = _to_srgb(_on_white(result), profile)
+    result.info = {}
+    return result
+
+
+def _fitting(size: Size, max_edge: int) -> Size:
     width, height = size
     scale = min(1.0, max_edge / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,16 +1,14 @@
 """Processes that decode pictures off the event loop; one that a picture hangs or kills is replaced."""
 
 import asyncio
-import resource
 from collections.abc import Callable
-from contextlib import suppress
 
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 from wearon.processes import KillablePool, ProcessFailed
 
 TIME_LIMIT_S = 15.0
-"""For one picture. The slowest honest one (a WebP of 50 megapixels with alpha) takes 4 s on an idle core; a small
-progressive JPEG that repeats a scan a thousand times takes a minute."""
+"""For one picture. The slowest one known (a WebP of 50 megapixels with alpha) takes 4 s on an idle core, twice that
+when it was cut off."""
 
 HAND_OVER_LIMIT_S = 10.0
 """From handing a picture to an idle process until it begins. A process that must be started first needs 0.4 s."""
@@ -19,8 +17,8 @@ START_LIMIT_S = 60.0
 """For the first start, which may happen on a cold disk."""
 
 MEMORY_LIMIT_BYTES = 1280 * 1024 * 1024
-"""For one process. The hungriest honest picture (a WebP of 50 megapixels with alpha) needs 870 MB. What needs more
-than this is not a picture but a fault in a decoder: the process says no before the machine's memory is gone."""
+"""For one process. The hungriest picture (a WebP of 50 megapixels with alpha) needs 870 MB, cut off 1050 MB. What
+needs more is not a picture but a fault in a decoder: the process says no before the machine's memory is gone."""
 
 
 class PicturePool:
@@ -82,7 +80,7 @@ class _Slot:
 
     def __init__(self, time_limit_s: float) -> None:
         self._time_limit_s = time_limit_s
-        self._pool = KillablePool(1, _limit_memory, (MEMORY_LIMIT_BYTES,))
+        self._pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
 
     async def start(self) -> None:
         await self._pool.run(START_LIMIT_S, _warm_up)
@@ -93,7 +91,7 @@ class _Slot:
         except _PoolBroken:
             # No fault of this picture's: it has not been looked at.
             await asyncio.to_thread(self._pool.close)
-            self._pool = KillablePool(1, _limit_memory, (MEMORY_LIMIT_BYTES,))
+            self._pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
         try:
             return await self._attempt(function, data)
         except _PoolBroken as error:
@@ -114,15 +112,6 @@ class _Slot:
 
 class _PoolBroken(Exception):
     """The process is gone, and nobody will bring it back."""
-
-
-def _limit_memory(limit_bytes: int) -> None:
-    """Let this process have so much memory of its own and no more; what asks for more gets a MemoryError.
-
-    RLIMIT_DATA, not RLIMIT_AS: libraries map files and reserve addresses far beyond what they use.
-    """
-    with suppress(ValueError, OSError):  # an administrator's hard limit is lower, or the system has no such thing
-        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _warm_up() -> None:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from support import picture_zoo as zoo
+from support.picture_jobs import hang
 from wearon.pictures.decode import PictureError, prepare
 from wearon.pictures.pool import MEMORY_LIMIT_BYTES, PicturePool
 
@@ -48,7 +49,7 @@ async def test_a_picture_that_takes_too_long_is_given_up_and_the_others_go_on() 
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
-        endless = asyncio.create_task(pool.prepare(zoo.many_scans()))
+        endless = asyncio.create_task(pool._run(hang, b""))
         while not endless.done():
             assert await pool.prepare(healthy) == prepare(healthy)
         with pytest.raises(PictureError, match=r"^could not be decoded: took longer than 3 s$"):
@@ -92,8 +93,8 @@ async def test_a_process_that_dies_of_its_picture_is_replaced() -> None:
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
-        endless = asyncio.create_task(pool.prepare(zoo.many_scans()))
-        await asyncio.sleep(1.0)  # or so: it must have begun, and it takes minutes
+        endless = asyncio.create_task(pool._run(hang, b""))
+        await asyncio.sleep(1.0)  # or so: it must have begun
         for process in set(multiprocessing.active_children()) - others:
             process.kill()
         with pytest.raises(PictureError, match="its process died"):
@@ -122,7 +123,7 @@ async def test_a_caller_that_goes_away_takes_nobodys_picture_and_no_process_alon
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
-        endless = asyncio.create_task(pool.prepare(zoo.many_scans()))
+        endless = asyncio.create_task(pool._run(hang, b""))
         await asyncio.sleep(1.0)
         endless.cancel()
         with pytest.raises(asyncio.CancelledError):
