@@ -91,9 +91,11 @@ async def estimate_body(body: EstimateBody, request: Request) -> SizeEstimate:
     """Which size fits, from one photo of the whole body and the height."""
     parts: ApiParts = request.app.state.parts
     try:
-        photo = await parts.fetcher.fetch(body.image_url, deadline_s=DOWNLOAD_DEADLINE_S)
-        with parts.tracing.span("pose"):
-            answer = await parts.pose_pool.run(estimate, photo, body.question(), timeout=INFERENCE_LIMIT_S)
+        # The place first: who cannot be served in time is told so before his photo is fetched.
+        with parts.pose_pool.place(estimate) as place:
+            photo = await parts.fetcher.fetch(body.image_url, deadline_s=DOWNLOAD_DEADLINE_S)
+            with parts.tracing.span("pose"):
+                answer = await place.run(photo, body.question(), timeout=INFERENCE_LIMIT_S)
     except (FetchError, PictureError) as error:
         log.info("estimate refused: no usable picture", reason=str(error))
         raise HTTPException(400, BAD_URL) from error

@@ -1,9 +1,11 @@
 """The pose model behind one method. To be made and used only in a pool process: see `wearon.pose.pool`."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ class Detector:
 
         Raises OSError, ValueError or RuntimeError when the bundle cannot be read or is not one.
         """
-        with _silenced_stderr():
+        with _silenced_stderr(), _without_plotting():
             import cv2
             import mediapipe
             from mediapipe.tasks.python import BaseOptions
@@ -77,6 +79,18 @@ class Detector:
 def _mask(view: NDArray[np.float32]) -> NDArray[np.float32]:
     # A copy: the view points into memory of mediapipe's that is freed with the result.
     return np.array(view, dtype=np.float32).reshape(view.shape[0], view.shape[1])
+
+
+@contextmanager
+def _without_plotting() -> Iterator[None]:
+    """Let mediapipe import an empty matplotlib: for drawing that nobody does here, it is half of the start-up time."""
+    absent = [name for name in ("matplotlib", "matplotlib.pyplot") if name not in sys.modules]
+    sys.modules.update({name: ModuleType(name) for name in absent})
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 @contextmanager

@@ -6,6 +6,8 @@
 
 Each process is a `KillablePool` of one: whichever hangs, dies or breaks is thrown away and a new one warmed in its
 place, while the others go on. A process is given work only when it has run an inference.
+
+Who would wait too long is refused at once (`PosePool.place`): a queue that only grows serves nobody in time.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
@@ -31,10 +33,13 @@ WARM_UP_SECONDS = 60.0
 """Importing mediapipe and loading the model takes 2-5 s, building the bundle 1 s more; a cold disk much longer."""
 MAX_WAIT_SECONDS = 0.7
 """The contract promises an estimate in under 1 s; the picture's download and the inference need the rest."""
+ADMISSION = 0.7
+"""Share of the longest wait up to which callers are let in: those who are should be served, and the forecast errs."""
+FETCH_SECONDS = 0.3
+"""For so long a caller counts as being in line without having handed in a picture. Storage needs a tenth of that; who
+waits for a slow server must not keep others out."""
 TYPICAL_RUN_SECONDS = 0.08
 """Decoding plus inference on a picture of 512 px: what a call is taken to cost until calls have been measured."""
-MEMORY_LIMIT_BYTES = 1664 * 1024 * 1024
-"""For one process: 350 MB when it is warm, and what the largest picture may need (see `wearon.pictures.pool`)."""
 RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Between attempts to warm a process that does not come up; the last one for ever."""
 
@@ -67,8 +72,8 @@ class PosePool:
         self._max_wait = max_wait_seconds
         self._slots: list[_Slot] = []
         self._idle: asyncio.Queue[_Slot] = asyncio.Queue()
-        self._waiting = 0
-        self._run_seconds = TYPICAL_RUN_SECONDS
+        self._line: set[_Ticket] = set()
+        self._run_seconds: dict[str, float] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._metrics = metrics or Metrics()
         self._log = structlog.get_logger()
@@ -86,7 +91,7 @@ class PosePool:
     @property
     def waiting(self) -> int:
         """How many calls wait for a process."""
-        return self._waiting
+        return sum(ticket.waiting for ticket in self._line)
 
     async def start(self) -> None:
         """Start all processes and return when each has run one inference.
@@ -105,6 +110,20 @@ class PosePool:
             self._idle.put_nowait(slot)
         self._log.info("pose processes are warm", processes=self.processes)
 
+    @contextmanager
+    def place(self, function: Callable[[Detector, *Ts], R]) -> "Iterator[Place[R, *Ts]]":
+        """A place in line for one call, to be taken before its picture is fetched: who comes too late learns it now.
+
+        Raises PoseBusy when a process would not be free in time, PoseUnavailable when there is none.
+        """
+        with self._counted(unless="answered"):
+            ticket = self._admit(function)
+        try:
+            yield Place(self, function, ticket)
+        finally:
+            if not ticket.running:
+                self._line.discard(ticket)
+
     async def run(self, function: Callable[[Detector, *Ts], R], *args: *Ts, timeout: float = 5.0) -> R:
         """Call `function(detector, *args)` in one of the processes and return its result.
 
@@ -113,11 +132,11 @@ class PosePool:
         PoseUnavailable when there is none, or when the call hung or took its process down. A caller that is
         cancelled leaves at once, but work that has begun is finished: that costs less than a new process.
         """
-        with self._counted():
-            return await self._run(function, args, timeout)
+        with self.place(function) as place:
+            return await place.run(*args, timeout=timeout)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self, unless: str = "") -> Iterator[None]:
         outcome = "cut_off"
         try:
             yield
@@ -132,12 +151,16 @@ class PosePool:
             outcome = "refused"
             raise
         finally:
-            self._metrics.pose_requests.labels(outcome).inc()
+            if outcome != unless:
+                self._metrics.pose_requests.labels(outcome).inc()
 
-    async def _run(self, function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float) -> R:
+    async def _run(
+        self, ticket: "_Ticket", function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float
+    ) -> R:
         with self._metrics.pose_wait.time():
-            slot = await self._idle_slot()
-        work = self._in_background(self._work(slot, function, args, timeout))
+            slot = await self._idle_slot(ticket)
+        ticket.start()
+        work = self._in_background(self._work(slot, ticket, function, args, timeout))
         try:
             outcome = await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -155,13 +178,14 @@ class PosePool:
         for slot in self._slots:
             slot.pool.close()
         self._slots = []
+        self._line.clear()
         self._idle = asyncio.Queue()
 
-    async def _idle_slot(self) -> "_Slot":
-        if not self._slots:
-            raise PoseUnavailable("the pose pool is not running")
-        self._refuse_when_late()
-        self._waiting += 1
+    async def _idle_slot(self, ticket: "_Ticket") -> "_Slot":
+        self._line.discard(ticket)  # nobody waits for himself
+        self._refuse_when_late(self._max_wait)  # again: fetching the picture may have taken long
+        self._line.add(ticket)
+        ticket.waiting = True
         try:
             async with asyncio.timeout(self._max_wait):
                 while not (slot := await self._idle.get()).usable:
@@ -172,18 +196,30 @@ class PosePool:
                 raise PoseBusy("no pose process came free in time") from error
             raise PoseUnavailable("the pose processes are starting") from error
         finally:
-            self._waiting -= 1
+            ticket.waiting = False
 
-    def _refuse_when_late(self) -> None:
+    def _admit(self, function: Callable[..., object]) -> "_Ticket":
+        self._refuse_when_late(ADMISSION * self._max_wait)
+        ticket = _Ticket(self._run_seconds.get(function.__qualname__, TYPICAL_RUN_SECONDS))
+        self._line.add(ticket)
+        return ticket
+
+    def _refuse_when_late(self, longest_wait: float) -> None:
         """Say no now rather than after a wait in vain: those who can still be served are served sooner."""
-        if not self._idle.empty():
-            return
-        expected = (self._waiting + 1) * self._run_seconds / max(1, self.warm)
-        if expected > self._max_wait:
-            raise PoseBusy(f"{self._waiting} pictures are waiting")
+        if not self._slots:
+            raise PoseUnavailable("the pose pool is not running")
+        ahead = [seconds for ticket in self._line if (seconds := ticket.remaining())]
+        processes = max(1, self.warm)
+        if len(ahead) >= processes and sum(ahead) / processes > longest_wait:
+            raise PoseBusy(f"{len(ahead)} pictures are ahead")
 
     async def _work(
-        self, slot: "_Slot", function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float
+        self,
+        slot: "_Slot",
+        ticket: "_Ticket",
+        function: Callable[[Detector, *Ts], R],
+        args: tuple[*Ts],
+        timeout: float,
     ) -> "_Returned[R] | _Raised":
         started = time.monotonic()
         try:
@@ -192,10 +228,15 @@ class PosePool:
             self._log.warning("pose process lost", error=str(error), error_type=type(error).__name__)
             self._replace(slot)
             return _Raised(PoseUnavailable(f"the pose process was lost: {error}"))
+        finally:
+            self._line.discard(ticket)
         self._idle.put_nowait(slot)
-        self._metrics.pose_run.observe(time.monotonic() - started)
-        # A moving average over about ten calls: follows a change of load in a second, but not one large photo.
-        self._run_seconds += 0.1 * (time.monotonic() - started - self._run_seconds)
+        seconds = time.monotonic() - started
+        self._metrics.pose_run.observe(seconds)
+        # A moving average over about ten calls: follows a change of load in a second, but not one large photo. One for
+        # each function: a preview takes ten times as long as an estimate, and must not turn estimates away.
+        typical = self._run_seconds.get(function.__qualname__, TYPICAL_RUN_SECONDS)
+        self._run_seconds[function.__qualname__] = typical + 0.1 * (seconds - typical)
         return outcome
 
     def _replace(self, slot: "_Slot") -> None:
@@ -206,7 +247,7 @@ class PosePool:
         for attempt in itertools.count():
             try:
                 await asyncio.to_thread(slot.pool.close)
-                slot.pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
+                slot.pool = KillablePool(processes=1)
                 await slot.warm_up(self._model_path)
             except Exception as error:  # noqa: BLE001 (there is nobody to tell; /health shows it, and we try again)
                 delay = RESTART_DELAYS_SECONDS[min(attempt, len(RESTART_DELAYS_SECONDS) - 1)]
@@ -224,11 +265,52 @@ class PosePool:
         return task
 
 
+class Place(Generic[R, *Ts]):
+    """A place in line, made by `PosePool.place`."""
+
+    def __init__(self, pool: PosePool, function: Callable[[Detector, *Ts], R], ticket: "_Ticket") -> None:
+        self._pool = pool
+        self._function = function
+        self._ticket = ticket
+
+    async def run(self, *args: *Ts, timeout: float = 5.0) -> R:
+        """See `PosePool.run`. Once only."""
+        with self._pool._counted():  # noqa: SLF001 (the pool's own other half)
+            return await self._pool._run(self._ticket, self._function, args, timeout)  # noqa: SLF001
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    """What the line is expected to do for one caller."""
+
+    seconds: float
+    """How long such a call takes as a rule."""
+    taken_at: float = field(default_factory=time.monotonic)
+    started_at: float | None = None
+    waiting: bool = False
+
+    @property
+    def running(self) -> bool:
+        return self.started_at is not None
+
+    def start(self) -> None:
+        """A process has it now."""
+        self.started_at = time.monotonic()
+
+    def remaining(self) -> float:
+        """Seconds of a process that it is still going to take; 0 for one whose picture does not come."""
+        now = time.monotonic()
+        if self.started_at is not None:
+            # Never quite nothing: it may take longer than as a rule.
+            return max(0.2 * self.seconds, self.seconds - (now - self.started_at))
+        return self.seconds if self.waiting or now - self.taken_at < FETCH_SECONDS else 0.0
+
+
 class _Slot:
     """One process: a pool of one, and its pid while it is warm."""
 
     def __init__(self) -> None:
-        self.pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
+        self.pool = KillablePool(processes=1)
         self.pid: int | None = None
 
     @property

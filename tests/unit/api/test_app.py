@@ -1,7 +1,8 @@
 """The HTTP side without its neighbours: validation, exact error bodies, request ids, bounds, the token."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -61,8 +62,15 @@ class Pool:
     def __init__(self) -> None:
         self.outcome: SizeEstimate | Exception = ANSWER
         self.requests: list[EstimateRequest] = []
+        self.full = False
 
-    async def run(self, function: Callable[..., Any], *args: Any, timeout: float) -> SizeEstimate:
+    @contextmanager
+    def place(self, function: Callable[..., Any]) -> Iterator["Pool"]:
+        if self.full:
+            raise PoseBusy("full")
+        yield self
+
+    async def run(self, *args: Any, timeout: float) -> SizeEstimate:
         self.requests.append(args[1])
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -140,6 +148,14 @@ async def test_a_refusal_says_what_to_do_and_overload_says_when_to_come_back(api
     assert refusal["hint"]
     api.pool.outcome = PoseBusy("full")
     assert (await api.estimate()).headers["retry-after"] == "1"
+
+
+async def test_who_comes_too_late_is_told_so_before_his_photo_is_fetched(api: Api) -> None:
+    api.pool.full = True
+    refusal = await api.estimate()
+    assert refusal.status_code == 503
+    assert refusal.headers["retry-after"] == "1"
+    assert api.fetcher.asked == []
 
 
 @pytest.mark.parametrize(

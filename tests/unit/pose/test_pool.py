@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from support import pose_jobs as jobs
 from wearon.pose import Detector, PoseBusy, PosePool, PoseUnavailable
+from wearon.pose.pool import ADMISSION
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +20,14 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 async def pool() -> AsyncIterator[PosePool]:
     pool = PosePool(None, 1, max_wait_seconds=30)
+    await pool.start()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+async def pool_with_short_line() -> AsyncIterator[PosePool]:
+    pool = PosePool(None, 1, max_wait_seconds=0.2 / ADMISSION)
     await pool.start()
     yield pool
     pool.close()
@@ -80,6 +90,38 @@ async def test_says_no_to_more_than_it_can_serve_in_time() -> None:
         pool.close()
     assert sum(isinstance(outcome, int) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, PoseBusy) for outcome in outcomes) == 19
+
+
+async def test_lets_nobody_in_who_would_wait_too_long(pool_with_short_line: PosePool) -> None:
+    pool = pool_with_short_line
+    with ExitStack() as stack:
+        for _ in range(3):  # 0.08 s each, until calls have been measured: the third waits 0.16 s of at most 0.2
+            stack.enter_context(pool.place(jobs.own_pid))
+        with pytest.raises(PoseBusy), pool.place(jobs.own_pid):
+            pass
+    with pool.place(jobs.own_pid) as place:
+        assert await place.run() > 0
+
+
+async def test_who_waits_for_his_picture_keeps_nobody_out(
+    pool_with_short_line: PosePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wearon.pose.pool.FETCH_SECONDS", 0.0)
+    with ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(pool_with_short_line.place(jobs.own_pid))
+        assert await pool_with_short_line.run(jobs.own_pid) > 0
+
+
+async def test_slow_work_of_another_kind_turns_nobody_away_afterwards(pool_with_short_line: PosePool) -> None:
+    pool = pool_with_short_line
+    for _ in range(3):
+        await pool.run(jobs.work_for, 1.0)  # taken to cost 0.33 s from now on
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(pool.place(jobs.own_pid))
+    with pool.place(jobs.work_for), pytest.raises(PoseBusy), pool.place(jobs.own_pid):
+        pass
 
 
 async def test_a_model_that_cannot_be_loaded_is_reported_with_its_reason(tmp_path: Path) -> None:
