@@ -40,6 +40,8 @@ FETCH_SECONDS = 0.3
 waits for a slow server must not keep others out."""
 TYPICAL_RUN_SECONDS = 0.08
 """Decoding plus inference on a picture of 512 px: what a call is taken to cost until calls have been measured."""
+MEMORY_LIMIT_BYTES = 1664 * 1024 * 1024
+"""For one process: 350 MB when it is warm, and what the largest picture may need (see `wearon.pictures.pool`)."""
 RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Between attempts to warm a process that does not come up; the last one for ever."""
 
@@ -247,7 +249,7 @@ class PosePool:
         for attempt in itertools.count():
             try:
                 await asyncio.to_thread(slot.pool.close)
-                slot.pool = KillablePool(processes=1)
+                slot.pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
                 await slot.warm_up(self._model_path)
             except Exception as error:  # noqa: BLE001 (there is nobody to tell; /health shows it, and we try again)
                 delay = RESTART_DELAYS_SECONDS[min(attempt, len(RESTART_DELAYS_SECONDS) - 1)]
@@ -310,7 +312,7 @@ class _Slot:
     """One process: a pool of one, and its pid while it is warm."""
 
     def __init__(self) -> None:
-        self.pool = KillablePool(processes=1)
+        self.pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
         self.pid: int | None = None
 
     @property
