@@ -21,6 +21,12 @@ COMMANDS = {
         "doctor",
         "Check settings, Redis, Supabase, OpenAI, pose model and machine, without changing anything.",
     ),
+    "status": Lazy("wearon.cli.status", "status", "Show what waits, what runs and what is wrong, live until Ctrl-C."),
+    "session": Lazy(
+        "wearon.cli.session",
+        "session",
+        "Tell one session's story: what was done for it, how it ended, and where the credit is.",
+    ),
     "enqueue": Lazy("wearon.cli.enqueue", "enqueue", "Push one task, as a producer does."),
     "estimate": Lazy("wearon.cli.estimate", "estimate", "Tell which size fits, from one photo and a height."),
     "evaluate": Lazy(

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
@@ -58,7 +59,7 @@ def _describe(diagnosis: "Diagnosis") -> dict[str, Any]:
 
 
 def _print(diagnosis: "Diagnosis") -> None:
-    table = Table("", "what", "found", title=f"{diagnosis.mode} mode", title_justify="left", show_lines=False)
+    table = Table("", "what", "found", title=f"{diagnosis.mode} mode", title_justify="left", box=SIMPLE)
     for finding in diagnosis.findings:
         table.add_row(MARKS[finding.level], finding.check, _in_words(finding))
     out.print(table)
