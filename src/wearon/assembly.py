@@ -7,12 +7,15 @@ import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from wearon import redis as redis_connections
+from wearon.api.console.parts import ConsoleParts
 from wearon.local_redis import LocalRedis
+from wearon.metrics import LoopWatch, Metrics
 from wearon.net.fetch import PictureFetcher
 from wearon.net.origins import Origin
 from wearon.overview.look import Looker
@@ -25,8 +28,10 @@ from wearon.platform.base import Platform
 from wearon.pose.pool import PosePool
 from wearon.settings import Mode, Settings
 from wearon.supervisor import Supervisor
+from wearon.tracing import Tracing, open_tracing
 from wearon.tryon.consumer import Consumer
 from wearon.tryon.dead_letters import DeadLetters
+from wearon.tryon.desk import LettersDesk, RefundsDesk
 from wearon.tryon.failures import Patience
 from wearon.tryon.generator import ImageGenerator
 from wearon.tryon.job_queue import GENERATE, JOB_FUNCTIONS, REJECT, JobQueue, JobWorker, worker_arguments
@@ -35,14 +40,36 @@ from wearon.tryon.limiter import RequestLimiter
 from wearon.tryon.openai import OpenAIImages
 from wearon.tryon.photos import DOWNLOAD_DEADLINE_S, Photos
 from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
+from wearon.tryon.producer import LocalProducer
 from wearon.tryon.progress import Progress
 from wearon.tryon.recovery import Housekeeping
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.reports import Report, ReportedPart, Reporter
 from wearon.tryon.spool import Spool
+from wearon.tryon.watch import JobMetrics, traced
 
 JOB_TIMEOUT_MARGIN_S = 60.0
 """arq's own time limit lies this far behind the pipeline's, which is the one that must end a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What a process counts and tells of itself."""
+
+    metrics: Metrics
+    tracing: Tracing
+    loop_watch: LoopWatch
+
+
+def make_metrics(settings: Settings) -> Metrics:
+    """The one of this process."""
+    return Metrics(version("wearon"), settings.wearon_mode.value)
+
+
+async def open_telemetry(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Telemetry:
+    """Opened first, so closed last: the last spans are those of stopping. Raises TracingError."""
+    tracing = open_tracing(settings.traces_url, settings.traces_headers, settings.otel_service_name, version("wearon"))
+    return Telemetry(metrics, await stack.enter_async_context(tracing), LoopWatch(metrics))
 
 
 def local_redis_folder(settings: Settings) -> Path:
@@ -59,14 +86,25 @@ async def open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
     return local.url
 
 
-def open_redis(stack: AsyncExitStack, url: str, name: str, *, blocking: bool = False) -> Redis:
+def open_redis(stack: AsyncExitStack, url: str, name: str, metrics: Metrics, *, blocking: bool = False) -> Redis:
     """A client that connects when it is first used."""
-    client = redis_connections.connect(url, name=f"wearon-{name}", blocking=blocking)
+    client = connect_redis(url, name, metrics, blocking=blocking)
     stack.push_async_callback(client.aclose, close_connection_pool=True)
     return client
 
 
-async def open_platform(stack: AsyncExitStack, settings: Settings, public_url: str) -> Platform:
+def connect_redis(url: str, name: str, metrics: Metrics, *, blocking: bool = False) -> Redis:
+    """The same, to be closed by whoever takes it."""
+
+    def count(command: str) -> None:
+        metrics.redis_commands.labels(command).inc()
+
+    return redis_connections.connect(url, name=f"wearon-{name}", blocking=blocking, on_command=count)
+
+
+async def open_platform(
+    stack: AsyncExitStack, settings: Settings, public_url: str, telemetry: Telemetry | None = None
+) -> Platform:
     """Production's platform, or the local one, whose pictures are served at `public_url`."""
     platform: Platform
     if settings.wearon_mode is Mode.LOCAL:
@@ -75,16 +113,21 @@ async def open_platform(stack: AsyncExitStack, settings: Settings, public_url: s
         assert settings.supabase_url
         assert settings.supabase_service_role_key
         platform = await SupabasePlatform.connect(
-            settings.supabase_url, settings.supabase_service_role_key.get_secret_value()
+            settings.supabase_url,
+            settings.supabase_service_role_key.get_secret_value(),
+            metrics=telemetry.metrics if telemetry else None,
+            tracing=telemetry.tracing if telemetry else None,
         )
     stack.push_async_callback(platform.aclose)
     return platform
 
 
-def open_fetcher(stack: AsyncExitStack, settings: Settings, public_url: str) -> PictureFetcher:
+def open_fetcher(stack: AsyncExitStack, settings: Settings, public_url: str, telemetry: Telemetry) -> PictureFetcher:
     """The guarded downloader; in local mode our own file server's pictures are trusted."""
     ours = [Origin.parse(public_url)] if settings.wearon_mode is Mode.LOCAL else []
-    fetcher = PictureFetcher(trusted_origins=[*settings.trusted_origins, *ours])
+    fetcher = PictureFetcher(
+        trusted_origins=[*settings.trusted_origins, *ours], metrics=telemetry.metrics, tracing=telemetry.tracing
+    )
     stack.push_async_callback(fetcher.aclose)
     return fetcher
 
@@ -97,6 +140,7 @@ def open_generator(
     pictures: PicturePool,
     pose_pool: PosePool | None,
     progress: Progress,
+    telemetry: Telemetry,
 ) -> ImageGenerator:
     """OpenAI's model in production, the preview in local mode."""
     generator: ImageGenerator
@@ -118,6 +162,8 @@ def open_generator(
             before_attempt=progress.before_each_call(RequestLimiter(redis, settings.openai_requests_per_minute).wait),
             fetch_url=lambda url: fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
             ensure_jpeg=pictures.ensure_jpeg,
+            metrics=telemetry.metrics,
+            tracing=telemetry.tracing,
         )
     stack.push_async_callback(generator.aclose)
     return generator
@@ -155,8 +201,11 @@ async def open_job_side(
     fetcher: PictureFetcher,
     pose_pool: PosePool | None,
     progress: Progress,
+    telemetry: Telemetry,
 ) -> JobSide:
     """Connect worker, consumer, lease and housekeeping with each other. No `consumer_redis`: no consumer."""
+    progress.listeners.append(JobMetrics(telemetry.metrics, telemetry.tracing))
+    progress.around_step = telemetry.tracing.span
     queue = JobQueue(redis)
     dead_letters = DeadLetters(redis)
     outbox = RefundOutbox(redis, platform)
@@ -183,7 +232,7 @@ async def open_job_side(
         pipeline = Pipeline(
             platform=platform,
             photos=Photos(fetcher, pictures.prepare),
-            generator=open_generator(stack, settings, redis, fetcher, pictures, pose_pool, progress),
+            generator=open_generator(stack, settings, redis, fetcher, pictures, pose_pool, progress, telemetry),
             spool=spool,
             outbox=outbox,
             dead_letters=dead_letters,
@@ -191,11 +240,18 @@ async def open_job_side(
             patience=Patience(settings.openai_max_retries, settings.generation_deadline_s),
             progress=progress,
         )
-        worker.ctx[JOB_FUNCTIONS] = {GENERATE: pipeline.generate, REJECT: pipeline.reject}
+        worker.ctx[JOB_FUNCTIONS] = {
+            GENERATE: traced(GENERATE, pipeline.generate, telemetry.tracing),
+            REJECT: traced(REJECT, pipeline.reject, telemetry.tracing),
+        }
+        telemetry.metrics.slots.set(worker.max_jobs)
+        telemetry.metrics.in_flight.set_function(lambda: worker.job_counter)
     return JobSide(lease, housekeeping, worker, consumer)
 
 
-def make_reporter(settings: Settings, progress: Progress, supervisor: Supervisor, jobs: JobSide) -> Reporter:
+def make_reporter(
+    settings: Settings, progress: Progress, supervisor: Supervisor, jobs: JobSide, telemetry: Telemetry
+) -> Reporter:
     """What this process says of itself, with every beat of its lease and to its own overview."""
 
     def parts() -> list[ReportedPart]:
@@ -204,7 +260,12 @@ def make_reporter(settings: Settings, progress: Progress, supervisor: Supervisor
             for part in supervisor.parts
         ]
 
-    reporter = Reporter(progress, settings.worker_concurrency if jobs.worker else 0, parts=parts)
+    reporter = Reporter(
+        progress,
+        settings.worker_concurrency if jobs.worker else 0,
+        parts=parts,
+        take_longest_lag=telemetry.loop_watch.take_longest,
+    )
     jobs.lease.report = reporter.beat
     return reporter
 
@@ -227,3 +288,18 @@ def make_overview(
         pose_pool=pose_pool,
     )
     return Overview(present, Stories(redis, platform), progress)
+
+
+def make_console(
+    settings: Settings, redis: Redis, platform: Platform, overview: Overview, public_url: str
+) -> ConsoleParts:
+    """What the console shows and does."""
+    local = platform if isinstance(platform, LocalPlatform) else None
+    return ConsoleParts(
+        mode=settings.wearon_mode.value,
+        overview=overview,
+        letters=LettersDesk(DeadLetters(redis)),
+        refunds=RefundsDesk(RefundOutbox(redis, platform)),
+        picture_origin=public_url if local else str(Origin.parse(settings.supabase_url or "")),
+        producer=LocalProducer(local, redis) if local else None,
+    )

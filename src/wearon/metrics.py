@@ -6,6 +6,7 @@ them for operators, and a test holds `monitoring/` against them.
 """
 
 import asyncio
+import itertools
 
 from prometheus_client import (
     CollectorRegistry,
@@ -35,6 +36,15 @@ second cost 0.1 % of a core at most."""
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """A caller may send any word as its method: whatever else it is, is `other`."""
 
+OPENAI_OUTCOMES = (
+    "answered", "moderated", "rate_limited", "quota_exhausted", "key_rejected", "refused", "unavailable",
+    "bad_answer", "cut_off",
+)  # fmt: skip
+DOWNLOAD_OUTCOMES = ("fetched", "refused", "unavailable", "cut_off")
+SUPABASE_OUTCOMES = ("ok", "refused", "failed", "cut_off")
+POSE_OUTCOMES = ("answered", "refused", "busy", "unavailable", "cut_off")
+"""Made with a zero when the process starts: a rate over a counter that begins with its first event misses that one."""
+
 disable_created_metrics()  # type: ignore[no-untyped-call]
 # They would be a gauge for each counter and histogram that says when this process began, which its own metrics do.
 
@@ -49,6 +59,7 @@ class Metrics:
         self._make_openai_metrics()
         self._make_neighbour_metrics()
         self._make_api_metrics()
+        self._begin_at_zero()
 
     def _describe_process(self, version: str, mode: str) -> None:
         registry = self.registry
@@ -170,6 +181,16 @@ class Metrics:
         self.pose_run = Histogram(
             "wearon_pose_run_seconds", "Work of a pose process on one call", buckets=SHORT_BUCKETS_S, registry=registry
         )
+
+    def _begin_at_zero(self) -> None:
+        for outcome in OPENAI_OUTCOMES:
+            self.openai_requests.labels(outcome)
+        for origin, outcome in itertools.product(("trusted", "public"), DOWNLOAD_OUTCOMES):
+            self.downloads.labels(origin, outcome)
+        for service, outcome in itertools.product(("rest", "rpc", "storage"), SUPABASE_OUTCOMES):
+            self.supabase_requests.labels(service, outcome)
+        for outcome in POSE_OUTCOMES:
+            self.pose_requests.labels(outcome)
 
 
 class LoopWatch:

@@ -16,15 +16,21 @@ from dataclasses import dataclass
 import structlog
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from redis.exceptions import RedisError
 
 from wearon import local_url
 from wearon.api.app import create_app
 from wearon.api.connection import PunctualConnection
+from wearon.api.console.mount import close_console
 from wearon.api.health import Health
+from wearon.api.metrics import create_metrics_app
 from wearon.api.parts import ApiParts
 from wearon.assembly import (
     JobSide,
+    Telemetry,
+    make_console,
+    make_metrics,
     make_overview,
     make_reporter,
     make_worker,
@@ -33,12 +39,15 @@ from wearon.assembly import (
     open_platform,
     open_redis,
     open_redis_url,
+    open_telemetry,
 )
+from wearon.metrics import Metrics
 from wearon.platform import LocalPlatform
 from wearon.pose.pool import PosePool
 from wearon.redis import without_password
 from wearon.settings import Mode, Settings
 from wearon.supervisor import Supervisor
+from wearon.tracing.tracing import TracingError
 from wearon.tryon.progress import Progress
 
 log = structlog.get_logger()
@@ -92,31 +101,36 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
     async with AsyncExitStack() as stack:
         supervisor = Supervisor()
         progress = Progress()
-        listening = _listen(stack, settings) if roles.api else None
+        telemetry = await _open_telemetry(stack, settings)
+        supervisor.start("loop_watch", telemetry.loop_watch.run)
+        listening = listen(stack, settings.host, settings.port) if roles.api else None
         public_url = _public_url(settings, listening)
         redis_url = await open_redis_url(stack, settings)
-        redis = open_redis(stack, redis_url, "worker")
-        platform = await open_platform(stack, settings, public_url)
-        fetcher = open_fetcher(stack, settings, public_url)
-        pose_pool = _open_pose_pool(stack, settings, roles)
+        redis = open_redis(stack, redis_url, "worker", telemetry.metrics)
+        platform = await open_platform(stack, settings, public_url, telemetry)
+        fetcher = open_fetcher(stack, settings, public_url, telemetry)
+        pose_pool = _open_pose_pool(stack, settings, roles, telemetry)
         if pose_pool is not None:
             supervisor.start("pose_pool", lambda: _keep_warm(pose_pool))
         jobs = await open_job_side(
             stack,
             settings,
             redis=redis,
-            consumer_redis=open_redis(stack, redis_url, "consumer", blocking=True) if roles.consumer else None,
+            consumer_redis=(
+                open_redis(stack, redis_url, "consumer", telemetry.metrics, blocking=True) if roles.consumer else None
+            ),
             worker=make_worker(settings, redis) if roles.worker else None,
             platform=platform,
             fetcher=fetcher,
             pose_pool=pose_pool,
             progress=progress,
+            telemetry=telemetry,
         )
-        reporter = make_reporter(settings, progress, supervisor, jobs)
+        reporter = make_reporter(settings, progress, supervisor, jobs, telemetry)
         if roles.consumer or roles.worker:
             _start_jobs(supervisor, jobs)
         if jobs.worker is not None and jobs.consumer is None:
-            worker, waker = jobs.worker, open_redis(stack, redis_url, "waker", blocking=True)
+            worker, waker = jobs.worker, open_redis(stack, redis_url, "waker", telemetry.metrics, blocking=True)
             supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
         if listening is not None:
             assert pose_pool is not None
@@ -130,8 +144,19 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
                 pose_pool=pose_pool,
             )
             local_platform = platform if isinstance(platform, LocalPlatform) else None
-            parts = ApiParts(health, fetcher, pose_pool, local_platform, overview)
+            parts = ApiParts(
+                health,
+                fetcher,
+                pose_pool,
+                local_platform,
+                overview,
+                make_console(settings, redis, platform, overview, public_url),
+                metrics=telemetry.metrics,
+                tracing=telemetry.tracing,
+            )
             supervisor.start("api", lambda: _serve_api(settings, parts, listening))
+        else:
+            start_metrics(stack, supervisor, settings, telemetry.metrics)
         stack.push_async_callback(_stop_in_order, supervisor, jobs, settings.shutdown_grace_s)
         log.info("started", mode=settings.wearon_mode.value, url=public_url, redis=without_password(redis_url))
         if settings.wearon_mode is Mode.LOCAL:
@@ -157,13 +182,20 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _listen(stack: AsyncExitStack, settings: Settings) -> socket.socket:
-    """Bind the port before anything is started, so that a port in use is one clear line."""
+async def _open_telemetry(stack: AsyncExitStack, settings: Settings) -> Telemetry:
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        return await open_telemetry(stack, settings, make_metrics(settings))
+    except TracingError as error:
+        raise ServeError(str(error)) from error
+
+
+def listen(stack: AsyncExitStack, host: str, port: int) -> socket.socket:
+    """Bind the port before anything is started, so that a port in use is one clear line. Raises ServeError."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ServeError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     stack.callback(listening.close)
     return listening
 
@@ -174,11 +206,11 @@ def _public_url(settings: Settings, listening: socket.socket | None) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _open_pose_pool(stack: AsyncExitStack, settings: Settings, roles: Roles) -> PosePool | None:
+def _open_pose_pool(stack: AsyncExitStack, settings: Settings, roles: Roles, telemetry: Telemetry) -> PosePool | None:
     """For the API's estimates, and for local mode's previews."""
     if not roles.api and not (roles.worker and settings.wearon_mode is Mode.LOCAL):
         return None
-    pool = PosePool(settings.pose_model_path, settings.pose_processes)
+    pool = PosePool(settings.pose_model_path, settings.pose_processes, metrics=telemetry.metrics)
     stack.callback(pool.close)
     return pool
 
@@ -205,8 +237,26 @@ class _Server(uvicorn.Server):
 
 
 async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.socket) -> None:
-    token = settings.api_token.get_secret_value() if settings.api_token else None
-    app = create_app(parts, api_token=token, cors_origins=settings.cors_origins)
+    await _serve(create_app(parts, api_token=_token(settings), cors_origins=settings.cors_origins), listening)
+
+
+def start_metrics(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings, metrics: Metrics) -> None:
+    """`/metrics` of a process without the API, when it is wanted; in production never without a token."""
+    if settings.metrics_port is None:
+        return
+    if settings.wearon_mode is Mode.PRODUCTION and settings.api_token is None:
+        log.warning("metrics are not served: that needs API_TOKEN")
+        return
+    listening = listen(stack, settings.host, settings.metrics_port)
+    log.info("metrics are served", port=listening.getsockname()[1])
+    supervisor.start("metrics", lambda: _serve(create_metrics_app(metrics, _token(settings)), listening))
+
+
+def _token(settings: Settings) -> str | None:
+    return settings.api_token.get_secret_value() if settings.api_token else None
+
+
+async def _serve(app: FastAPI, listening: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         http=PunctualConnection,
@@ -227,6 +277,7 @@ async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.sock
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
+        close_console(app)
         server.should_exit = True
         await serving
         raise

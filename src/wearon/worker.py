@@ -13,18 +13,22 @@ from redis.exceptions import RedisError
 
 from wearon import local_url
 from wearon.assembly import (
+    connect_redis,
     local_redis_folder,
+    make_metrics,
     make_reporter,
     open_fetcher,
     open_job_side,
     open_platform,
     open_redis,
+    open_telemetry,
     worker_settings,
 )
 from wearon.local_redis import LocalRedis
 from wearon.logs import configure_logs
 from wearon.pose.pool import PosePool
-from wearon.redis import connect, without_password
+from wearon.redis import without_password
+from wearon.serve import start_metrics
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
 from wearon.tryon.job_queue import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
@@ -58,9 +62,10 @@ async def start(ctx: dict[str, Any]) -> None:
     stack = ctx[STACK] = AsyncExitStack()
     public_url = local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"
     progress = Progress()
+    telemetry = await open_telemetry(stack, SETTINGS, METRICS)
     pose_pool = None
     if SETTINGS.wearon_mode is Mode.LOCAL:
-        pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes)
+        pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes, metrics=METRICS)
         stack.callback(pose_pool.close)
         await pose_pool.start()
     jobs = await open_job_side(
@@ -69,14 +74,17 @@ async def start(ctx: dict[str, Any]) -> None:
         redis=worker.pool,
         consumer_redis=None,
         worker=worker,
-        platform=await open_platform(stack, SETTINGS, public_url),
-        fetcher=open_fetcher(stack, SETTINGS, public_url),
+        platform=await open_platform(stack, SETTINGS, public_url, telemetry),
+        fetcher=open_fetcher(stack, SETTINGS, public_url, telemetry),
         pose_pool=pose_pool,
         progress=progress,
+        telemetry=telemetry,
     )
-    waker = open_redis(stack, REDIS_URL, "waker", blocking=True)
+    waker = open_redis(stack, REDIS_URL, "waker", METRICS, blocking=True)
     supervisor = Supervisor()
-    make_reporter(SETTINGS, progress, supervisor, jobs)
+    make_reporter(SETTINGS, progress, supervisor, jobs, telemetry)
+    supervisor.start("loop_watch", telemetry.loop_watch.run)
+    start_metrics(stack, supervisor, SETTINGS, METRICS)
     supervisor.start("lease", jobs.lease.run)
     supervisor.start("housekeeping", jobs.housekeeping.run)
     supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
@@ -100,6 +108,7 @@ async def stop(ctx: dict[str, Any]) -> None:
 
 SETTINGS = _settings()
 REDIS_URL = _redis_url(SETTINGS)
+METRICS = make_metrics(SETTINGS)
 use_job_worker_in_arqs_command_line()
 
 
@@ -111,5 +120,5 @@ class WorkerSettings:
     job_completion_wait = int(SETTINGS.shutdown_grace_s)
 
 
-for _name, _value in worker_settings(SETTINGS, connect(REDIS_URL, name="wearon-worker")).items():
+for _name, _value in worker_settings(SETTINGS, connect_redis(REDIS_URL, "worker", METRICS)).items():
     setattr(WorkerSettings, _name, _value)

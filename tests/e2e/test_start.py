@@ -61,7 +61,15 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
     assert report["model_loaded"] is True
     assert report["redis_connected"] is True
     assert report["mode"] == "production"
-    assert set(report["parts"]) == {"lease", "housekeeping", "worker", "consumer", "pose_pool", "api"}  # type: ignore[call-overload]
+    assert set(report["parts"]) == {  # type: ignore[call-overload]
+        "lease",
+        "housekeeping",
+        "worker",
+        "consumer",
+        "pose_pool",
+        "api",
+        "loop_watch",
+    }
     assert report["queues"] == {
         "tasks": 0,
         "taken": 0,
@@ -79,8 +87,8 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
 @pytest.mark.parametrize(
     ("left_out", "parts"),
     [
-        ("--no-consumer", {"lease", "housekeeping", "worker", "waker", "pose_pool", "api"}),
-        ("--no-worker", {"lease", "housekeeping", "consumer", "pose_pool", "api"}),
+        ("--no-consumer", {"lease", "housekeeping", "worker", "waker", "pose_pool", "api", "loop_watch"}),
+        ("--no-worker", {"lease", "housekeeping", "consumer", "pose_pool", "api", "loop_watch"}),
     ],
 )
 def test_parts_can_be_left_out(machines: Machines, left_out: str, parts: set[str]) -> None:

@@ -3,9 +3,11 @@
 from typing import Any
 
 from wearon.metrics import Metrics
+from wearon.platform.base import Channel
 from wearon.tracing import Kind, Tracing
+from wearon.tryon.failures import Reason
 from wearon.tryon.job_queue import Attempt, JobFunction, PutBack
-from wearon.tryon.progress import Run, Settlement, Step
+from wearon.tryon.progress import Outcome, Run, Settled, Settlement, Step
 from wearon.tryon.task import trace_of_session
 
 
@@ -15,6 +17,14 @@ class JobMetrics:
     def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
         self._metrics = metrics
         self._tracing = tracing
+        # From zero on, so that a rate does not miss the first of its kind.
+        for channel in Channel:
+            metrics.jobs.labels(channel.value, Outcome.COMPLETED.value, "")
+            for reason in Reason:
+                metrics.jobs.labels(channel.value, Outcome.FAILED.value, reason.value)
+                metrics.jobs.labels(channel.value, Outcome.PUT_BACK.value, reason.value)
+        for settled in Settled:
+            metrics.refunds.labels(settled.value)
 
     def step_done(self, run: Run, step: Step) -> None:  # noqa: ARG002 - the protocol's
         """See ProgressListener, like all that follow."""
