@@ -8,6 +8,7 @@ are spawned, not forked: a fork would copy the event loop's threads and locks.
 
 import asyncio
 import multiprocessing
+import os
 import resource
 import signal
 from collections.abc import Callable
@@ -19,6 +20,11 @@ from pebble import ProcessExpired, ProcessPool
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+NICENESS = 5
+"""The event loop goes first: it has little to do, and everybody waits for it. Without a loop to serve, these processes
+still get every core that there is."""
 
 
 class ProcessFailed(Exception):
@@ -59,6 +65,7 @@ class KillablePool:
 
 
 def _initialize(memory_limit_bytes: int | None) -> None:
+    os.nice(NICENESS)
     # Ctrl-C reaches the whole process group, but stopping in order is the parent's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if memory_limit_bytes is not None:
