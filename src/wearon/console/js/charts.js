@@ -13,7 +13,8 @@ class MinuteChart {
   #at = null;
 
   /** `describe(minute)` and `summarise(minutes)` are the readout's words. */
-  constructor({ heading, label, describe, summarise, legend }) {
+  constructor({ heading, label, describe, summarise, legend, unit = "" }) {
+    this.unit = unit;
     this.describe = describe;
     this.summarise = summarise;
     this.readout = h("p", { class: "readout" });
@@ -52,7 +53,7 @@ class MinuteChart {
   #rules(frame, top, width) {
     return [0, top / 2, top].map((value) => [
       s("line", { class: "rule", x1: LEFT, x2: width, y1: frame.y(value), y2: frame.y(value) }),
-      s("text", { x: LEFT - 8, y: frame.y(value) + 4, "text-anchor": "end" }, Number.isInteger(value) ? value : value.toFixed(1)),
+      s("text", { x: LEFT - 8, y: frame.y(value) + 4, "text-anchor": "end" }, `${Number.isInteger(value) ? value : value.toFixed(1)}${this.unit}`),
     ]);
   }
 
@@ -141,5 +142,5 @@ export function meanLatency(minute) {
 function nice(value) {
   if (value <= 2) return 2;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 5, 8, 10].map((factor) => factor * power).find((top) => top >= value);
+  return [1, 1.6, 2, 3, 4, 5, 6, 8, 10].map((factor) => factor * power).find((top) => top >= value);
 }

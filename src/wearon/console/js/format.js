@@ -38,6 +38,11 @@ export function duration(seconds) {
   return join(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 
+/** The same with a tenth of a second below a minute: for what was measured, not for what goes on. */
+export function precise(seconds) {
+  return seconds >= 9.95 && seconds < 59.95 ? `${seconds.toFixed(1)} s` : duration(seconds);
+}
+
 function join(large, largeUnit, small, smallUnit) {
   return small ? `${large} ${largeUnit} ${small} ${smallUnit}` : `${large} ${largeUnit}`;
 }

@@ -4,7 +4,7 @@
 // short one, with a dashed line where time was left out.
 
 import { h } from "./dom.js";
-import { absolute, duration, now } from "./format.js";
+import { absolute, duration, now, precise } from "./format.js";
 
 const LONGEST_WAIT = 0.18; // of what is drawn of the rest
 
@@ -76,9 +76,13 @@ function row(event, span, scale) {
   return h(
     "li",
     { class: `${event.kind} ${kind} ${span.open ? "open" : ""}` },
-    h("time", { class: "at", datetime: event.at, title: absolute(event.at) }, `+${duration((span.start - scale.first) / 1000)}`),
+    h("time", { class: "at", datetime: event.at, title: absolute(event.at) }, offset((span.start - scale.first) / 1000)),
     h("span", { class: "what" }, event.title, more && h("span", { class: "detail" }, more)),
     h("span", { class: "track", "aria-hidden": "true" }, scale.cuts.map((at) => h("span", { class: "gap", style: { left: `${at * 100}%` } })), bar),
-    h("span", { class: "took" }, event.kind === "step" ? (span.open ? "under way" : event.seconds === null ? "not ended" : duration(event.seconds)) : ""),
+    h("span", { class: "took" }, event.kind === "step" ? (span.open ? "under way" : event.seconds === null ? "not ended" : precise(event.seconds)) : ""),
   );
+}
+
+function offset(seconds) {
+  return seconds < 60 ? `+${seconds.toFixed(1)} s` : `+${duration(seconds)}`;
 }

@@ -51,11 +51,11 @@ export class NowView {
     this.problems = h("div", { "aria-live": "polite" });
     this.figures = Object.fromEntries(
       [
-        ["waiting", "Waiting"],
-        ["running", "Running"],
-        ["hour", "Last hour"],
+        ["waiting", "Tasks waiting"],
+        ["running", "Jobs running"],
+        ["hour", "Completed, last hour"],
         ["spend", "Spent today"],
-        ["refunds", "Refunds", "#/desk"],
+        ["refunds", "Refunds outstanding", "#/desk"],
         ["letters", "Dead letters", "#/desk"],
       ].map(([name, label, href]) => [name, figure(label, href)]),
     );
@@ -71,7 +71,8 @@ export class NowView {
       label: "Mean latency of the image model over the last hour, minute by minute",
       describe: (minute) => (minute.openai_calls ? `${duration(meanLatency(minute))} on average over ${plural(minute.openai_calls, "call")}` : "no calls"),
       summarise: () => this.modelWords ?? "",
-      legend: [["latency", "Mean seconds a call"]],
+      legend: [["latency", "Mean time of a call"]],
+      unit: " s",
     });
     this.budget = h("div");
     this.reasons = h("ul", { class: "bars" });
@@ -113,7 +114,7 @@ export class NowView {
       waiting.set(count(queues.tasks), "", queues.oldest_task_s === null ? "no tasks are waiting" : ["oldest for ", age(queues.oldest_task_s)]);
       busy.set(count(queues.running), capacity ? `of ${count(capacity)}` : "", [plural(queues.jobs, "job"), " handed over"]);
       const owed = queues.refunds + queues.refunds_by_hand;
-      refunds.set(count(queues.refunds), "outstanding", note(queues), owed ? (queues.oldest_refund_s > 30 ? "bad" : "warn") : "");
+      refunds.set(count(queues.refunds), "", note(queues), owed ? (queues.oldest_refund_s > 30 ? "bad" : "warn") : "");
       letters.set(count(queues.dead_letters), "", queues.dead_letters ? "wait for somebody" : "nothing to look at", queues.dead_letters ? "warn" : "");
     } else {
       for (const one of [waiting, refunds, letters]) one.set("–", "", "Redis does not answer", "bad");
@@ -121,7 +122,7 @@ export class NowView {
     }
     const done = sum(last_hour, "completed");
     const failed = sum(last_hour, "failed");
-    hour.set(count(done), "pictures", done + failed ? `${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
+    hour.set(count(done), "", done + failed ? `pictures, ${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
     if (spend_today) spend.set(dollars(spend_today.cost_usd), "", [plural(spend_today.pictures, "picture"), spend_today.unknown_cost ? `, ${count(spend_today.unknown_cost)} of unknown cost` : ""]);
     else spend.set("–", "", "not known");
     this.modelWords = openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour";
