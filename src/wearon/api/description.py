@@ -35,7 +35,11 @@ FOR_A_BODY = {
 FOR_ALL = {
     "400": {"description": "The request cannot be read", "content": PROBLEM},
     "500": {"description": "A fault of ours", "content": PROBLEM},
-    "503": {"description": "Too many connections"},
+    "503": {
+        "description": "Too many connections",
+        "content": PROBLEM,
+        "headers": {"Retry-After": {"description": "Seconds", "required": True, "schema": {"type": "string"}}},
+    },
 }
 
 

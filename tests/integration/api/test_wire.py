@@ -1,6 +1,7 @@
 """The running API against callers who do not keep to HTTP, or to its pace: every connection ends, the API goes on."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 
@@ -9,7 +10,9 @@ import pytest
 
 from support.api_process import Api
 from support.machines import API_TOKEN
-from support.processes import LIMIT_S
+from support.processes import LIMIT_S, wait_until
+from wearon.api.estimate import UNAVAILABLE
+from wearon.serve import API_CONNECTIONS
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +85,11 @@ def test_what_can_be_read_in_two_ways_is_refused_and_the_connection_closed(api: 
     answer = talk(api, request_bytes)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1, "the rest must not be taken for a request"
+    head, _, body = answer.partition(b"\r\n\r\n")
+    request_id = re.search(rb"x-request-id: (req_[0-9a-f]{24})", head, re.IGNORECASE)
+    assert request_id
+    assert json.loads(body)["detail"]
+    wait_until(lambda: request_id[1].decode() in api.process.log or None, lambda: api.process.log)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +131,32 @@ def test_a_body_over_16_kb_is_a_413(api: Api, *, declared: bool) -> None:
     content = body if declared else iter([body[:10_000], body[10_000:]])
     answer = httpx.post(f"{api.url}/estimate-body", content=content, headers={"Authorization": TOKEN})
     assert (answer.status_code, answer.json()) == (413, {"detail": "Body larger than 16384 bytes"})
+
+
+def test_what_turns_unreadable_while_it_is_answered_gets_no_second_answer(api: Api) -> None:
+    start = b"GET /health/live HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), LIMIT_S) as connection:
+        connection.sendall(start)
+        first = connection.recv(65536)
+        connection.sendall(b"nonsense\r\n")
+        rest = everything_from(connection)
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert (first + rest).count(b"HTTP/1.1 ") == 1
+    assert "Traceback" not in api.process.log
+
+
+def test_more_connections_than_there_is_room_for_are_told_to_come_back(api: Api) -> None:
+    crowd = [socket.create_connection(("127.0.0.1", api.port), LIMIT_S) for _ in range(API_CONNECTIONS)]
+    try:
+        answers = [httpx.get(f"{api.url}/health/live"), httpx.post(f"{api.url}/estimate-body", content=b"{}")]
+    finally:
+        for connection in crowd:
+            connection.close()
+    for answer, detail in zip(answers, ("Too many connections", UNAVAILABLE), strict=True):
+        assert (answer.status_code, answer.json()) == (503, {"detail": detail})
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["X-Request-Id"].startswith("req_")
+    wait_until(lambda: httpx.get(f"{api.url}/health/live").status_code == 200 or None, lambda: api.process.log)
 
 
 def test_whoever_says_nothing_or_drips_is_hung_up_on(api: Api) -> None:
