@@ -361,6 +361,17 @@ class FaultyPlatform:
     async def sign_picture(self, ref: SessionRef) -> str:
         return str(await self._call("sign_picture", ref))
 
+    async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
+        found: Sequence[Session] = await self._call("search_sessions", term, limit)
+        return found
+
+    def stored_path(self, url: str) -> str | None:
+        return self._platform.stored_path(url)
+
+    async def sign_for_a_look(self, path: str) -> str | None:
+        url: str | None = await self._call("sign_for_a_look", path)
+        return url
+
     async def check(self) -> None:
         await self._call("check")
 

@@ -50,6 +50,9 @@ class Status(StrEnum):
 PICTURE_URL_SECONDS = 21_600
 """How long the URL of a result lives: 6 hours, from the contract."""
 
+LOOK_URL_SECONDS = 600
+"""How long a URL lives that is signed for a person who looks at a session: the browser loads the picture at once."""
+
 MAX_PICTURE_BYTES = 10 * 1024 * 1024
 """The bucket takes no larger object; a larger one is refused."""
 
@@ -86,6 +89,10 @@ class Session:
     error_message: str | None = None
     generated_image_url: str | None = None
     completed_at: datetime | None = None
+    processing_time_ms: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    estimated_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,9 @@ class Platform(Protocol):
     async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
         """Sessions of both channels that are still open and older than that, oldest first."""
 
+    async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
+        """Sessions of both channels whose id, owner id or request id (b2b) is `term`, newest first."""
+
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
         """The ledger rows of the session's charge.
 
@@ -188,6 +198,12 @@ class Platform(Protocol):
 
     async def sign_picture(self, ref: SessionRef) -> str:
         """A URL of the stored result that lives for 6 hours (the contract's 21600 s)."""
+
+    def stored_path(self, url: str) -> str | None:
+        """Where in our storage the URL of a picture points, without its token; None: it lies somewhere else."""
+
+    async def sign_for_a_look(self, path: str) -> str | None:
+        """A URL of what lies at `path` in our storage, for ten minutes; None when nothing does."""
 
     async def check(self) -> None:
         """Make one cheap request; raises when the platform cannot be used."""

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import aiosqlite
 
 from wearon.platform.base import (
+    LOOK_URL_SECONDS,
     MAX_PICTURE_BYTES,
     PICTURE_URL_SECONDS,
     Channel,
@@ -35,7 +36,7 @@ from wearon.platform.base import (
     UserRefund,
 )
 from wearon.platform.session_moves import SessionMoves
-from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_session, timestamp
+from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, as_uuid, read_session, timestamp
 from wearon.platform.signed_folder import SignedFolder, load_or_create_key
 
 DEMO_USER_ID = "00000000-0000-4000-8000-0000000000c2"
@@ -115,6 +116,24 @@ class LocalPlatform(SessionMoves):
             found.extend(_session(channel, row) for row in rows)
         return sorted(found, key=lambda session: session.created_at)[:limit]
 
+    async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
+        """See Platform."""
+        found: list[Session] = []
+        for channel, table in SESSION_TABLES.items():
+            if uuid := as_uuid(term):
+                where, values = f"id = ? or {table.owner_column} = ?", (uuid, uuid)
+            elif channel is Channel.B2B:
+                where, values = "request_id = ? and request_id <> ?", (term, "")
+            else:
+                continue
+            rows = await self._rows(
+                f"select * from {table.name} where {where} order by created_at desc limit ?",  # noqa: S608
+                *values,
+                limit,
+            )
+            found.extend(_session(channel, row) for row in rows)
+        return sorted(found, key=lambda session: session.created_at, reverse=True)[:limit]
+
     # Credits
 
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
@@ -166,6 +185,14 @@ class LocalPlatform(SessionMoves):
         if not await self.has_picture(ref):
             raise PlatformRefused("there is no picture to sign")
         return self._pictures.sign(ref.picture_path, PICTURE_URL_SECONDS)
+
+    def stored_path(self, url: str) -> str | None:
+        """See Platform."""
+        return self._pictures.path_of(url)
+
+    async def sign_for_a_look(self, path: str) -> str | None:
+        """See Platform."""
+        return self._pictures.sign(path, LOOK_URL_SECONDS) if await self._pictures.has(path) else None
 
     # The platform itself
 
@@ -377,10 +404,10 @@ def _account_of(refund: Refund) -> _Account:
 
 def _uuid(text: str) -> str:
     """The one spelling that the tables hold. What is no uuid is refused, as PostgreSQL does."""
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise PlatformRefused("an id is not a uuid") from None
+    uuid = as_uuid(text)
+    if uuid is None:
+        raise PlatformRefused("an id is not a uuid")
+    return uuid
 
 
 def _marks(values: Sequence[object] | dict[str, Any] | type[LedgerEntryType]) -> str:

@@ -3,10 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from wearon.platform.base import OPEN_STATUSES, Channel, Session, SessionRef, Status
 
@@ -27,6 +36,7 @@ class SessionTable:
 
 _COLUMNS = (
     "id", "status", "credits_used", "created_at", "error_message", "generated_image_url", "completed_at",
+    "processing_time_ms", "input_tokens", "output_tokens", "estimated_cost_usd",
 )  # fmt: skip
 
 SESSION_TABLES = {
@@ -57,7 +67,19 @@ def read_session(channel: Channel, row: Mapping[str, Any]) -> Session:
         error_message=fields.error_message,
         generated_image_url=fields.generated_image_url,
         completed_at=fields.completed_at,
+        processing_time_ms=fields.processing_time_ms,
+        input_tokens=fields.input_tokens,
+        output_tokens=fields.output_tokens,
+        estimated_cost_usd=fields.estimated_cost_usd,
     )
+
+
+def as_uuid(text: str) -> str | None:
+    """The one spelling that the tables hold; None for what is no uuid."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
 
 
 def timestamp(moment: datetime) -> str:
@@ -74,6 +96,16 @@ def _one_when_null(credits_used: object) -> object:
     return 1 if credits_used is None else credits_used  # the column's default, in rows older than the column
 
 
+def _none_when_unreadable(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValueError:
+        return None
+
+
+_ForPeople = WrapValidator(_none_when_unreadable)
+"""Nothing is decided by these columns: a row in which one is odd is still a session to be finished and refunded."""
+
 _Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
@@ -87,3 +119,7 @@ class _Row(BaseModel):
     error_message: str | None = None
     generated_image_url: str | None = None
     completed_at: _Moment | None = None
+    processing_time_ms: Annotated[int | None, _ForPeople] = None
+    input_tokens: Annotated[int | None, _ForPeople] = None
+    output_tokens: Annotated[int | None, _ForPeople] = None
+    estimated_cost_usd: Annotated[Decimal | None, _ForPeople] = None

@@ -9,7 +9,7 @@ import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 KEY_BYTES = 32  # as long as the SHA-256 that it keys
 
@@ -40,6 +40,14 @@ class SignedFolder:
         """A URL that opens the file for `lifetime` seconds."""
         expires = int(self._clock()) + lifetime
         return f"{self._public_url}/files/{quote(path)}?expires={expires}&signature={self._signature(path, expires)}"
+
+    def path_of(self, url: str) -> str | None:
+        """The path in a URL of ours, whether or not it is still good; None for another's."""
+        prefix = f"{self._public_url}/files/"
+        if not url.startswith(prefix):
+            return None
+        path = unquote(url.removeprefix(prefix).partition("?")[0].partition("#")[0])
+        return path if self._inside(path) else None
 
     def read_signed(self, path: str, expires: int, signature: str) -> Path | None:
         """The file that a signed URL names; None when it is expired, altered or gone."""

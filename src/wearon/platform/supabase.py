@@ -7,7 +7,8 @@ HTTP/1.1 with pooled keep-alive connections, not HTTP/2: one lost connection the
 of all the requests that shared it, and an upload of a megabyte is not held up by stream windows.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +18,7 @@ import structlog
 
 from wearon.metrics import Metrics
 from wearon.platform.base import (
+    LOOK_URL_SECONDS,
     PICTURE_URL_SECONDS,
     Channel,
     LedgerEntry,
@@ -31,7 +33,7 @@ from wearon.platform.base import (
     UserRefund,
 )
 from wearon.platform.session_moves import SessionMoves
-from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_session, timestamp
+from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, as_uuid, read_session, timestamp
 from wearon.platform.supabase_answers import Refusal, WholeAnswers, attempt, raise_for_answer
 from wearon.platform.supabase_watch import WatchedTransport
 from wearon.tracing import Tracing
@@ -62,6 +64,12 @@ UNIQUE_VIOLATION = "23505"
 MISSING_OBJECT_CODES = frozenset({"not_found", "NoSuchKey"})
 """Storage's old and new name for a missing object. A missing bucket is a 404 too, and an error."""
 
+OBJECT_PATH = re.compile(rf"/storage/v1/object/(?:(?:sign|public|authenticated)/)?{BUCKET}/(?P<path>.+)")
+"""The paths by which an object of our bucket is fetched."""
+
+PLAIN_PATH = re.compile(r"[\w!.*'() &$@=;:+,/-]{1,1024}", re.ASCII)
+"""The characters that Storage allows in an object's name, but for the question mark."""
+
 log = structlog.get_logger()
 
 
@@ -69,9 +77,10 @@ class SupabasePlatform(SessionMoves):
     """`Platform` on a Supabase project, with the service role key."""
 
     def __init__(
-        self, client: "AsyncClient", http: httpx.AsyncClient, *, rest_seconds: float, storage_seconds: float
+        self, client: "AsyncClient", http: httpx.AsyncClient, url: str, *, rest_seconds: float, storage_seconds: float
     ) -> None:
         """Use `connect`."""
+        self._url = httpx.URL(url)
         self._client = client
         self._http = http
         self._rest_seconds = rest_seconds
@@ -114,7 +123,7 @@ class SupabasePlatform(SessionMoves):
             persist_session=False,
         )
         client = await acreate_client(url, service_role_key, options)
-        return cls(client, http, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
+        return cls(client, http, url, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
 
     # Sessions
 
@@ -137,12 +146,24 @@ class SupabasePlatform(SessionMoves):
                 .order("created_at")
                 .limit(limit)
             )
-            for row in await self._rows("list unfinished sessions", query):
-                try:
-                    found.append(read_session(channel, row))
-                except UnreadableRow as error:
-                    log.error("session row is unreadable", session_id=row.get("id"), reason=str(error))
+            found.extend(_readable(channel, await self._rows("list unfinished sessions", query)))
         return sorted(found, key=lambda session: session.created_at)[:limit]
+
+    async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
+        """See Platform. A row that cannot be read is logged and left out, here too."""
+        found: list[Session] = []
+        for channel, table in SESSION_TABLES.items():
+            query = self._client.table(table.name).select(*table.columns)
+            if uuid := as_uuid(term):
+                # Nothing but a uuid gets into a filter that has a grammar.
+                query = query.or_(f"id.eq.{uuid},{table.owner_column}.eq.{uuid}")
+            elif channel is Channel.B2B and term and "\0" not in term:
+                query = query.eq("request_id", term)
+            else:
+                continue
+            query = query.order("created_at", desc=True).limit(limit)
+            found.extend(_readable(channel, await self._rows("search sessions", query)))
+        return sorted(found, key=lambda session: session.created_at, reverse=True)[:limit]
 
     # Credits
 
@@ -210,6 +231,30 @@ class SupabasePlatform(SessionMoves):
             raise PlatformUnavailable("sign picture: the answer has no URL of the picture")
         return url
 
+    def stored_path(self, url: str) -> str | None:
+        """See Platform."""
+        try:
+            asked = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError):
+            return None
+        if (asked.scheme, asked.host, asked.port) != (self._url.scheme, self._url.host, self._url.port):
+            return None
+        found = OBJECT_PATH.fullmatch(asked.path)
+        return found["path"] if found and _is_plain(found["path"]) else None
+
+    async def sign_for_a_look(self, path: str) -> str | None:
+        """See Platform."""
+        if not _is_plain(path):
+            return None
+        try:
+            async with attempt("sign picture", self._storage_seconds):
+                signed = await self._bucket.create_signed_url(path, LOOK_URL_SECONDS)
+        except Refusal as refusal:
+            if refusal.status == 404 and refusal.code in MISSING_OBJECT_CODES:
+                return None
+            raise
+        return signed["signedURL"] or None
+
     # The platform itself
 
     async def check(self) -> None:
@@ -245,6 +290,19 @@ class SupabasePlatform(SessionMoves):
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise PlatformUnavailable(f"{action}: the answer is not a list of rows")
         return rows
+
+
+def _readable(channel: Channel, rows: Sequence[Mapping[str, Any]]) -> Iterator[Session]:
+    for row in rows:
+        try:
+            yield read_session(channel, row)
+        except UnreadableRow as error:
+            log.error("session row is unreadable", session_id=row.get("id"), reason=str(error))
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path names an object and nothing else: it must not lead out of the bucket."""
+    return bool(PLAIN_PATH.fullmatch(path)) and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _session(channel: Channel, row: Mapping[str, Any]) -> Session:
