@@ -3,12 +3,19 @@
 JSON lines in production, readable ones on a terminal. Whatever is bound with `structlog.contextvars` (a task's
 `request_id`, `session_id`, `channel`) stands on every line of that task. The last processor before rendering removes
 what must not be seen: secrets, the query of every URL (signed URLs carry their token there), e-mail addresses.
+
+Lines that are logged within `keep_lines` are kept besides, as they were after that: for the story of a job that failed.
 """
 
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -65,6 +72,81 @@ class Redaction:
         return text
 
 
+MAX_KEPT_LINES = 40
+MAX_KEPT_BYTES = 8 * 1024
+"""Of one job's lines, the newest: a job that completes writes a dozen of 150 bytes."""
+
+MAX_KEPT_VALUE = 300
+MAX_KEPT_TRACEBACK = 1500
+"""Characters of one value, from its beginning; of a traceback, from its end, where the error stands."""
+
+SAID_ELSEWHERE = frozenset({"event", "level", "logger", "timestamp", "request_id", "session_id", "channel", "attempt"})
+"""What a kept line does not repeat: it has fields for it, or whoever keeps it knows whose it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLine:
+    """One log line, redacted and cut."""
+
+    at: datetime
+    level: str
+    event: str
+    fields: dict[str, str]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes as JSON."""
+        return 80 + len(self.event) + sum(len(name) + len(value) + 6 for name, value in self.fields.items())
+
+
+class KeptLines:
+    """The newest lines, within the limits above."""
+
+    def __init__(self) -> None:
+        self._lines: deque[KeptLine] = deque()
+        self._bytes = 0
+
+    @property
+    def lines(self) -> Sequence[KeptLine]:
+        """Oldest first."""
+        return tuple(self._lines)
+
+    def add(self, line: KeptLine) -> None:
+        """Keep one, and let go of the oldest ones that are too many."""
+        self._lines.append(line)
+        self._bytes += line.size
+        while self._lines and (len(self._lines) > MAX_KEPT_LINES or self._bytes > MAX_KEPT_BYTES):
+            self._bytes -= self._lines.popleft().size
+
+
+_kept: ContextVar[KeptLines | None] = ContextVar("wearon_kept_lines", default=None)
+
+
+@contextmanager
+def keep_lines() -> Iterator[KeptLines]:
+    """Keep what is logged within the block, and by what it starts."""
+    kept = KeptLines()
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
+
+
+def _keep_line(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Processor: it comes after the redaction and changes nothing."""
+    kept = _kept.get()
+    if kept is not None:
+        fields = {str(name): _cut(str(name), str(value)) for name, value in line.items() if name not in SAID_ELSEWHERE}
+        level, event = str(line.get("level", "")), str(line.get("event", ""))[:MAX_KEPT_VALUE]
+        kept.add(KeptLine(datetime.now(UTC), level, event, fields))
+    return line
+
+
+def _cut(name: str, value: str) -> str:
+    return value[-MAX_KEPT_TRACEBACK:] if name == "exception" else value[:MAX_KEPT_VALUE]
+
+
 def configure_logs(level: str, log_format: str, secrets: Iterable[str] = ()) -> None:
     """Set up the root logger; `log_format` is json, console, or auto (console on a terminal, else JSON)."""
     on_terminal = sys.stderr.isatty()
@@ -89,6 +171,7 @@ def configure_logs(level: str, log_format: str, secrets: Iterable[str] = ()) -> 
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 Redaction(secrets),
+                _keep_line,
                 renderer,
             ],
         )
