@@ -7,6 +7,7 @@ import pickle
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from support import picture_zoo as zoo
 from support.api_process import PERSON
 from support.gateway import Request, Response
+from support.hostile_server import HOPELESS, HostileServer, running_hostile_server
 from support.machines import SECRET_KEY, Machines
 from support.openai_stub import OpenAIStub
 from support.processes import LIMIT_S, WorkerProcess, wait_until
@@ -176,6 +178,54 @@ def test_every_picture_transfer_and_address_gets_the_contracts_answer(
         assert (status, answer["detail"]) == (422, "Could not detect full body pose from image"), healthy.name
     wait_until(healthy_estimate, lambda: process.log)
     check_calm(process, shop, forbidden=forbidden)
+
+
+@pytest.fixture
+def stranger() -> Iterator[HostileServer]:
+    """A server that does whatever it likes. It is a trusted one, else nobody would connect to loopback at all."""
+    with running_hostile_server() as server:
+        yield server
+
+
+def test_no_transfer_holds_up_or_fills_up_the_generations(
+    shop: Shop, machines: Machines, openai: OpenAIStub, stranger: HostileServer
+) -> None:
+    # A trusted server's failures are worth coming back for, up to this deadline.
+    settings = {"IMAGE_TRUSTED_ORIGINS": stranger.origin, "GENERATION_DEADLINE_S": "10"}
+    process = machines.serve("--no-api", **settings)
+    orders = {path: shop.buy("b2b" if number % 2 else "b2c") for number, path in enumerate(HOPELESS)}
+    for path, order in orders.items():
+        shop.push(order, [shop.person_url, f"{stranger.origin}{path}?token=inward-secret"])
+    good = push_good(shop)
+
+    assert shop.wait_for_end(good)["status"] == "completed"
+    ends = {path: shop.wait_for_end(order) for path, order in orders.items()}
+    shop.wait_until_settled()
+    assert {path for path, row in ends.items() if row["status"] != "failed"} == set()
+    assert {shop.check_books(order)["error_message"] for order in orders.values()} == {INTERNAL}
+    assert shop.wait_for_end(push_good(shop))["status"] == "completed"
+    assert len(openai.requests) == 2
+    check_calm(process, shop)
+
+
+def test_no_transfer_holds_up_or_fills_up_the_estimates(
+    shop: Shop, machines: Machines, stranger: HostileServer
+) -> None:
+    process = machines.serve("--no-worker", "--no-consumer", IMAGE_TRUSTED_ORIGINS=stranger.origin)
+    url = process.wait_for("started")["url"]
+    process.wait_for("pose processes are warm")
+
+    def estimate(image_url: str) -> httpx.Response:
+        return httpx.post(f"{url}/estimate-body", json={"image_url": image_url, "height_cm": 170}, timeout=LIMIT_S)
+
+    paths = [path for path in HOPELESS for _ in range(2)]
+    with ThreadPoolExecutor(len(paths)) as callers:
+        hostile = [callers.submit(estimate, f"{stranger.origin}{path}?token=inward-secret") for path in paths]
+        answers = [future.result() for future in hostile]
+    refused = (400, {"detail": "Invalid or inaccessible image URL"})
+    assert {path for path, a in zip(paths, answers, strict=True) if (a.status_code, a.json()) != refused} == set()
+    assert estimate(shop.upload("me.jpg", PERSON)).status_code == 200
+    check_calm(process, shop)
 
 
 class TouchesAFile:

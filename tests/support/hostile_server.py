@@ -7,7 +7,9 @@ import asyncio
 import gzip
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 MEGABYTE = 1024 * 1024
@@ -17,6 +19,39 @@ BOMB = gzip.compress(bytes(20 * MEGABYTE))
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n"
 _BLOCK = bytes(64 * 1024)
+
+
+HOPELESS = (
+    "/slow-drip", "/silent", "/endless", "/endless-chunks", "/tiny-chunks", "/gzip-bomb", "/reset", "/too-short",
+    "/too-long", "/says-huge", "/absurd-length", "/redirect", "/html", "/no-type", "/endless-head",
+    "/endless-informational", "/not-http", "/status/404", "/status/503",
+)  # fmt: skip
+"""Paths that never give a picture."""
+
+
+@contextmanager
+def running_hostile_server() -> Iterator["HostileServer"]:
+    """One in a thread of its own, for tests that have no event loop."""
+    started: list[HostileServer] = []
+    is_up = threading.Event()
+    loop = asyncio.new_event_loop()
+    done = asyncio.Event()
+
+    async def serve() -> None:
+        async with HostileServer() as server:
+            started.append(server)
+            is_up.set()
+            await done.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="hostile server")
+    thread.start()
+    assert is_up.wait(20.0)
+    try:
+        yield started[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
 
 
 class HostileServer:

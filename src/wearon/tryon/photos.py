@@ -1,6 +1,7 @@
 """Picture URLs become prepared JPEGs: fetched and prepared side by side, one error for the first that fails."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from wearon.pictures.decode import PictureError
 log = structlog.get_logger()
 
 DOWNLOAD_DEADLINE_S = 30.0
-"""For one picture, from waiting for a connection to the last byte; 10 MB need 2.7 Mbit/s."""
+"""For one picture, all tries together, from waiting for a connection to the last byte; 10 MB need 2.7 Mbit/s."""
 
 TRIES = 3
 """A reset or a 503 is often gone a moment later."""
@@ -63,11 +64,14 @@ class Photos:
             raise PhotoError(f"{role}: {error}", again_later=False) from error
 
     async def _fetch(self, url: str, role: str) -> bytes:
+        began = time.monotonic()
+        left_s = DOWNLOAD_DEADLINE_S
         for pause_s in (*PAUSE_S, None):
             try:
-                return await self._fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S)
+                return await self._fetcher.fetch(url, deadline_s=left_s)
             except FetchError as error:
-                if not error.transient or pause_s is None:
+                left_s = round(DOWNLOAD_DEADLINE_S - (time.monotonic() - began) - (pause_s or 0), 1)
+                if not error.transient or pause_s is None or left_s <= 0:
                     again_later = error.transient and self._fetcher.trusts(url)
                     raise PhotoError(f"{role}: {error.reason}", again_later=again_later) from error
                 log.info("download is tried again", picture=role, error=error.reason)

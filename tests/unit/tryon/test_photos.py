@@ -1,6 +1,7 @@
 """From URLs to prepared pictures, with a downloader that answers from a script."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -60,6 +61,23 @@ async def test_after_the_third_try_it_is() -> None:
     with pytest.raises(PhotoError, match="person: the transfer broke off"):
         await Photos(fetcher, prepare).prepared(["person"])
     assert len(fetcher.asked) == 3
+
+
+async def test_all_tries_together_have_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    given = []
+
+    class Slow(ScriptedFetcher):
+        async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+            nonlocal now
+            given.append(deadline_s)
+            now += min(20.0, deadline_s)
+            raise RESET
+
+    with pytest.raises(PhotoError, match="person: the transfer broke off"):
+        await Photos(Slow({}), prepare).prepared(["person"])
+    assert given == [30.0, 10.0]
 
 
 async def test_a_definite_no_is_not_asked_again() -> None:
