@@ -19,7 +19,7 @@ LAYERS = {
     "pictures": set(),
     "net": set(),
     "overview": {"tryon", "platform", "pose", "supervisor"},
-    "api": {"overview", "tryon", "sizing", "platform", "pose", "pictures", "net", "supervisor", "local_url"},
+    "api": {"overview", "tryon", "sizing", "platform", "pose", "pictures", "net", "supervisor", "local_url", "samples"},
     "samples": set(),
     "settings": {"net"},
     "logs": set(),
