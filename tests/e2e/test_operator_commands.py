@@ -1,4 +1,4 @@
-"""`wearon dead-letters`, `refunds` and `reconcile`, against a real Redis and a real platform, and in local mode."""
+"""`wearon dead-letters`, `refunds`, `reconcile`, `session`: against a real Redis and platform, and in local mode."""
 
 import json
 import os
@@ -158,9 +158,36 @@ def test_reconcile_finds_what_nobody_works_on_and_leaves_the_rest(shop: Shop, we
     assert "No session is orphaned" in wearon("reconcile").stdout
 
 
+def test_many_dead_letters_are_retried_at_once(shop: Shop, machines: Machines, wearon: Run) -> None:
+    machines.serve("--no-api")
+    rows = {}
+    for order in (orders := [shop.buy() for _ in range(3)]):
+        rows[order.session_id] = shop.row(order)
+        shop.supabase.sql("delete from generation_sessions where id = %s", [order.session_id])
+        shop.push(order)
+    shop.push_raw(b"x" * 70_000)
+    wait_until(lambda: len(shop.dead_letters()) == 4 or None, lambda: "no dead letters")
+    for order in orders:
+        shop.supabase.sql(
+            "insert into generation_sessions (id, user_id) values (%s, %s)",
+            [order.session_id, rows[order.session_id]["user_id"]],
+        )
+
+    wearon("dead-letters", "retry", expect=1)
+    wearon("dead-letters", "retry", "--all", answer="n\n", expect=1)
+    assert len(shop.dead_letters()) == 4
+    done = wearon("dead-letters", "retry", "--all", "--yes", "--json", expect=1)
+    answer = answer_of(done)
+    assert [letter["session_id"] for letter in answer["pushed"]] == [order.session_id for order in orders]
+    assert ["cut" in refused["why"] for refused in answer["refused"]] == [True]
+    assert len(shop.dead_letters()) == 1
+    for order in orders:
+        assert shop.wait_for_end(order)["status"] == "completed"
+
+
 def test_what_is_out_of_reach_is_one_line(production_env: dict[str, str], tmp_path: Path) -> None:
     wearon = run_with({**production_env, "REDIS_URL": "redis://127.0.0.1:1"}, tmp_path)
-    for command in (["dead-letters", "list"], ["refunds", "list"], ["reconcile"]):
+    for command in (["dead-letters", "list"], ["refunds", "list"], ["reconcile"], ["session", str(uuid4())]):
         assert len(wearon(*command, expect=1).stderr.strip().splitlines()) == 1
 
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
+from email.utils import formatdate
 from typing import Self
 
 from PIL import Image
@@ -223,7 +224,11 @@ class OpenAIStub:
         script = self._scripts.get(received.fields.get("prompt", ""))
         if script:
             return script.popleft() if len(script) > 1 else script[0]
-        return self._script.popleft() if self._script else self._always
+        if self._script:
+            return self._script.popleft()
+        if "/models/" in received.path and isinstance(self._always, Picture):
+            return Answer(200, json.dumps({"id": received.path.rpartition("/")[2], "object": "model"}).encode())
+        return self._always
 
     def _picture(self, parts: Sequence[Part], picture_format: str) -> bytes:
         """The pictures that were sent, side by side; kept, so that a load test does not measure Pillow."""
@@ -251,6 +256,8 @@ async def _read_request(reader: asyncio.StreamReader) -> Received | None:
         return None
     at = time.monotonic()
     headers = {name.lower(): str(value) for name, value in message.items()}
+    if request_line.startswith(b"GET "):
+        return Received(request_line.split()[1].decode(), headers, {}, [], at)
     fields, pictures = await asyncio.to_thread(parse_form, headers.get("content-type", ""), body)
     return Received(request_line.split()[1].decode(), headers, fields, pictures, at)
 
@@ -288,6 +295,7 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
         "Content-Type": "application/json",
         "Content-Length": str(len(answer.body)),
         "x-request-id": "req_openai",
+        "Date": formatdate(usegmt=True),
         **answer.headers,
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -33,11 +33,16 @@ from wearon.platform.session_rows import SESSION_TABLES
 BUCKET = "virtual-tryon-images"
 
 _WRITTEN = ("processing_time_ms", "input_tokens", "output_tokens", "estimated_cost_usd")
-"""Columns of both session tables that are written and never read; the others are both."""
+"""Columns of both session tables that are written, read or not."""
+
+
+def _session_columns(channel: Channel) -> Sequence[str]:
+    return tuple(dict.fromkeys((*SESSION_TABLES[channel].columns, *_WRITTEN)))
+
 
 TABLES: Mapping[str, Sequence[str]] = {
-    SESSION_TABLES[Channel.B2C].name: (*SESSION_TABLES[Channel.B2C].columns, *_WRITTEN),
-    SESSION_TABLES[Channel.B2B].name: (*SESSION_TABLES[Channel.B2B].columns, *_WRITTEN),
+    SESSION_TABLES[Channel.B2C].name: _session_columns(Channel.B2C),
+    SESSION_TABLES[Channel.B2B].name: _session_columns(Channel.B2B),
     "credit_transactions": ("user_id", "type", "description"),
     "store_credit_transactions": ("store_id", "request_id", "type", "description"),
 }

