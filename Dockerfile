@@ -8,10 +8,10 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
 # Dependencies first: they change less often than our code.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-install-project --no-editable
+RUN uv sync --locked --no-dev --extra otel --no-install-project --no-editable
 COPY README.md ./
 COPY src ./src
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --extra otel --no-editable
 # The pose model's bundle is put together now, so that the running container writes nothing and starts at once.
 RUN .venv/bin/python -m wearon.pose.bundle /app/model/pose.task
 

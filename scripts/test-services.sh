@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install what tests run against: PostgreSQL (Debian's) and PostgREST (from npm, pinned in tests/package-lock.json) for
-# the Supabase adapter, Chromium (Debian's) and axe-core (npm) for the console. Does nothing where all are there already.
+# the Supabase adapter, Chromium (Debian's) and axe-core (npm) for the console, promtool (out of Debian's prometheus) for
+# monitoring/. Does nothing where all are there already.
 # Needs Debian or Ubuntu, and root or sudo when something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +17,18 @@ apt_install() {
 
 if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
     apt_install postgresql
+fi
+
+# Prometheus' own check of monitoring/: the one binary, not the service that the package would start.
+if ! command -v promtool >/dev/null; then
+    folder=$(mktemp -d)
+    as_root apt-get update -qq
+    if (cd "$folder" && apt-get download -qq prometheus && dpkg-deb --extract prometheus_*.deb .); then
+        as_root install -m 0755 "$folder/usr/bin/promtool" /usr/local/bin/promtool
+    else
+        echo "no promtool: its tests are left out" >&2
+    fi
+    rm -rf "$folder"
 fi
 
 # Ubuntu's chromium is a snap, which does not run everywhere; its machines in CI carry Google's build.
