@@ -58,6 +58,9 @@ async def do_everything(side: SupabaseSide) -> None:
         await side.platform.store_picture(ref, b"\xff\xd8\xff jpeg \xff\xd9")
         await side.platform.has_picture(ref)
         await side.platform.sign_picture(ref)
+        await side.platform.sign_for_a_look(ref.picture_path)
+        for term in (ref.session_id, ref.owner_id, "req_1"):
+            await side.platform.search_sessions(term, 10)
     await side.platform.unfinished_sessions(now, 10)
     await side.platform.check()
     await side.platform.give_back(UserRefund(side.add_user(), 1, "x"))
