@@ -162,6 +162,18 @@ export class PictureField {
   }
 }
 
+/** A picture that opens in its full size. */
+export function zoomable(src, alt) {
+  const open = () => {
+    const close = h("button", { class: "button", type: "button", onclick: () => dialog.close() }, "Close");
+    const dialog = h("dialog", { class: "picture-dialog", "aria-label": alt }, h("img", { src, alt }), h("div", { class: "buttons" }, close));
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  };
+  return h("button", { class: "zoom", type: "button", title: "Show in full size", onclick: open }, h("img", { class: "photo", src, alt }));
+}
+
 /** A list of facts; those without a value are left out. */
 export function facts(pairs) {
   const list = h("dl", { class: "facts" });

@@ -3,9 +3,11 @@
 import { ApiError, post } from "../api.js";
 import { h, icon, show } from "../dom.js";
 import { percent, title } from "../format.js";
-import { PictureField, card, empty, failure, notice, skeleton } from "../ui.js";
+import { PictureField, card, empty, failure, notice, skeleton, zoomable } from "../ui.js";
 
 const ONE_SIZE_FROM = 0.8; // below it the shop's widget shows a range (the contract)
+
+const SPREAD_CM = 10;
 
 const SAMPLE_NAMES = { person_1_woman_m: "a woman", person_2_man_l: "a man", person_3_woman_xl: "another woman" };
 
@@ -93,7 +95,7 @@ function measured({ estimate, picture }, hasWeight) {
     h(
       "div",
       { class: "measured" },
-      h("img", { class: "photo", src: picture, alt: "The photo with landmarks, silhouette and measuring lines" }),
+      zoomable(picture, "The photo with landmarks, silhouette and measuring lines"),
       h(
         "div",
         { class: "findings" },
@@ -148,14 +150,12 @@ function sizeBar({ size_probabilities, recommended_size, size_range }) {
 
 function measures({ measurements, standard_errors }) {
   const rows = Object.entries(measurements);
-  const low = Math.min(...rows.map(([name, value]) => value - 2 * standard_errors[name]));
-  const high = Math.max(...rows.map(([name, value]) => value + 2 * standard_errors[name]));
-  const place = (value) => `${((value - low) / (high - low)) * 100}%`;
+  const place = (off) => `${50 + (off / SPREAD_CM) * 50}%`;
   return h(
     "table",
     { class: "measures" },
     h("caption", { class: "hidden-visually" }, "Measurements"),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Measure"), h("th", { scope: "col", class: "right" }, "cm"), h("th", { scope: "col" }, "± cm"), h("th", { scope: "col" }, "Where it may lie"))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Measure"), h("th", { scope: "col", class: "right" }, "cm"), h("th", { scope: "col" }, "± cm"), h("th", { scope: "col" }, `Spread, of ±${SPREAD_CM} cm`))),
     h(
       "tbody",
       {},
@@ -167,7 +167,7 @@ function measures({ measurements, standard_errors }) {
           h("th", { scope: "row" }, title(name.replace("_cm", ""))),
           h("td", { class: "right" }, h("strong", {}, value.toFixed(1))),
           h("td", { class: "muted" }, error.toFixed(1)),
-          h("td", {}, h("div", { class: "spread", "aria-hidden": "true" }, h("i", { style: { left: place(value - error), width: `${((2 * error) / (high - low)) * 100}%` } }), h("b", { style: { left: place(value) } }))),
+          h("td", {}, h("div", { class: "spread", "aria-hidden": "true" }, h("i", { style: { left: place(-error), width: `${(error / SPREAD_CM) * 100}%` } }), h("b", { style: { left: place(0) } }))),
         );
       }),
     ),

@@ -26,8 +26,10 @@ export class TryOnView {
   }
 
   /** This process's state has changed: so may have our session's. */
-  update() {
-    if (this.session && !this.final) this.#look();
+  update(now) {
+    if (!this.session || this.final) return;
+    this.running = now.running.find((job) => job.session_id === this.session)?.step ?? null;
+    this.#look();
   }
 
   destroy() {
@@ -44,7 +46,7 @@ export class TryOnView {
     event.preventDefault();
     this.underWay = true;
     this.button.disabled = true;
-    this.session = null;
+    this.session = this.running = null;
     this.final = false;
     this.began = performance.now();
     this.#frame();
@@ -129,7 +131,8 @@ export class TryOnView {
   #paintSteps(events, status) {
     const ran = new Map(events.filter((event) => event.kind === "step").map((event) => [event.title.split(/[ :]/)[0].toLowerCase(), event]));
     const started = events.some((event) => event.kind === "started") || status === "processing";
-    const done = (name) => (name === "Queue" ? started : ran.get(name.toLowerCase())?.seconds != null) || status === "completed";
+    const at = STEPS.findIndex((name) => name.toLowerCase() === (this.running === "rate_limit" ? "generate" : this.running));
+    const done = (name) => (name === "Queue" ? started : ran.get(name.toLowerCase())?.seconds != null) || STEPS.indexOf(name) < at || status === "completed";
     const current = STEPS.find((name) => !done(name));
     show(
       this.steps,
