@@ -12,7 +12,17 @@ import uvloop
 from benchmarks import machine, report
 from benchmarks.scale import Scale
 
-NAMES = ("start_latency", "throughput", "in_flight", "redis_commands", "prepare", "estimate", "start_up", "growth")
+NAMES = (
+    "start_latency",
+    "throughput",
+    "in_flight",
+    "redis_commands",
+    "prepare",
+    "estimate",
+    "start_up",
+    "growth",
+    "simulation",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

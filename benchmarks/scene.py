@@ -24,7 +24,7 @@ from wearon.local_redis import LocalRedis
 from wearon.redis import connect
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 """For anything to happen at all; a benchmark that waits longer has failed."""
 
 USAGE = {"total_tokens": 2416, "input_tokens": 832, "output_tokens": 1584}
