@@ -25,7 +25,6 @@ from wearon.sizing.estimate import PHOTO_EDGE
 from wearon.sizing.features import Frame, features, look
 from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest
-from wearon.sizing.silhouette import Pixels
 
 DATA = Path(__file__).parent / "data"
 SEED = 20261124
@@ -44,11 +43,7 @@ def main(pictures: Path) -> None:
         whole = person["category"] != "knee_crop"
         for variant, picture in variants(data, detector, rng, whole=whole):
             rows += feature_rows(detector, picture, person, variant)
-    names = sorted({name for row in rows for name in row} - set(TEXTS))
-    with gzip.GzipFile(DATA / "features.csv.gz", "wb", mtime=0) as packed, io.TextIOWrapper(packed, newline="") as text:
-        writer = csv.DictWriter(text, [*TEXTS, *names])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(DATA / "features.csv.gz", rows)
     shutil.copyfile(pictures / "truth.csv", DATA / "truth.csv")
     print(f"{len(rows)} rows from {len(truth)} pictures")
 
@@ -60,11 +55,11 @@ def variants(
     yield "plain", plain
     with Image.open(io.BytesIO(data)) as image:
         image.load()
-        yield "mirrored", _through_jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+        yield "mirrored", through_jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
         pose = detector.detect(plain)[0]
         if whole:
-            yield "cut_at_knees", _through_jpeg(image.crop(_cut(pose, image.size, rng, 0.85, 1.25)))
-        yield "cut_at_thighs", _through_jpeg(image.crop(_cut(pose, image.size, rng, 0.3, 0.7)))
+            yield "cut_at_knees", through_jpeg(image.crop(_cut(pose, image.size, rng, 0.85, 1.25)))
+        yield "cut_at_thighs", through_jpeg(image.crop(_cut(pose, image.size, rng, 0.3, 0.7)))
 
 
 def _cut(
@@ -80,7 +75,7 @@ def _cut(
     return left, top, left + width, bottom
 
 
-def _through_jpeg(image: Image.Image) -> Image.Image:
+def through_jpeg(image: Image.Image) -> Image.Image:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=90)
     return decode(buffer.getvalue(), PHOTO_EDGE)
@@ -89,31 +84,48 @@ def _through_jpeg(image: Image.Image) -> Image.Image:
 def feature_rows(
     detector: Detector, picture: Image.Image, person: dict[str, str], variant: str
 ) -> list[dict[str, object]]:
+    """Rows for the frames that the variant is made for, whatever the coach would say."""
     poses = detector.detect(picture)
     if not poses:
         return []
     pixels, height = np.asarray(picture), float(person["height_cm"])
     sighting = look(poses[0], pixels)
-    faults = warnings(poses, pixels, EstimateRequest(height))
     if variant == "cut_at_thighs":
         frames: tuple[Frame, ...] = (Frame.TO_THIGHS,)
     elif variant == "cut_at_knees" or person["category"] == "knee_crop":
         frames = (Frame.TO_KNEES, Frame.TO_THIGHS)
     else:
         frames = tuple(Frame)
-    names = {"image": person["image"], "variant": variant, "warnings": faults}
-    return [
-        {**names, "frame": frame.value}
-        | {name: round(value, 5) for name, value in features(sighting, frame, height).items()}
-        for frame in frames
-    ]
-
-
-def warnings(poses: list[Pose], pixels: Pixels, request: EstimateRequest) -> str:
     try:
-        return " ".join(inspect(poses, pixels, request).warnings)
+        warnings = " ".join(inspect(poses, pixels, EstimateRequest(height)).warnings)
+    except NoPerson:
+        warnings = ""
+    names = {"image": person["image"], "variant": variant, "warnings": warnings}
+    return [{**names, "frame": frame.value, **_rounded(features(sighting, frame, height))} for frame in frames]
+
+
+def spoilt_row(detector: Detector, picture: Image.Image, person: dict[str, str], variant: str) -> dict[str, object]:
+    """The row for the frame that the coach finds; without features when it refuses."""
+    pixels, height = np.asarray(picture), float(person["height_cm"])
+    names = {"image": person["image"], "variant": variant}
+    try:
+        scene = inspect(detector.detect(picture), pixels, EstimateRequest(height))
     except NoPerson as refusal:
-        return f"refused:{refusal.code}"
+        return {**names, "frame": "", "warnings": refusal.code.value}
+    found = _rounded(features(scene.sighting, scene.frame, height))
+    return {**names, "frame": scene.frame.value, "warnings": " ".join(scene.warnings), **found}
+
+
+def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
+    names = sorted({name for row in rows for name in row} - set(TEXTS))
+    with gzip.GzipFile(path, "wb", mtime=0) as packed, io.TextIOWrapper(packed, newline="") as text:
+        writer = csv.DictWriter(text, [*TEXTS, *names])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in values.items()}
 
 
 if __name__ == "__main__":

@@ -43,6 +43,14 @@ OTHER_PEOPLE = 1.5
 """Factor on the variances of ANSUR's soldiers: shops have customers of other ages and builds, too. On ANSUR itself 1
 would be best, by 1 % of the error."""
 
+OTHER_SHAPES = 4.0
+OTHER_BUILDS = 0.05
+"""Without a weight, what is typical of a sex is taken for its shape, hardly for its build: the variances four times
+ANSUR's, and besides 0.05 for being larger or smaller all over (a standard error of 22 %: no opinion). At these the
+sex changes nothing on the synthetic people, whose builds are spread evenly, and helps on ANSUR (docs/sizing.md)."""
+_BUILD = np.array([1.0, 1.0, 1.0, 0.3])
+"""How chest, waist, hip and shoulder go with the build: bones grow less."""
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -112,21 +120,18 @@ def girths_from_breadths(
     return result
 
 
-def with_weight(
-    mean: Array, covariance: Array, height_cm: float, weight_kg: float, sex: Sex | None
+def with_statements(
+    mean: Array, covariance: Array, height_cm: float, weight_kg: float | None, sex: Sex | None
 ) -> tuple[Array, Array, float]:
-    """Measurements after a stated weight: logarithms of chest, natural waist, hip and shoulder (4), covariance (4, 4).
+    """Measurements after a stated weight or sex: logarithms of chest, natural waist, hip and shoulder (4), covariance.
 
-    What is typical of people of that stature and weight (and sex, when it is said) is a second opinion, independent
-    of the photo. Third, how many standard errors both opinions differ by.
+    What is typical of people of that stature, weight and sex, so far as they are said, is a second opinion,
+    independent of the photo. Third, how many standard errors both opinions differ by.
     """
-    values = np.log([[height_cm, weight_kg]])
     means, covariances, odds, distances = [], [], [], []
     for population in _of(sex):
-        typical = conditional(population, _PHOTO_COLUMNS, (STATURE, WEIGHT))
-        misstated = typical.gain[:, 1] * STATED_WEIGHT_ERROR
-        spread = OTHER_PEOPLE * typical.covariance + np.outer(misstated, misstated)
-        off = typical.mean(values)[0] - _PHOTO_SHIFT - mean
+        typical, spread = _typical(population, height_cm, weight_kg)
+        off = typical - mean
         precision = np.linalg.inv(covariance + spread)
         gain = covariance @ precision
         means.append(mean + gain @ off)
@@ -138,6 +143,18 @@ def with_weight(
     apart = [np.outer(one - mixed, one - mixed) for one in means]
     total = np.einsum("s,sij->ij", share, np.array(covariances) + np.array(apart))
     return mixed, total, float(np.sqrt(share @ np.array(distances) / len(mean)))
+
+
+def _typical(population: Population, height_cm: float, weight_kg: float | None) -> tuple[Array, Array]:
+    """What the photo measures of people of that stature and weight: mean and covariance of the logarithms."""
+    if weight_kg is None:
+        told = conditional(population, _PHOTO_COLUMNS, (STATURE,))
+        spread = OTHER_SHAPES * told.covariance + OTHER_BUILDS * np.outer(_BUILD, _BUILD)
+        return told.mean(np.log([[height_cm]]))[0] - _PHOTO_SHIFT, spread
+    told = conditional(population, _PHOTO_COLUMNS, (STATURE, WEIGHT))
+    misstated = told.gain[:, 1] * STATED_WEIGHT_ERROR
+    spread = OTHER_PEOPLE * told.covariance + np.outer(misstated, misstated)
+    return told.mean(np.log([[height_cm, weight_kg]]))[0] - _PHOTO_SHIFT, spread
 
 
 _PHOTO_COLUMNS = (*GIRTHS, "biacromialbreadth_cm")

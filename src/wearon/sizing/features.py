@@ -80,6 +80,9 @@ class Sighting:
     """Distance of the shoulder joints, as seen."""
     yaw: float
     """Turn of the body about its own axis, in radians; only its size is used."""
+    ears: float
+    hip_span: float
+    """Distances of the ears and of the hip joints, as seen."""
     upper_arm: float
     forearm: float
     """Lengths of the longer one of both sides: an arm that reaches towards the camera only gets shorter."""
@@ -106,15 +109,16 @@ def look(pose: Pose, pixels: Pixels) -> Sighting:
     }
     heights = {name: float(middle(pose, *pair) @ down) for name, pair in pairs.items()}
     heights["nose"] = float(np.array(pose.point(Joint.NOSE)) @ down)
-    shoulders = np.subtract(pose.point(Joint.LEFT_SHOULDER), pose.point(Joint.RIGHT_SHOULDER))
     return Sighting(
         axis=axis,
         profile=outline,
         top=top,
         bottom=bottom,
         heights=heights,
-        shoulder=float(np.hypot(*shoulders)),
+        shoulder=_distance(pose, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER),
         yaw=_yaw(pose),
+        ears=_distance(pose, Joint.LEFT_EAR, Joint.RIGHT_EAR),
+        hip_span=_distance(pose, Joint.LEFT_HIP, Joint.RIGHT_HIP),
         upper_arm=_longer(pose, (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW), (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW)),
         forearm=_longer(pose, (Joint.LEFT_ELBOW, Joint.LEFT_WRIST), (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST)),
         thighs=_thighs(pose, axis, outline),
@@ -141,6 +145,7 @@ def lengths(sighting: Sighting) -> dict[str, float]:
     found["upper_arms"] = float(outline.outer[:, outline.between(*_UPPER_ARMS)].sum(axis=0).mean())
     found["shoulder"] = sighting.shoulder / float(np.cos(sighting.yaw))
     found["thighs"] = sighting.thighs
+    found["ears"], found["hip_span"] = sighting.ears, sighting.hip_span
     found["upper_arm"], found["forearm"] = sighting.upper_arm, sighting.forearm
     return found
 
@@ -217,7 +222,11 @@ _LARGEST_YAW = 1.2
 
 
 def _longer(pose: Pose, left: tuple[Joint, Joint], right: tuple[Joint, Joint]) -> float:
-    return max(float(np.hypot(*np.subtract(pose.point(a), pose.point(b)))) for a, b in (left, right))
+    return max(_distance(pose, *left), _distance(pose, *right))
+
+
+def _distance(pose: Pose, one: Joint, other: Joint) -> float:
+    return float(np.hypot(*np.subtract(pose.point(one), pose.point(other))))
 
 
 def _thighs(pose: Pose, axis: Axis, outline: Profile) -> float:

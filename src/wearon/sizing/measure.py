@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wearon.sizing.bodies import with_weight
+from wearon.sizing.bodies import with_statements
 from wearon.sizing.features import BANDS, NATURAL_WAIST, Frame, Sighting, features
 from wearon.sizing.photo_model import FrameModel, photo_model
 from wearon.sizing.request import EstimateRequest
@@ -39,7 +39,7 @@ class Measured:
     strangeness: float
     """How unlike the pictures that the model was fitted to this one is: up to 1 is usual."""
     surprise: float
-    """Standard errors between the photo and what is typical of people of that weight; 0 when none was stated."""
+    """Standard errors between the photo and what is typical of what is stated; 0 when nothing is."""
 
     @property
     def errors(self) -> Array:
@@ -76,8 +76,9 @@ def measure_features(
     mean = shares.mean + np.log(request.height_cm)
     covariance = shares.covariance * doubt**2
     surprise = 0.0
-    if request.weight_kg is not None:
-        mean, covariance, surprise = with_weight(mean, covariance, request.height_cm, request.weight_kg, request.sex)
+    if request.weight_kg is not None or request.sex is not None:
+        said = (request.height_cm, request.weight_kg, request.sex)
+        mean, covariance, surprise = with_statements(mean, covariance, *said)
         covariance = covariance * max(1.0, surprise / SURPRISING) ** 2
     cm = np.exp(mean)
     return Measured(cm, covariance * np.outer(cm, cm), shares.strangeness, surprise)

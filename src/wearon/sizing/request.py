@@ -17,8 +17,8 @@ class Sex(StrEnum):
 class EstimateRequest:
     """`height_cm` 100..250 (required by the contract); a `weight_kg` of 30..250 makes the estimate much better.
 
-    `sex` says which statistics the weight is read with. Without a weight it changes nothing: on people of known
-    girths the photo alone was not read any better for it.
+    `sex` says which statistics of bodies the photo and the weight are read with. It helps little where the photo is
+    good, which shows the sex, and more where it is not.
     """
 
     height_cm: float

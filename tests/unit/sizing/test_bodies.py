@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wearon.sizing import bodies
-from wearon.sizing.bodies import conditional, girths_from_breadths, populations, with_weight
+from wearon.sizing.bodies import conditional, girths_from_breadths, populations, with_statements
 from wearon.sizing.features import Frame
 from wearon.sizing.measure import measure_features
 from wearon.sizing.photo_model import photo_model
@@ -67,7 +67,7 @@ def test_a_stated_weight_makes_noisy_girths_better(said: Sex | None) -> None:
     noise = np.random.default_rng(8).multivariate_normal(np.zeros(4), PHOTO_ERRORS, 300)
     better = np.array(
         [
-            with_weight(seen, PHOTO_ERRORS, height, weight, said)[0]
+            with_statements(seen, PHOTO_ERRORS, height, weight, said)[0]
             for seen, height, weight in zip(truth + noise, people["stature_cm"], people["weightkg"], strict=True)
         ]
     )
@@ -75,10 +75,35 @@ def test_a_stated_weight_makes_noisy_girths_better(said: Sex | None) -> None:
     assert after < 0.85 * before
 
 
+@pytest.mark.parametrize("sex", list(Sex))
+@pytest.mark.parametrize("doubt", [1.0, 2.0])
+def test_a_stated_sex_alone_makes_noisy_girths_better(sex: Sex, doubt: float) -> None:
+    people = _people(sex, 300)
+    truth = np.log(np.stack([people[name] for name in (*bodies.GIRTHS, "biacromialbreadth_cm")], axis=1))
+    truth[:, 1] -= np.log(bodies.NAVEL_OVER_NATURAL_WAIST)
+    spread = PHOTO_ERRORS * doubt**2
+    noise = np.random.default_rng(9).multivariate_normal(np.zeros(4), spread, 300)
+    better = np.array(
+        [
+            with_statements(seen, spread, height, None, sex)[0]
+            for seen, height in zip(truth + noise, people["stature_cm"], strict=True)
+        ]
+    )
+    assert np.abs(better - truth).mean() < 0.95 * np.abs(noise).mean()
+
+
+def test_a_stated_sex_alone_has_no_opinion_on_the_build() -> None:
+    for scale in (0.8, 1.3):
+        mean = np.log([95.0 * scale, 82.0 * scale, 98.0 * scale, 39.0])
+        after, _, surprise = with_statements(mean, PHOTO_ERRORS, 172, None, Sex.FEMALE)
+        assert np.exp(after[:3] - mean[:3]) == pytest.approx([1.0] * 3, abs=0.04)
+        assert surprise < 2
+
+
 def test_a_heavier_person_is_larger_all_around_and_surer() -> None:
     mean = np.log([95.0, 82.0, 98.0, 39.0])
-    light, spread, _ = with_weight(mean, PHOTO_ERRORS, 172, 62, None)
-    heavy, _, _ = with_weight(mean, PHOTO_ERRORS, 172, 80, None)
+    light, spread, _ = with_statements(mean, PHOTO_ERRORS, 172, 62, None)
+    heavy, _, _ = with_statements(mean, PHOTO_ERRORS, 172, 80, None)
     assert (heavy[:3] > light[:3]).all()
     assert (np.diag(spread)[:3] < np.diag(PHOTO_ERRORS)[:3]).all()
 
