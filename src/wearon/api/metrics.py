@@ -4,6 +4,7 @@ In production it is there only behind `API_TOKEN`. A scrape costs one Redis comm
 anyway, remembered for a second. What a process has counted itself costs none.
 """
 
+import asyncio
 from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -27,12 +28,8 @@ QUEUES = ("tasks", "taken", "jobs", "running", "dead_letters", "refunds", "refun
 async def metrics(request: Request) -> Response:
     """This process's own, and the overview of this moment."""
     parts: ApiParts = request.app.state.parts
-    text = generate_latest(parts.metrics.registry)
-    if parts.overview is not None:
-        fleet = CollectorRegistry()
-        fleet.register(NowCollector(await parts.overview.now()))
-        text += generate_latest(fleet)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
+    now = await parts.overview.now() if parts.overview is not None else None
+    return await _answer(parts.metrics, now)
 
 
 def create_metrics_app(metrics: Metrics, api_token: str | None) -> FastAPI:
@@ -41,7 +38,7 @@ def create_metrics_app(metrics: Metrics, api_token: str | None) -> FastAPI:
 
     @app.get("/metrics")
     async def own() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return await _answer(metrics, None)
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:
@@ -50,6 +47,21 @@ def create_metrics_app(metrics: Metrics, api_token: str | None) -> FastAPI:
     if api_token:
         app.add_middleware(BearerToken, token=api_token)
     return app
+
+
+async def _answer(metrics: Metrics, now: Now | None) -> Response:
+    # Some 600 lines take 5 to 15 ms, which nobody else shall wait for.
+    text = await asyncio.to_thread(_text, metrics, now)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _text(metrics: Metrics, now: Now | None) -> bytes:
+    text = generate_latest(metrics.registry)
+    if now is None:
+        return text
+    fleet = CollectorRegistry()
+    fleet.register(NowCollector(now))
+    return text + generate_latest(fleet)
 
 
 class NowCollector(Collector):

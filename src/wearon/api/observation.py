@@ -67,6 +67,6 @@ class Observed:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path, as the code has it."""
+    """The template of the path, or where a folder of files is mounted, as the code has it."""
     path = getattr(scope.get("route"), "path", None)
-    return path if isinstance(path, str) else UNMATCHED
+    return (path if isinstance(path, str) else scope.get("root_path")) or UNMATCHED
