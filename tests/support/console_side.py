@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from wearon.api.app import create_app
 from wearon.api.console.parts import ConsoleParts
@@ -138,9 +138,15 @@ class HandMadeConsole:
         self.overview = HandMadeOverview()
         self.letters = HandMadeLetters()
         self.refunds = HandMadeRefunds()
-        self.pool: Any = pool or _NoPool()
-        parts: tuple[Any, ...] = (self.overview, self.letters, self.refunds)
-        console = ConsoleParts("local" if local else "production", *parts, "http://pictures.test", producer)
+        self.pool: Any = cast("Any", pool or _NoPool())
+        console = ConsoleParts(
+            "local" if local else "production",
+            cast("Any", self.overview),
+            cast("Any", self.letters),
+            cast("Any", self.refunds),
+            "http://pictures.test",
+            producer,
+        )
         health = Health("local", list, self.pool, connect("redis://127.0.0.1:1/0", name="nobody-there"))
         platform: Any = object() if local else None
         fetcher: Any = None

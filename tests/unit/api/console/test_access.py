@@ -1,0 +1,232 @@
+"""Who may call what of the console, and what its answers forbid the browser."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from support.console_side import SESSION, HandMadeConsole
+from wearon.api.console import actions, login, sessions, studios
+from wearon.api.console.login import COOKIE, LOGIN_SECONDS, Doorkeeper
+
+TOKEN = "s3cret"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+ACTION = {"X-WearOn-Console": "1"}
+
+READS = [
+    "/console/api/hello",
+    "/console/api/now",
+    "/console/api/live",
+    "/console/api/sessions?term=req_1",
+    f"/console/api/sessions/{SESSION}",
+    "/console/api/dead-letters",
+    "/console/api/dead-letters/3fa9c0d1b2e4",
+    "/console/api/refunds",
+]
+ACTIONS = [
+    f"/console/api/sessions/{SESSION}/pictures/result",
+    "/console/api/dead-letters/3fa9c0d1b2e4/retry",
+    "/console/api/dead-letters/0000aaaa1111/discard",
+    "/console/api/refunds/retry",
+    f"/console/api/refunds/{SESSION}/resolve",
+    "/console/api/measure?height_cm=170",
+    "/console/api/pictures",
+    "/console/api/try-on",
+]
+
+
+def client_of(console: HandMadeConsole, base_url: str = "http://worker:8000", **options: Any) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(console.app, raise_app_exceptions=False, **options)
+    return httpx.AsyncClient(transport=transport, base_url=base_url)
+
+
+async def status_of(client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str] | None = None) -> int:
+    if path.endswith("/live"):
+        path = "/console/api/refunds"  # endless, and guarded by the same rule; see test_every_route_is_looked_at
+    return (await client.request(method, path, headers=headers)).status_code
+
+
+def test_every_route_is_looked_at() -> None:
+    routers = (login.router, sessions.router, actions.router, studios.router)
+    paths = {f"/console/api{getattr(route, 'path', '')}" for router in routers for route in router.routes}
+    patterns = [re.compile(re.sub(r"{\w+(:path)?}", r"[^?]+", path)) for path in paths | {"/console/api/live"}]
+    unguarded = {"/console/api/login", "/console/api/logout"}
+    for pattern in patterns:
+        assert any(pattern.fullmatch(path.partition("?")[0]) for path in (*READS, *ACTIONS, *unguarded)), pattern
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_reading_needs_a_login_or_the_bearer_token(path: str) -> None:
+    console = HandMadeConsole(local=False, token=TOKEN)
+    cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKEN).issue()}"}
+    async with client_of(console) as client:
+        assert await status_of(client, "GET", path) == 401
+        assert await status_of(client, "GET", path, {"Authorization": "Bearer wrong"}) == 401
+        assert await status_of(client, "GET", path, {"Cookie": f"{COOKIE}={TOKEN}"}) == 401
+        assert await status_of(client, "GET", path, cookie) == 200
+        assert await status_of(client, "GET", path, BEARER) == 200
+        for site in ("cross-site", "same-site"):
+            assert await status_of(client, "GET", path, {**cookie, "Sec-Fetch-Site": site}) == 403
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+async def test_acting_needs_besides_that_it_was_our_page_that_called(path: str) -> None:
+    console = HandMadeConsole(local=False, token=TOKEN)
+    cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKEN).issue()}"}
+    async with client_of(console) as client:
+        assert await status_of(client, "POST", path) == 403
+        assert await status_of(client, "POST", path, ACTION) == 401
+        assert await status_of(client, "POST", path, cookie) == 403
+        for lie in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example.com"}, {"Origin": "null"}):
+            assert await status_of(client, "POST", path, {**cookie, **ACTION, **lie}) == 403
+        ours = {**cookie, **ACTION, "Sec-Fetch-Site": "same-origin", "Origin": "https://worker:8000"}
+        assert await status_of(client, "POST", path, ours) not in {401, 403}
+        assert await status_of(client, "POST", path, BEARER) not in {401, 403}
+        assert (await client.get(path, headers=BEARER)).status_code == 405
+
+
+async def test_the_page_itself_is_open_and_holds_no_data() -> None:
+    async with client_of(HandMadeConsole(local=False, token=TOKEN)) as client:
+        page = await client.get("/console")
+        assert page.status_code == 200
+        assert SESSION not in page.text
+        assert (await client.get("/console/static/js/main.js")).status_code == 200
+        assert (await client.get("/console/samples/person_2_man_l.jpg")).headers["content-type"] == "image/jpeg"
+        for outside in ("/console/static/../app.py", "/console/static/%2e%2e/api/app.py", "/console/samples/README.md"):
+            assert (await client.get(outside)).status_code == 404
+        # The console's guard opens the console only.
+        cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKEN).issue()}"}
+        for other in ("/metrics", "/openapi.json", "/consoleapi"):
+            assert (await client.get(other, headers=cookie)).status_code == 401
+
+
+async def test_production_without_a_token_has_no_console() -> None:
+    async with client_of(HandMadeConsole(local=False)) as client:
+        for path in ("/console", "/console/static/js/main.js", *READS):
+            assert (await client.get(path)).status_code == 404
+        assert (await client.post("/console/api/refunds/retry", headers=ACTION)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/api/hello"])
+async def test_answers_forbid_the_browser_what_the_page_does_not_need(path: str) -> None:
+    async with client_of(HandMadeConsole(), "http://127.0.0.1:8000") as client:
+        headers = (await client.get(path)).headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["img-src"] == "'self' data: blob: http://pictures.test"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cache-control"] == ("no-store" if "/api/" in path else "no-cache")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "[::1]:8000", "127.0.0.1"])
+async def test_local_mode_is_open_on_this_machine(host: str) -> None:
+    async with client_of(HandMadeConsole(), f"http://{host}") as client:
+        assert (await client.get("/console/api/now")).status_code == 200
+        done = await client.post("/console/api/refunds/retry", headers={**ACTION, "Origin": f"http://{host}"})
+        assert done.status_code == 200
+        for missing in ({}, {**ACTION, "Origin": "http://localhost:3000"}):
+            assert (await client.post("/console/api/refunds/retry", headers=missing)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example.com", "evil.example.com:8000", "127.0.0.1.evil.example.com", "localhost.evil.example.com", "[x", ""],
+)
+async def test_a_foreign_name_that_leads_here_is_refused(host: str) -> None:
+    async with client_of(HandMadeConsole(), "http://127.0.0.1:8000") as client:
+        for path in ("/console", "/console/static/js/main.js", "/console/api/now"):
+            assert (await client.get(path, headers={"Host": host})).status_code == 403
+
+
+@pytest.mark.parametrize("peer", ["192.168.1.20", "10.0.0.1", "2001:db8::1"])
+async def test_local_mode_refuses_other_machines(peer: str) -> None:
+    async with client_of(HandMadeConsole(), "http://127.0.0.1:8000", client=(peer, 4711)) as client:
+        assert (await client.get("/console")).status_code == 403
+        assert (await client.get("/console/api/now")).status_code == 403
+
+
+async def test_local_mode_refuses_what_a_proxy_brings_and_takes_it_with_a_token() -> None:
+    forwarded = {"X-Forwarded-For": "203.0.113.5"}
+    async with client_of(HandMadeConsole(), "http://127.0.0.1:8000") as client:
+        assert (await client.get("/console/api/now", headers=forwarded)).status_code == 403
+    async with client_of(HandMadeConsole(token=TOKEN), "https://ops.example.com") as client:
+        assert (await client.get("/console/api/now", headers={**forwarded, **BEARER})).status_code == 200
+        assert (await client.get("/console/api/now", headers=forwarded)).status_code == 401
+
+
+async def test_login_gives_a_cookie_that_is_not_the_token_and_logout_takes_it() -> None:
+    async with client_of(HandMadeConsole(local=False, token=TOKEN)) as client:
+        assert (await client.post("/console/api/login", json={"token": TOKEN})).status_code == 403
+        wrong = await client.post("/console/api/login", json={"token": "guess"}, headers=ACTION)
+        assert (wrong.status_code, wrong.headers.get("set-cookie")) == (401, None)
+        answer = await client.post("/console/api/login", json={"token": TOKEN}, headers=ACTION)
+        assert answer.status_code == 204
+        cookie = answer.headers["set-cookie"]
+        assert TOKEN not in cookie
+        assert {"HttpOnly", "SameSite=strict", "Path=/console", f"Max-Age={LOGIN_SECONDS}"} <= set(cookie.split("; "))
+        assert "Secure" not in cookie
+        assert (await client.get("/console/api/hello")).status_code == 200
+        await client.post("/console/api/logout", headers=ACTION)
+        assert (await client.get("/console/api/hello")).status_code == 401
+
+
+async def test_the_cookie_is_secure_behind_tls() -> None:
+    console = HandMadeConsole(local=False, token=TOKEN)
+    async with client_of(console) as client:
+        headers = {**ACTION, "X-Forwarded-Proto": "https"}
+        behind_proxy = await client.post("/console/api/login", json={"token": TOKEN}, headers=headers)
+    async with client_of(console, "https://worker") as client:
+        direct = await client.post("/console/api/login", json={"token": TOKEN}, headers=ACTION)
+    assert "; Secure" in behind_proxy.headers["set-cookie"]
+    assert "; Secure" in direct.headers["set-cookie"]
+
+
+async def test_guessing_is_slowed_down_per_address() -> None:
+    console = HandMadeConsole(local=False, token=TOKEN)
+    async with client_of(console) as client:
+        for _ in range(5):
+            assert (await client.post("/console/api/login", json={"token": "guess"}, headers=ACTION)).status_code == 401
+        right = await client.post("/console/api/login", json={"token": TOKEN}, headers=ACTION)
+        assert right.status_code == 429
+        assert int(right.headers["retry-after"]) > 0
+        assert (await client.get("/console/api/hello", headers=BEARER)).status_code == 200
+    async with client_of(console, client=("192.0.2.9", 1)) as other:
+        assert (await other.post("/console/api/login", json={"token": TOKEN}, headers=ACTION)).status_code == 204
+
+
+@pytest.mark.parametrize("token", ["", "x" * 2000, "\ud800"], ids=["empty", "long", "half a pair"])
+async def test_odd_tokens_are_refused(token: str) -> None:
+    body = b'{"token": "%s"}' % token.encode("ascii", "backslashreplace")
+    headers = {**ACTION, "Content-Type": "application/json"}
+    async with client_of(HandMadeConsole(local=False, token=TOKEN)) as client:
+        assert (await client.post("/console/api/login", content=body, headers=headers)).status_code in {401, 422}
+
+
+def test_a_cookie_ends_by_time_by_change_and_with_its_token() -> None:
+    now = [1000.0]
+    doorkeeper = Doorkeeper(TOKEN, clock=lambda: now[0])
+    cookie = doorkeeper.issue()
+    expiry, nonce, signature = cookie.split(".")
+    assert doorkeeper.knows(cookie)
+    assert not doorkeeper.knows(f"{int(expiry) + 1}.{nonce}.{signature}")
+    assert not any(doorkeeper.knows(forged) for forged in ("", ".", "..", "1.2.3", f"{expiry}.{nonce}.", "é.é.é"))
+    assert not Doorkeeper("another", clock=lambda: now[0]).knows(cookie)
+    now[0] += LOGIN_SECONDS
+    assert not doorkeeper.knows(cookie)
+
+
+def test_what_is_remembered_of_wrong_tries_is_bounded_and_fades() -> None:
+    now = [0.0]
+    doorkeeper = Doorkeeper(TOKEN, clock=lambda: now[0])
+    for number in range(60):
+        assert doorkeeper.seconds_to_wait(f"198.51.100.{number}") == 0
+        doorkeeper.note_wrong_try(f"198.51.100.{number}")
+    assert doorkeeper.seconds_to_wait("203.0.113.1") > 0
+    now[0] += 61
+    assert doorkeeper.seconds_to_wait("203.0.113.1") == 0
