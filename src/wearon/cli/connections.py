@@ -1,4 +1,9 @@
-"""What commands that look after a running worker are connected to, and how their failures are told: in one line."""
+"""What commands that look after a running worker are connected to, and how their failures are told: in one line.
+
+What these commands need is imported when they run, not when their help is shown.
+"""
+
+from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -6,17 +11,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from redis.exceptions import RedisError
-
 from wearon.cli.output import CommandError
-from wearon.cli.settings import settings_or_error
-from wearon.logs import configure_logs
-from wearon.platform.base import Platform, PlatformError
-from wearon.settings import Settings
-from wearon.tryon.desk import NotPossible
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+    from wearon.platform.base import Platform
+    from wearon.settings import Settings
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ class Connections:
     """Redis, and the platform when it is asked for."""
 
     settings: Settings
-    redis: "Redis"
+    redis: Redis
     stack: AsyncExitStack
 
     async def platform(self) -> Platform:
@@ -40,6 +41,13 @@ class Connections:
 
 def run_connected(command: Callable[[Connections], Coroutine[Any, Any, T]]) -> T:
     """Run a command's coroutine with Redis at hand; raises CommandError when something cannot be reached."""
+    from redis.exceptions import RedisError
+
+    from wearon.cli.settings import settings_or_error
+    from wearon.logs import configure_logs
+    from wearon.platform.base import PlatformError
+    from wearon.tryon.desk import NotPossible
+
     settings = settings_or_error()
     configure_logs("error", settings.log_format, settings.secrets)
 

@@ -1,9 +1,11 @@
 """`wearon dead-letters`: documents that could not become a picture."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,8 +14,10 @@ from rich.table import Table
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, out, print_json
 from wearon.cli.progress import Shown, progress
-from wearon.tryon.dead_letters import MAX_LETTERS, DeadLetter, DeadLetters
-from wearon.tryon.desk import LettersDesk, NotPossible
+
+if TYPE_CHECKING:
+    from wearon.tryon.dead_letters import DeadLetter
+    from wearon.tryon.desk import LettersDesk
 
 app = typer.Typer(
     help="Look at documents that could not become a picture, and put them right.\n\nExample: wearon dead-letters list",
@@ -114,6 +118,7 @@ class Retried:
 
 def _all_ids() -> list[str]:
     """Oldest first, as they were pushed; a document that came several times has several letters of one id."""
+    from wearon.tryon.dead_letters import MAX_LETTERS
 
     async def read(connections: Connections) -> list[str]:
         return [letter.id for letter in await _desk(connections).list(MAX_LETTERS)]
@@ -123,6 +128,8 @@ def _all_ids() -> list[str]:
 
 async def _push_again(desk: LettersDesk, ids: Sequence[str], shown: Shown) -> Retried:
     """One by one: a letter that cannot be pushed does not keep the others from it."""
+    from wearon.tryon.desk import NotPossible
+
     pushed: list[DeadLetter] = []
     refused: dict[str, str] = {}
     for done, letter_id in enumerate(ids):
@@ -159,6 +166,9 @@ def discard(
 
 
 def _desk(connections: Connections) -> LettersDesk:
+    from wearon.tryon.dead_letters import DeadLetters
+    from wearon.tryon.desk import LettersDesk
+
     return LettersDesk(DeadLetters(connections.redis))
 
 

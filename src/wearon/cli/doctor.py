@@ -10,7 +10,6 @@ from rich.table import Table
 
 from wearon.cli.output import out, print_json
 from wearon.cli.progress import progress
-from wearon.logs import configure_logs
 
 if TYPE_CHECKING:
     from wearon.doctor import Diagnosis, Finding
@@ -27,6 +26,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     Example: wearon doctor --json
     """
     from wearon.doctor import Level, diagnose
+    from wearon.logs import configure_logs
     from wearon.settings import inspect_settings
 
     settings, problems = inspect_settings()

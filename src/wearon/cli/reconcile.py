@@ -1,8 +1,10 @@
 """`wearon reconcile`: the housekeeping's check, once and by hand."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,9 +12,11 @@ from wearon.cli import refunds
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import out, print_json
 from wearon.cli.progress import progress
-from wearon.platform.base import Session
-from wearon.tryon.desk import Refunds, RefundsDesk
-from wearon.tryon.refunds import Intent, RefundOutbox
+
+if TYPE_CHECKING:
+    from wearon.platform.base import Session
+    from wearon.tryon.desk import Refunds
+    from wearon.tryon.refunds import Intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,10 @@ def reconcile(
     """
 
     async def check(connections: Connections) -> Found:
+        from wearon.tryon.desk import RefundsDesk
         from wearon.tryon.job_queue import JobQueue
         from wearon.tryon.recovery import Housekeeping
+        from wearon.tryon.refunds import RefundOutbox
         from wearon.tryon.spool import Spool
 
         platform = await connections.platform()

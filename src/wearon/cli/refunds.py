@@ -1,7 +1,9 @@
 """`wearon refunds`: credits that are to be given back and have not been yet."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -10,8 +12,10 @@ from rich.table import Table
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, out, print_json
 from wearon.cli.progress import progress
-from wearon.tryon.desk import Refunds, RefundsDesk
-from wearon.tryon.refunds import LATE_S, Intent, RefundOutbox
+
+if TYPE_CHECKING:
+    from wearon.tryon.desk import Refunds, RefundsDesk
+    from wearon.tryon.refunds import Intent
 
 app = typer.Typer(
     help="Look at refunds that are outstanding, and try them again.\n\nExample: wearon refunds list",
@@ -82,6 +86,9 @@ def resolve(
 
 
 async def _desk(connections: Connections) -> RefundsDesk:
+    from wearon.tryon.desk import RefundsDesk
+    from wearon.tryon.refunds import RefundOutbox
+
     return RefundsDesk(RefundOutbox(connections.redis, await connections.platform()))
 
 
@@ -89,8 +96,7 @@ def describe(refunds: Refunds) -> dict[str, Any]:
     """For scripts."""
     return {
         "outstanding": [
-            {**_names(case.intent), "late": case.intent.age_s > LATE_S, "error": case.error}
-            for case in refunds.outstanding
+            {**_names(case.intent), "late": _is_late(case.intent), "error": case.error} for case in refunds.outstanding
         ],
         "by_hand": [{**_names(case.intent), "why": case.why} for case in refunds.by_hand],
     }
@@ -101,7 +107,7 @@ def show(refunds: Refunds) -> None:
     if refunds.outstanding:
         table = Table("session", "channel", "age", "failed because", "last error", title="Outstanding refunds")
         for case in refunds.outstanding:
-            age = f"{case.intent.age_s:.0f} s" + (" LATE" if case.intent.age_s > LATE_S else "")
+            age = f"{case.intent.age_s:.0f} s" + (" LATE" if _is_late(case.intent) else "")
             table.add_row(*_columns(case.intent, age), escape(case.error) or "-")
         out.print(table)
     else:
@@ -111,6 +117,12 @@ def show(refunds: Refunds) -> None:
         for person in refunds.by_hand:
             table.add_row(*_columns(person.intent, person.intent.request_id), escape(person.why))
         out.print(table)
+
+
+def _is_late(intent: Intent) -> bool:
+    from wearon.tryon.refunds import LATE_S
+
+    return intent.age_s > LATE_S
 
 
 def _columns(intent: Intent, third: str) -> tuple[str, str, str, str]:

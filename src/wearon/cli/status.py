@@ -4,10 +4,8 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.live import Live
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.now_view import draw
 from wearon.cli.output import CommandError, out
 
 if TYPE_CHECKING:
@@ -27,6 +25,8 @@ def status(
 
     Example: wearon status --once
     """
+    from wearon.cli.now_view import draw
+
     if as_json or once or not out.is_terminal:
         now = run_connected(lambda connections: _present(connections).now())
         if as_json:
@@ -43,6 +43,10 @@ def status(
 
 
 async def _show_live(connections: Connections) -> None:
+    from rich.live import Live
+
+    from wearon.cli.now_view import draw
+
     present = _present(connections)
     with Live(draw(await present.now()), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
