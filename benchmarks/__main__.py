@@ -24,6 +24,8 @@ NAMES = (
     "simulation",
 )
 RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
 def main() -> None:
@@ -31,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="run everything briefly; the figures mean nothing")
     parser.add_argument("--only", action="append", choices=NAMES, help="this one (can be given several times)")
-    parser.add_argument("--out", type=Path, help=f"folder for the results (default: {RESULTS}; none with --smoke)")
+    parser.add_argument("--out", type=Path, help="folder for the results, instead of benchmarks/results and the page")
     arguments = parser.parse_args()
     scale = Scale(smoke=arguments.smoke)
     out = arguments.out or (None if scale.smoke else RESULTS)
@@ -39,16 +41,19 @@ def main() -> None:
     print("\n" + report.table(results))
     if out is not None:
         kept = report.read(out, NAMES)
-        (out / "table.md").write_text(f"{report.table(kept)}\n\n{report.notes(kept)}\n\n{_circumstances(kept)}\n")
+        text = f"{report.table(kept)}\n\n{_circumstances(kept)}\n\n{report.notes(kept)}"
+        (out / "table.md").write_text(text + "\n")
+        if out == RESULTS:
+            _show_on_the_page(text)
         print(f"\nwritten to {out}")
 
 
 def _run(name: str, scale: Scale, out: Path | None) -> report.Result:
     print(f"== {name}", flush=True)
     began = time.monotonic()
-    before = machine.noise()
+    before = machine.noise(scale.pick(30, 5))
     result: report.Result = uvloop.run(importlib.import_module(f"benchmarks.{name}").run(scale))
-    result.noise = max(before, machine.noise())
+    result.noise = max(before, machine.noise(scale.pick(30, 5)))
     result.seconds = time.monotonic() - began
     for figure in result.figures:
         print(figure.line())
@@ -60,10 +65,22 @@ def _run(name: str, scale: Scale, out: Path | None) -> report.Result:
 
 def _circumstances(results: list[report.Result]) -> str:
     noise = ", ".join(f"{result.name} {result.noise:.0%}" for result in results)
+    minutes = sum(result.seconds for result in results) / 60
     return (
-        f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M')}."
-        f" Noise of the machine around each benchmark (spread of equal 10 ms of work): {noise}."
+        f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M')},"
+        f" {minutes:.0f} minutes in all. Noise of the machine around each benchmark (spread of equal work, from"
+        f" the 10th to the 90th percentile, over the median): {noise}."
     )
+
+
+def _show_on_the_page(text: str) -> None:
+    """Put the table where people read it."""
+    page = PAGE.read_text()
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin
+    assert end
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ async def run(scale: Scale) -> Result:
     """Bare inference, 16 callers, one caller, 64 callers; and again."""
     names = [f"{number}.jpg" for number in range(len(PEOPLE))]
     photos = [pictures.photo(1200, 1700, person) for person in PEOPLE]
-    seconds = scale.pick(8.0, 1.0)
+    seconds = scale.pick(8.0, 0.5)
     measured = _Measured()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, context, _load, (photos,)) as bare:
@@ -83,7 +83,7 @@ async def run(scale: Scale) -> Result:
             worker = scene.serve(POSE_PROCESSES=str(PROCESSES))
             worker.wait_until_healthy()
             await _bare(bare, 2)
-            await _load_with(scene, worker.url, MANY, 1.0)
+            await _load_with(scene, worker.url, MANY, scale.pick(2.0, 0.2))
             for _ in range(scale.runs):
                 measured.bare_rate.append(await _bare(bare, seconds))
                 answers, _ = await _load_with(scene, worker.url, MANY, seconds)

@@ -33,8 +33,8 @@ async def run(scale: Scale) -> Result:
             file = scene.folder / "probe.json"
             env = {"PROBE_FILE": str(file), "WORKER_CONCURRENCY": str(slots), "POSE_PROCESSES": "2"}
             env |= {name: os.environ[name] for name in ("BLOCKERS",) if name in os.environ}
-            worker = scene.serve(command=PROBED, **env)
-            worker.wait_until_healthy()
+            worker = scene.serve(*scale.parts, command=PROBED, **env)
+            worker.wait_until_up(scale)
             scene.stand_in.reset(latency_s)
             with machine.watching_memory(worker.pid) as peak:
                 sessions = await scene.push(slots * WAVES, ["person.jpg", "garment.jpg"])

@@ -14,7 +14,7 @@ from wearon.pictures.decode import PREPARED_EDGE, PREPARED_QUALITY, prepare
 
 async def run(scale: Scale) -> Result:
     """Ours, libvips, Pillow, in turn, on the same picture."""
-    data = pictures.twelve_megapixels()
+    data = scale.pick(pictures.twelve_megapixels, pictures.two_megapixels)()
     ours: list[float] = []
     vips: list[float] = []
     pillow: list[float] = []

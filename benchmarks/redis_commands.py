@@ -39,7 +39,7 @@ async def run(scale: Scale) -> Result:
     jobs = scale.pick(100, 5)
     idle_s = scale.pick(IDLE_S, 3.0)
     async with open_scene({"tiny.jpg": pictures.tiny()}, pictures.tiny()) as scene:
-        scene.serve().wait_until_healthy()
+        scene.serve(*scale.parts).wait_until_up(scale)
         for _ in range(scale.pick(2, 1)):
             await asyncio.sleep(scale.pick(LEASE_AND_FIRST_BEATS_S, 1.0))
             async with _listening(scene.redis_url) as heard:

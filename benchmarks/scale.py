@@ -17,6 +17,11 @@ class Scale:
         return smoke if self.smoke else full
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Arguments of `wearon serve` where all of its parts are meant: without the API it is up in half the time."""
+        return self.pick((), ("--no-api",))
+
+    @property
     def runs(self) -> int:
         """How often each figure is measured."""
         return self.pick(5, 1)

@@ -20,6 +20,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 
 from benchmarks import machine
+from benchmarks.scale import Scale
 from wearon.local_redis import LocalRedis
 from wearon.redis import connect
 
@@ -77,6 +78,13 @@ class Worker:
                     return time.monotonic() - self.began
             time.sleep(0.01)
         raise RuntimeError(f"never healthy:\n{self.log.read_text()[-4000:]}")
+
+    def wait_until_up(self, scale: Scale) -> None:
+        """With all parts that the scale asks for (`Scale.parts`)."""
+        if "--no-api" in scale.parts:
+            self.line("started")
+        else:
+            self.wait_until_healthy()
 
     def stop(self) -> None:
         """SIGTERM, and wait."""

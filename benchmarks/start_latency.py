@@ -24,8 +24,8 @@ async def run(scale: Scale) -> Result:
     ours: list[list[float]] = []
     arqs: list[list[float]] = []
     async with open_scene({"tiny.jpg": pictures.tiny()}, pictures.tiny()) as scene:
-        worker, plain = scene.serve(), scene.start(ARQ, {})
-        worker.wait_until_healthy()
+        worker, plain = scene.serve(*scale.parts), scene.start(ARQ, {})
+        worker.wait_until_up(scale)
         plain.line("started")
         arq = ArqRedis(pool_or_conn=scene.redis.connection_pool)
         await _ours(scene)  # connections, and everything else that only the first job does

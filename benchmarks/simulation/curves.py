@@ -45,7 +45,7 @@ def waits_against_load() -> None:
     axes.set_ylim(30, HIGHEST_S)
     axes.axvline(300, color="black", lw=1, ls=":")
     axes.text(297, 125, "the account's limit: 300 a minute", rotation=90, ha="right", va="center")
-    axes.legend(frameon=True, framealpha=1.0, edgecolor="none", loc="center", bbox_to_anchor=(0.66, 0.62))
+    axes.legend(frameon=False, fontsize=10, loc="center", bbox_to_anchor=(0.745, 0.62))
     _save(figure, "scaling-load.png")
 
 
