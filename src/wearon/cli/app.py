@@ -89,7 +89,8 @@ def run() -> None:
             errors.print(f"[bold red]Error:[/] {error}", soft_wrap=True, highlight=False)
             sys.exit(error.status)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as it is in a process that was started without one
+                sys.stdout.flush()
     except BrokenPipeError:
         # What is still to be written goes nowhere, so that Python does not complain of it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,7 +15,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 
 from wearon.doctor.clock import ClockReading, judge_clock
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
-from wearon.redis import connect, without_password
+from wearon.redis import BadRedisUrl, connect, without_password
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,7 +38,11 @@ Info = Mapping[str, Any]
 
 async def check_redis(url: str) -> AsyncGenerator[Finding, None]:
     """Everything about the Redis at `url`."""
-    client = connect(url, name="wearon-doctor")
+    try:
+        client = connect(url, name="wearon-doctor")
+    except BadRedisUrl as error:
+        yield fault("redis", str(error), "see REDIS_URL", Promise.EVERY_TASK_ENDS)
+        return
     where = without_password(url)
     try:
         async with aclosing(_look(client, where)) as findings:

@@ -74,3 +74,10 @@ async def test_nobody_there_is_one_fault() -> None:
     found = await look(f"redis://:a-password@127.0.0.1:{free_port()}/0")
     assert [finding.level for finding in found.values()] == [Level.FAULT]
     assert "a-password" not in repr(found)
+
+
+async def test_a_url_that_cannot_be_read_is_told_without_its_password() -> None:
+    found = await look("redis://:pass#word@127.0.0.1:6379/0")
+    assert found["redis"].level is Level.FAULT
+    assert "cannot be read" in found["redis"].message
+    assert "word" not in repr(found).replace("password", "")

@@ -163,6 +163,12 @@ def test_a_reader_that_goes_away_hears_no_complaint(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (1, ""), arguments
 
 
+def test_no_output_at_all_is_no_error(tmp_path: Path) -> None:
+    program = shlex.join([sys.executable, "-m", "wearon", "--version"])
+    done = subprocess.run(["sh", "-c", f"{program} >&-"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_wrong_command_is_told_with_the_right_one(tmp_path: Path) -> None:
     done = wearon("docto", cwd=tmp_path)
     assert done.returncode == 2
