@@ -21,6 +21,7 @@ NAMES = (
     "estimate",
     "start_up",
     "growth",
+    "redis_at_scale",
     "simulation",
 )
 RESULTS = Path(__file__).parent / "results"
