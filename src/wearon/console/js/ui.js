@@ -49,9 +49,10 @@ export function toast(text, mark = "check") {
   setTimeout(() => element.remove(), 6000);
 }
 
-/** Do something that may fail while its button waits. */
+/** Do something that may fail while its button waits. It is not disabled: that would take the focus away from it. */
 export async function busy(button, work) {
-  button.disabled = true;
+  if (button.getAttribute("aria-busy") === "true") return undefined;
+  button.setAttribute("aria-busy", "true");
   try {
     return await work();
   } catch (error) {
@@ -59,7 +60,7 @@ export async function busy(button, work) {
     toast(error instanceof ApiError ? error.message : "That did not work.", "warn");
     return undefined;
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-busy");
   }
 }
 

@@ -1,15 +1,17 @@
 // Dead letters and refunds: what waits for somebody. The same functions as `wearon dead-letters` and `wearon refunds`.
 
 import { get, post, segment } from "../api.js";
-import { h, icon, show } from "../dom.js";
+import { h, icon, keep, show } from "../dom.js";
 import { age, ago, plural } from "../format.js";
 import { busy, card, confirm, empty, failure, pill, skeleton, toast } from "../ui.js";
 
 export class DeskView {
   #gone = false;
   #seen = null;
+  #acted = false;
 
   constructor({ main }) {
+    this.main = main;
     this.letters = h("div");
     this.refunds = h("div");
     show(main, h("div", { class: "headline" }, h("h1", {}, "Dead letters & refunds"), h("p", {}, "What the worker could not do by itself.")), this.refunds, this.letters);
@@ -37,7 +39,7 @@ export class DeskView {
   async #loadLetters() {
     try {
       const letters = await get("dead-letters", { limit: 100 });
-      if (!this.#gone) show(this.letters, this.#letterList(letters));
+      if (!this.#gone) this.#showLetters(letters);
     } catch (error) {
       if (!this.#gone) show(this.letters, card("Dead letters", null, failure(error, () => this.#loadLetters())));
     }
@@ -51,9 +53,26 @@ export class DeskView {
     }
   }
 
-  #letterList(letters) {
-    const list = h("ul", { class: "cases" }, letters.map((letter) => this.#letter(letter)));
-    return card("Dead letters", letters.length ? `${plural(letters.length, "document")} that could not become a picture, newest first` : null, letters.length ? list : empty("check", "No dead letters", "A document lands here when no session can be charged with it: not JSON, a version that this worker does not know, another owner's session. You can read it, push it again or forget it."));
+  #showLetters(letters) {
+    if (letters.length && this.list?.isConnected) {
+      keep(this.list, letters, letterKey, (letter) => this.#letter(letter));
+      this.#keepFocus();
+      return;
+    }
+    this.list = h("ul", { class: "cases" });
+    keep(this.list, letters, letterKey, (letter) => this.#letter(letter));
+    const content = letters.length ? this.list : empty("check", "No dead letters", "A document lands here when no session can be charged with it: not JSON, a version that this worker does not know, another owner's session. You can read it, push it again or forget it.");
+    show(this.letters, card("Dead letters", "documents that could not become a picture, newest first", content));
+    this.#keepFocus();
+  }
+
+  /** The button that was pressed may have gone with its line: whoever uses a keyboard goes on from the top. */
+  #keepFocus() {
+    if (!this.#acted || document.activeElement !== document.body) return;
+    this.#acted = false;
+    const heading = this.main.querySelector("h1");
+    heading.setAttribute("tabindex", "-1");
+    heading.focus({ preventScroll: true });
   }
 
   #letter(letter) {
@@ -93,6 +112,7 @@ export class DeskView {
   async #retry(letter) {
     await post(`dead-letters/${segment(letter.id)}/retry`);
     toast(`${letter.id} was pushed again.`);
+    this.#acted = true;
     await this.#loadLetters();
   }
 
@@ -101,6 +121,7 @@ export class DeskView {
     if (!sure) return;
     await post(`dead-letters/${segment(letter.id)}/discard`);
     toast(`${letter.id} was discarded.`);
+    this.#acted = true;
     await this.#loadLetters();
   }
 
@@ -121,6 +142,7 @@ export class DeskView {
         by_hand.length > 0 && h("section", { class: "card w6" }, h("header", {}, h("h2", {}, "Need a person"), h("p", {}, "cannot be given back as credit")), h("ul", { class: "cases" }, by_hand.map((one) => this.#byHand(one)))),
       ),
     );
+    this.#keepFocus();
   }
 
   #outstanding(one) {
@@ -142,15 +164,22 @@ export class DeskView {
   async #settle(session) {
     const left = await post("refunds/retry", session ? { query: { session } } : {});
     toast(left.settled.length ? `${plural(left.settled.length, "refund")} settled.` : "Not yet: the worker goes on trying.", left.settled.length ? "check" : "warn");
+    this.#acted = true;
     this.#showRefunds(left);
   }
 
   async #resolve(one) {
     const sure = await confirm({ heading: "Has this charge been put right?", text: `Session ${one.session_id}: ${one.why}. It is not listed any more afterwards.`, action: "Yes, it is put right", danger: false });
     if (!sure) return;
+    this.#acted = true;
     this.#showRefunds(await post(`refunds/${segment(one.session_id)}/resolve`));
     toast("Noted as put right.");
   }
+}
+
+/** The same document may lie there several times. */
+function letterKey(letter) {
+  return `${letter.id} ${letter.at}`;
 }
 
 function sessionLink(id) {
