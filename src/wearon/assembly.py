@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from wearon import redis as redis_connections
 from wearon.api.console.parts import ConsoleParts
 from wearon.local_redis import LocalRedis
+from wearon.logs import Redaction
 from wearon.metrics import LoopWatch, Metrics
 from wearon.net.fetch import PictureFetcher
 from wearon.net.origins import Origin
@@ -36,6 +37,7 @@ from wearon.tryon.desk import LettersDesk, RefundsDesk
 from wearon.tryon.failures import Patience
 from wearon.tryon.generator import ImageGenerator
 from wearon.tryon.job_queue import GENERATE, JOB_FUNCTIONS, REJECT, JobQueue, JobWorker, worker_arguments
+from wearon.tryon.journal import Journal
 from wearon.tryon.leases import Lease
 from wearon.tryon.limiter import RequestLimiter
 from wearon.tryon.openai import OpenAIImages
@@ -43,6 +45,7 @@ from wearon.tryon.photos import DOWNLOAD_DEADLINE_S, Photos
 from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
 from wearon.tryon.producer import LocalProducer
 from wearon.tryon.progress import Progress
+from wearon.tryon.recorder import Recorder
 from wearon.tryon.recovery import Housekeeping
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.reports import Report, ReportedPart, Reporter
@@ -218,14 +221,12 @@ async def open_job_side(
     progress.listeners.append(JobMetrics(telemetry.metrics, telemetry.tracing))
     progress.around_step = telemetry.tracing.span
     queue = JobQueue(redis)
-    dead_letters = DeadLetters(redis)
-    outbox = RefundOutbox(redis, platform)
+    worker_id = worker.worker_id if worker else f"watcher:{secrets.token_hex(6)}"
+    recorder = Recorder(progress, make_journal(settings, redis, worker_id))
+    dead_letters = DeadLetters(redis, recorder.dead_letter_added)
+    outbox = RefundOutbox(redis, platform, recorder.refund_moved)
     spool = Spool(settings.spool_folder)
-    lease = Lease(
-        redis,
-        worker.worker_id if worker else f"watcher:{secrets.token_hex(6)}",
-        settings.worker_concurrency if worker else 0,
-    )
+    lease = Lease(redis, worker_id, settings.worker_concurrency if worker else 0)
     housekeeping = Housekeeping(redis, platform, queue, outbox, spool)
     lease.on_beat.append(housekeeping.see_fleet)
     consumer = None
@@ -249,7 +250,7 @@ async def open_job_side(
             dead_letters=dead_letters,
             confirm_lease=lease.confirm,
             patience=Patience(settings.openai_max_retries, settings.generation_deadline_s),
-            progress=progress,
+            recorder=recorder,
         )
         worker.ctx[JOB_FUNCTIONS] = {
             GENERATE: traced(GENERATE, pipeline.generate, telemetry.tracing),
@@ -258,6 +259,11 @@ async def open_job_side(
         telemetry.metrics.slots.set(worker.max_jobs)
         telemetry.metrics.in_flight.set_function(lambda: worker.job_counter)
     return JobSide(lease, housekeeping, worker, consumer)
+
+
+def make_journal(settings: Settings, redis: Redis, worker_id: str = "") -> Journal:
+    """The sessions' stories; `worker_id` is named in what is written."""
+    return Journal(redis, worker_id, kept_hours=settings.journal_hours, redaction=Redaction(settings.secrets))
 
 
 def make_reporter(
@@ -298,7 +304,8 @@ def make_overview(
         own=own,
         pose_pool=pose_pool,
     )
-    return Overview(present, Stories(redis, platform), progress)
+    stories = Stories(redis, platform, make_journal(settings, redis), Redaction(settings.secrets))
+    return Overview(present, stories, progress)
 
 
 def make_console(

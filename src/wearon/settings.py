@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     otel_exporter_otlp_headers: SecretStr | None = None
     otel_service_name: str = "wearon"
 
+    # Stories of sessions, for the console
+    journal_hours: float = Field(default=24.0, ge=0, le=24 * 30)
+
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"

@@ -25,6 +25,7 @@ class NothingOwed:
     """Nothing was taken, or it has been given back already."""
 
     why: str
+    already_given_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def what_to_give_back(session: Session, entries: Sequence[LedgerEntry]) -> Verdi
     row of the session's request was charged; without one (an overage, or nothing at all) nothing is given.
     """
     if any(entry.type is LedgerEntryType.REFUND for entry in entries):
-        return NothingOwed("the refund is in the ledger already")
+        return NothingOwed("the refund is in the ledger already", already_given_back=True)
     if session.credits_used <= 0:
         return NothingOwed(f"credits_used is {session.credits_used}")
     owner_id = session.ref.owner_id

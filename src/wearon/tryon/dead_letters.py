@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 
@@ -46,8 +46,10 @@ class DeadLetter:
 class DeadLetters:
     """The list in Redis, newest first."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, on_added: Callable[[DeadLetter], Awaitable[None]] | None = None) -> None:
+        """`on_added` is told of each new one; it must not raise."""
         self._redis = redis
+        self._on_added = on_added
 
     async def add(
         self, document: bytes, reason: str, *, session_id: str | None = None, request_id: str = ""
@@ -66,6 +68,8 @@ class DeadLetters:
             pipe.ltrim(keys.DEAD_LETTERS, 0, MAX_LETTERS - 1)
             await pipe.execute()
         log.error("dead letter", letter=letter.id, reason=reason, session_id=session_id, request_id=request_id)
+        if self._on_added is not None:
+            await self._on_added(letter)
         return letter
 
     async def list(self, limit: int = 100) -> Sequence[DeadLetter]:

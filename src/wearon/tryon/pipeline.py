@@ -7,11 +7,12 @@ that was paid for is found again in the spool or in the platform's storage, and 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -33,7 +34,8 @@ from wearon.tryon.failures import INTERNAL_MESSAGE, DiedTooOften, GiveUp, Patien
 from wearon.tryon.generator import GeneratedImage, ImageGenerator, ImageRequest, Usage
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import Photos
-from wearon.tryon.progress import Outcome, Progress, Run, StepName
+from wearon.tryon.progress import InputPicture, Outcome, Run, Settled, StepName
+from wearon.tryon.recorder import Recorder
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool, SpoolError
 from wearon.tryon.task import GenerationTask, Rejected, check_task
@@ -83,7 +85,7 @@ class Pipeline:
         dead_letters: DeadLetters,
         confirm_lease: Callable[[], Awaitable[None]],
         patience: Patience,
-        progress: Progress,
+        recorder: Recorder,
     ) -> None:
         self._platform = platform
         self._photos = photos
@@ -93,7 +95,8 @@ class Pipeline:
         self._dead_letters = dead_letters
         self._confirm_lease = confirm_lease
         self._patience = patience
-        self._progress = progress
+        self._recorder = recorder
+        self._progress = recorder.progress
 
     async def generate(self, payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
         """Make the picture of one task; never raises anything but redis errors and cancellation."""
@@ -101,8 +104,15 @@ class Pipeline:
         if isinstance(task, Rejected):
             await self._settle_unreadable(payload, task, attempt)
             return None
-        run = Run(task.ref, task.request_id, attempt.number, task.created_at, attempt.handed_over_at)
-        with _named_on_log_lines(run), self._progress.follow(run):
+        run = Run(
+            task.ref,
+            task.request_id,
+            attempt.number,
+            task.created_at,
+            attempt.handed_over_at,
+            [self._whereabouts(url) for url in task.image_urls],
+        )
+        async with self._recorded(run):
             try:
                 if attempt.crashes > MAX_CRASHES:
                     raise DiedTooOften(f"the worker has died {attempt.crashes} times while it had this job")
@@ -120,9 +130,22 @@ class Pipeline:
             await self._dead_letters.add(json.dumps(payload).encode(), f"unusable job: {type(error).__name__}")
             return None
         run = Run(ref, request_id, attempt.number, handed_over_at=attempt.handed_over_at)
-        with _named_on_log_lines(run), self._progress.follow(run):
+        async with self._recorded(run):
             await self._fail(run, GiveUp(INTERNAL_MESSAGE, reason), Reason.TASK)
         return None
+
+    @asynccontextmanager
+    async def _recorded(self, run: Run) -> AsyncIterator[None]:
+        """What is logged within says whose it is, and what is done within goes into the journal."""
+        names = {"request_id": run.request_id, "session_id": run.ref.session_id, "channel": run.ref.channel.value}
+        with bound_contextvars(**names, attempt=run.attempt):
+            async with self._recorder.follow(run):
+                yield
+
+    def _whereabouts(self, url: str) -> InputPicture:
+        """What may be kept of a signed URL: where it points in our storage, or whose it is."""
+        path = self._platform.stored_path(url)
+        return InputPicture(path=path) if path is not None else InputPicture(host=_host(url))
 
     async def _settle_unreadable(self, payload: dict[str, Any], rejected: Rejected, attempt: Attempt) -> None:
         """A job that another version of this worker made, and this one does not understand."""
@@ -133,7 +156,7 @@ class Pipeline:
         if rejected.ref is None:
             return
         run = Run(rejected.ref, rejected.request_id, attempt.number, handed_over_at=attempt.handed_over_at)
-        with _named_on_log_lines(run), self._progress.follow(run):
+        async with self._recorded(run):
             await self._fail(run, GiveUp(INTERNAL_MESSAGE, reason), Reason.TASK)
 
     async def _make_picture(self, task: GenerationTask, attempt: Attempt, run: Run) -> None:
@@ -277,7 +300,8 @@ class Pipeline:
     async def _fail(self, run: Run, verdict: GiveUp, reason: Reason) -> None:
         async with self._progress.step(StepName.REFUND):
             await self._outbox.fail(run.ref, run.request_id, verdict.message, verdict.reason)
-        run.end(Outcome.FAILED, verdict.reason, reason)
+        somebody_elses = run.settlement is not None and run.settlement.settled is Settled.NOT_OURS
+        run.end(Outcome.ENDED_ELSEWHERE if somebody_elses else Outcome.FAILED, verdict.reason, reason)
 
     async def _show_as_queued(self, ref: SessionRef) -> None:
         try:
@@ -286,14 +310,11 @@ class Pipeline:
             log.warning("session stays `processing` while it waits", error=str(error))
 
 
-def _named_on_log_lines(run: Run) -> AbstractContextManager[None]:
-    """Whatever is logged within says whose it is."""
-    return bound_contextvars(
-        request_id=run.request_id,
-        session_id=run.ref.session_id,
-        channel=run.ref.channel.value,
-        attempt=run.attempt,
-    )
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

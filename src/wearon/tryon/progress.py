@@ -64,7 +64,9 @@ class Settled(StrEnum):
     ALREADY_GIVEN_BACK = "already_given_back"
     """The ledger had the refund."""
     NOTHING_OWED = "nothing_owed"
-    """Somebody else ended the session, or nothing was taken."""
+    """Nothing was taken."""
+    NOT_OURS = "not_ours"
+    """Somebody else has ended the session, or there is no such session of that owner."""
     BY_HAND = "by_hand"
     POSTPONED = "postponed"
     """It stays in the outbox."""
@@ -78,6 +80,14 @@ class Settlement:
     request_id: str
     settled: Settled
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputPicture:
+    """Where an input picture lies: its path in our storage, or the host that it comes from."""
+
+    path: str | None = None
+    host: str | None = None
 
 
 @dataclass(slots=True)
@@ -105,6 +115,8 @@ class Run:
     """The task's own `created_at`."""
     handed_over_at: float | None = None
     """When the consumer put the job into the queue (epoch)."""
+    pictures: Sequence[InputPicture] = ()
+    """The person, the garment, then accessories."""
     began_at: float = field(default_factory=time.time)
     ended_at: float | None = None
     steps: list[Step] = field(default_factory=list)

@@ -17,7 +17,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -35,11 +35,14 @@ from wearon.platform.base import (
     Refund,
     Session,
     SessionRef,
+    ShopperRefund,
     Status,
+    StoreRefund,
     UserRefund,
 )
 from wearon.tryon import keys
 from wearon.tryon.charges import ByHand, NothingOwed, what_to_give_back
+from wearon.tryon.progress import Settled, Settlement
 
 log = structlog.get_logger()
 
@@ -66,6 +69,9 @@ return 0
 UNLOCK = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
+
+
+_PAYERS = {UserRefund: "user", StoreRefund: "store", ShopperRefund: "shopper"}
 
 
 class _RefundInDoubt(Exception):
@@ -107,7 +113,7 @@ class Intent:
     @property
     def key(self) -> str:
         """One intent a session."""
-        return f"{self.channel}:{self.session_id}"
+        return _key(self.ref)
 
     @property
     def stamp(self) -> datetime:
@@ -139,9 +145,16 @@ class NeedsAPerson:
 class RefundOutbox:
     """Intents in Redis, and what settles them."""
 
-    def __init__(self, redis: Redis, platform: Platform) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        platform: Platform,
+        on_moved: Callable[[Settlement], Awaitable[None]] | None = None,
+    ) -> None:
+        """`on_moved` is told of each intent that was settled or postponed; it must not raise."""
         self._redis = redis
         self._platform = platform
+        self._on_moved = on_moved
         self._renew = redis.register_script(RENEW)
         self._unlock = redis.register_script(UNLOCK)
         self._not_before: dict[str, float] = {}
@@ -184,6 +197,21 @@ class RefundOutbox:
         intents = sorted(await self._read(keys.REFUNDS_BY_HAND), key=lambda intent: intent.completed_at)
         return [NeedsAPerson(intent, json.loads(reasons[intent.key.encode()]).get("why", "")) for intent in intents]
 
+    async def outstanding_of(self, ref: SessionRef) -> Outstanding | None:
+        """The session's intent, with the last try's error; None: there is none that can be read."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(keys.REFUNDS, _key(ref))
+            pipe.hget(keys.REFUND_ERRORS, _key(ref))
+            entry, error = await pipe.execute()
+        intent = _load_or_none(entry)
+        return None if intent is None else Outstanding(intent, (error or b"").decode(errors="replace"))
+
+    async def by_hand_of(self, ref: SessionRef) -> NeedsAPerson | None:
+        """The session's case for a person; None: there is none that can be read."""
+        entry = await self._redis.hget(keys.REFUNDS_BY_HAND, _key(ref))
+        intent = _load_or_none(entry)
+        return None if intent is None else NeedsAPerson(intent, str(json.loads(entry).get("why", "")))
+
     async def put_right(self, intent: Intent) -> None:
         """A person has done it: forget the case."""
         await self._redis.hdel(keys.REFUNDS_BY_HAND, intent.key)
@@ -218,7 +246,7 @@ class RefundOutbox:
             await self._give_up(lock)
             return
         try:
-            await self._fail_and_give_back(intent, lock)
+            settled, detail = await self._fail_and_give_back(intent, lock)
         except (_RefundInDoubt, _LockLost) as error:
             # A call may still be under way at the platform: the lock stays until it cannot be any more.
             await self._postpone(intent, str(error))
@@ -239,37 +267,43 @@ class RefundOutbox:
                 pipe.hdel(keys.REFUND_ERRORS, intent.key)
                 pipe.delete(lock.key)
                 await pipe.execute()
+            await self._tell(intent, settled, detail)
+
+    async def _tell(self, intent: Intent, settled: Settled, detail: str) -> None:
+        if self._on_moved is not None:
+            await self._on_moved(Settlement(intent.ref, intent.request_id, settled, detail))
 
     async def _give_up(self, lock: _Lock) -> None:
         await self._unlock(keys=[lock.key], args=[lock.token])
 
-    async def _fail_and_give_back(self, intent: Intent, lock: _Lock) -> None:
+    async def _fail_and_give_back(self, intent: Intent, lock: _Lock) -> tuple[Settled, str]:
         moved = await self._platform.fail_session(intent.ref, intent.error_message, intent.stamp)
         session = await self._platform.find_session(intent.channel, intent.session_id)
         if session is None or session.ref != intent.ref:
             log.warning("nothing to fail: no such session of this owner", **_names(intent))
-            return
+            return Settled.NOT_OURS, "there is no such session of this owner"
         if session.status in OPEN_STATUSES:
             # It was locked, or what we read is older than what we wrote: a refund is not dropped for that.
             raise PlatformUnavailable(f"the session is {session.status} but could not be failed")
         if not moved and not _failed_by(intent, session):
             log.info("nothing to fail: the session is final", status=session.status, **_names(intent))
-            return
+            return Settled.NOT_OURS, f"somebody else had ended the session: it is {session.status}"
         log.info("session failed", reason=intent.reason, **_names(intent))
-        await self._give_back(intent, session, lock)
+        return await self._give_back(intent, session, lock)
 
-    async def _give_back(self, intent: Intent, session: Session, lock: _Lock) -> None:
+    async def _give_back(self, intent: Intent, session: Session, lock: _Lock) -> tuple[Settled, str]:
         verdict = what_to_give_back(session, await self._platform.ledger_entries(session))
         if isinstance(verdict, NothingOwed):
             log.info("nothing to give back", why=verdict.why, **_names(intent))
-        elif isinstance(verdict, ByHand):
+            return Settled.ALREADY_GIVEN_BACK if verdict.already_given_back else Settled.NOTHING_OWED, verdict.why
+        if isinstance(verdict, ByHand):
             entry = json.dumps(asdict(intent) | {"why": verdict.why})
             await self._redis.hset(keys.REFUNDS_BY_HAND, intent.key, entry)
             log.error("refund needs a person", why=verdict.why, **_names(intent))
-        else:
-            await self._pay(intent, verdict, lock)
+            return Settled.BY_HAND, verdict.why
+        return await self._pay(intent, verdict, lock)
 
-    async def _pay(self, intent: Intent, refund: Refund, lock: _Lock) -> None:
+    async def _pay(self, intent: Intent, refund: Refund, lock: _Lock) -> tuple[Settled, str]:
         if not await self._renew(keys=[lock.key], args=[lock.token, LOCK_S * 1000]):
             raise _LockLost("the platform took longer to answer than the lock holds")
         try:
@@ -284,6 +318,8 @@ class RefundOutbox:
             amount=refund.amount,
             **_names(intent),
         )
+        settled = Settled.GIVEN_BACK if paid_now else Settled.ALREADY_GIVEN_BACK
+        return settled, f"{refund.amount} credit{'s' * (refund.amount != 1)} to the {_PAYERS[type(refund)]}"
 
     async def _postpone(self, intent: Intent, why: str) -> None:
         tries = self._tries[intent.key] = self._tries.get(intent.key, 0) + 1
@@ -291,6 +327,17 @@ class RefundOutbox:
         self._not_before[intent.key] = time.monotonic() + pause_s
         log.warning("refund postponed", error=why, retry_in_s=pause_s, **_names(intent))
         await self._redis.hset(keys.REFUND_ERRORS, intent.key, why)
+        await self._tell(intent, Settled.POSTPONED, why)
+
+
+def _key(ref: SessionRef) -> str:
+    return f"{ref.channel}:{ref.session_id}"
+
+
+def _load_or_none(entry: bytes | None) -> Intent | None:
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return _load(entry) if entry else None
+    return None
 
 
 def _failed_by(intent: Intent, session: Session) -> bool:

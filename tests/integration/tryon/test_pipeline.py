@@ -36,6 +36,7 @@ from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import Photos
 from wearon.tryon.pipeline import DEFAULT_PROMPT, MAX_CRASHES, Pipeline
 from wearon.tryon.progress import Progress
+from wearon.tryon.recorder import Recorder
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool
 
@@ -53,7 +54,7 @@ class Desk:
         self.outbox = RefundOutbox(redis, platform)
         self.steps_confirmed = 0
         self.spool = Spool(spool_folder)
-        self.progress = Progress()
+        self.recorder = Recorder(Progress())
         self.attempt = Attempt(first_started_at=time.time())
         self.pipeline = Pipeline(
             platform=platform,
@@ -64,7 +65,7 @@ class Desk:
             dead_letters=self.dead_letters,
             confirm_lease=self._confirm,
             patience=Patience(max_rate_limited=2, deadline_s=500.0),
-            progress=self.progress,
+            recorder=self.recorder,
         )
 
     async def run(self, ref: SessionRef, **changes: Any) -> PutBack | None:
