@@ -5,9 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import SecretStr
 
 from support.otlp_stub import OtlpStub
+from wearon.settings import Settings
 from wearon.tracing import Kind, Tracing, open_tracing, outgoing_headers, parse_traceparent
+from wearon.tracing.tracing import TracingError
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 GOOD = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -74,6 +77,34 @@ async def test_a_collector_that_is_away_costs_nothing_but_spans(caplog: pytest.L
     async with open_tracing("http://127.0.0.1:1/v1/traces", {}, "wearon", "1") as tracing:
         with tracing.entry("job", Kind.CONSUMER, request_id="", traceparent=None):
             pass
+
+
+async def test_spans_that_cannot_be_made_are_an_error_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wearon.tracing.otel", None)
+    with pytest.raises(TracingError, match="extra `otel`"):
+        async with open_tracing("http://127.0.0.1:1/v1/traces", {}, "wearon", "1"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, None),
+        ({"otel_exporter_otlp_endpoint": "http://collector:4318/"}, "http://collector:4318/v1/traces"),
+        ({"otel_exporter_otlp_traces_endpoint": "https://spans.example/in"}, "https://spans.example/in"),
+    ],
+)
+def test_where_spans_go_is_said_the_way_opentelemetry_says_it(given: dict[str, str], url: str | None) -> None:
+    settings = Settings(_env_file=None, **given)  # type: ignore[arg-type]
+    assert settings.traces_url == url
+
+
+def test_the_collectors_key_is_a_secret() -> None:
+    headers = SecretStr("X-Key=a%20secret%3D, x-tenant=shop")
+    settings = Settings(_env_file=None, otel_exporter_otlp_headers=headers)
+    assert settings.traces_headers == {"x-key": "a secret=", "x-tenant": "shop"}
+    assert "a secret=" in settings.secrets
+    assert "a secret=" not in repr(settings)
 
 
 @pytest.mark.slow
