@@ -412,7 +412,13 @@ def _bombs() -> Sequence[Hopeless]:
         Hopeless("a PNG with one endless row", png((2**31 - 1, 1), depth=1, colour_type=0, rows=b""), reason),
         Hopeless("a JPEG that is all work", many_scans(), many),
         Hopeless("a JPEG of a million segments", jpeg[:2] + b"\xff\xfe\0\2" * 1_000_000 + jpeg[2:], many),
+        Hopeless("a JPEG of fill bytes", jpeg[:2] + b"\xff" * 9_000_000 + jpeg[2:], many),
         Hopeless("a JPEG with segments behind its scan", jpeg[:-2] + b"\xff\xfe\0\2" * 1_000_000 + jpeg[-2:], many),
+        Hopeless(
+            "a PNG of one column",
+            png((1, 50_000_000), depth=1, colour_type=0, rows=b""),
+            "is longer than 65535 pixels",
+        ),
         Hopeless("a WebP of 268 megapixels", _patch(webp, canvas, b"\xfe\x3f\0\xfe\x3f\0"), reason),
         Hopeless(
             "a PNG with a text that unpacks to 100 MB",

@@ -24,8 +24,8 @@ _WEBP_PADDINGS = (b"\x00", b"\x80", b"\x10", b"\x01", b"\x40")
 _MOST_PADDING = 1.0
 """Of the bytes that are there. A file of which less than half came does not hold three quarters of the rows."""
 
-_STRIP_ROWS = 64
-"""Compared at once: two copies of a strip, not of 200 MB."""
+_STRIP_PIXELS = 1_000_000
+"""Compared at once: two copies of a strip are a few megabytes, of the picture 400."""
 
 _WEBP_HAS_EXIF = 0x08
 
@@ -83,8 +83,9 @@ def _load_padded(data: bytes, open_picture: Open) -> tuple[Image.Image, Image.Im
 
 def _equal_rows(one: Image.Image, other: Image.Image) -> int:
     """How many rows are the same, from the first on."""
-    for top in range(0, one.height, _STRIP_ROWS):
-        strip = (0, top, one.width, min(top + _STRIP_ROWS, one.height))
+    strip_rows = max(1, _STRIP_PIXELS // one.width)
+    for top in range(0, one.height, strip_rows):
+        strip = (0, top, one.width, min(top + strip_rows, one.height))
         first, second = one.crop(strip).tobytes(), other.crop(strip).tobytes()
         if first != second:
             stride = len(first) // (strip[3] - top)

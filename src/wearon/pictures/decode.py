@@ -24,7 +24,7 @@ from PIL import (
 )
 
 from wearon.pictures.cut_off import is_cut_off, load_cut_off
-from wearon.pictures.jpeg_scans import MAX_SCANS, TooManyScans, read_scans
+from wearon.pictures.jpeg_scans import MAX_SCANS, Scans, TooMuchWork, read_scans
 
 FORMATS = (
     JpegImagePlugin.JpegImageFile.format,
@@ -36,6 +36,7 @@ FORMATS = (
 JPEG_FORMATS = {"JPEG", "MPO"}
 """MPO: a JPEG with further pictures behind it, as some phones save portraits. The first is the photo."""
 
+_JPEG = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _JPEG_PADDING = bytes(16)
 """libjpeg's bit buffer reads up to 8 bytes ahead of the last pixel."""
@@ -44,6 +45,9 @@ _SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTA
 
 MAX_PIXELS = 50_000_000
 """The largest phone pictures in use; 200 MB decoded."""
+
+MAX_EDGE = 65_535
+"""As long as a JPEG's edge can be. A PNG of one column of 50 million pixels costs seconds, and shows nobody."""
 
 PREPARED_EDGE = 1024
 """What the image model looks at: more is scaled down on its side."""
@@ -153,6 +157,7 @@ def _reason(error: Exception) -> str:
 def _open(data: bytes) -> ImageFile.ImageFile:
     if not data:
         raise PictureError("is empty")
+    scans = _read_scans(data) if data.startswith(_JPEG) else None
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
@@ -162,8 +167,10 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError(f"has more than {MAX_PIXELS // 1_000_000} megapixels")
-    if image.format in JPEG_FORMATS:
-        _bound_jpeg(image, data)
+    if max(width, height) > MAX_EDGE:
+        raise PictureError(f"is longer than {MAX_EDGE} pixels")
+    if scans is not None:
+        _expect_all(image, scans)
     return image
 
 
@@ -209,18 +216,21 @@ def _what_is_left(data: bytes, max_edge: int) -> tuple[Image.Image, Size]:
     return image.crop((0, 0, image.width, round(image.height * share))), (width, round(height * share))
 
 
-def _bound_jpeg(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Refuse a JPEG that is all work, and make the decoder complain when a part of it is missing.
+def _read_scans(data: bytes) -> Scans:
+    try:
+        return read_scans(data)
+    except TooMuchWork:
+        raise PictureError(f"is a JPEG in more than {MAX_SCANS} scans, or in countless segments") from None
 
-    When a JPEG's end marker comes too early, libjpeg paints the rest grey and nobody tells. Where there is none it
-    waits for more, and then Pillow tells. With several scans it looks for the end before it paints anything, so
-    there the marker must stay: then the scans tell.
+
+def _expect_all(image: ImageFile.ImageFile, found: Scans) -> None:
+    """Make a JPEG's decoder complain when a part of the picture is missing.
+
+    When the end marker comes too early, libjpeg paints the rest grey and nobody tells. Where there is none it waits
+    for more, and then Pillow tells. With several scans it looks for the end before it paints anything, so there the
+    marker must stay: then the scans tell.
     """
     assert isinstance(image.fp, io.BytesIO)
-    try:
-        found = read_scans(data)
-    except TooManyScans:
-        raise PictureError(f"is a JPEG in more than {MAX_SCANS} scans, or in countless segments") from None
     if len(found.scans) == 1 and not image.info.get("progressive"):
         at = image.fp.tell()
         image.fp.seek(found.scans[0].end)

@@ -18,11 +18,14 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 MAX_SCANS = 32
 """A decoder goes over all pixels once for each scan: 50 ms for 50 megapixels. Encoders make 10 of them, a few 20."""
 
+_MAX_FILL_BYTES = 1024
+"""Between two segments; there need not be any. Pillow goes over them one by one: a second for a megabyte."""
+
 _MAX_SEGMENTS = 2000
 """A picture of 10 MB has some 160 at most, when it is mostly metadata in segments of 64 KB."""
 
 
-class TooManyScans(ValueError):
+class TooMuchWork(ValueError):
     """This file is made to keep a decoder busy."""
 
 
@@ -61,7 +64,7 @@ class Scans:
 
 
 def read_scans(data: bytes) -> Scans:
-    """Find the scans of a JPEG's first picture. Raises TooManyScans."""
+    """Find the scans of a JPEG's first picture. Raises TooMuchWork."""
     components = b""
     scans: list[Scan] = []
     for kind, content, end in _segments(data):
@@ -69,7 +72,7 @@ def read_scans(data: bytes) -> Scans:
             components = content[6::3]
         elif kind == _START_OF_SCAN:
             if len(scans) == MAX_SCANS:
-                raise TooManyScans
+                raise TooMuchWork
             scans.append(_scan(content, end, is_whole=end < len(data)))
     return Scans(components, tuple(scans))
 
@@ -77,14 +80,17 @@ def read_scans(data: bytes) -> Scans:
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     """All segments up to the picture's end, or the file's: kind, content, and where the next marker is."""
     marker = _MARKER.search(data, 2)
+    kind, end = 0, 2
     for _ in range(_MAX_SEGMENTS):
         if marker is None or marker[1][0] == _END_OF_IMAGE:
             return
+        if kind != _START_OF_SCAN and marker.start() > end + _MAX_FILL_BYTES:
+            raise TooMuchWork
         kind, start = marker[1][0], marker.end()
         end = start + max(2, int.from_bytes(data[start : start + 2]))
         marker = _MARKER.search(data, end)
         yield kind, data[start + 2 : end], marker.start() if marker else len(data)
-    raise TooManyScans
+    raise TooMuchWork
 
 
 def _scan(header: bytes, end: int, *, is_whole: bool) -> Scan:

@@ -79,6 +79,11 @@ def test_a_turned_picture_that_was_cut_off_lacks_a_side(orientation: int) -> Non
     assert picture.tobytes() == ImageOps.exif_transpose(left).tobytes()
 
 
+def test_a_picture_of_very_many_rows_can_be_cut_off_too() -> None:
+    data = zoo.png((1, 65_535), depth=8, colour_type=0, rows=bytes(65_535))
+    assert decode(data[: len(data) * 9 // 10], 1000).size == (1, 1000)
+
+
 WHOLE_FILES = {
     "baseline": zoo.saved(zoo.busy(40), "JPEG", quality=90),
     "4:4:4": zoo.saved(zoo.busy(40), "JPEG", quality=90, subsampling=0),
