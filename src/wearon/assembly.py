@@ -224,7 +224,7 @@ async def open_job_side(
     worker_id = worker.worker_id if worker else f"watcher:{secrets.token_hex(6)}"
     recorder = Recorder(progress, make_journal(settings, redis, worker_id))
     dead_letters = DeadLetters(redis, recorder.dead_letter_added)
-    outbox = RefundOutbox(redis, platform, recorder.refund_moved)
+    outbox = RefundOutbox(redis, platform, recorder.refund_moved, telemetry.tracing)
     spool = Spool(settings.spool_folder)
     lease = Lease(redis, worker_id, settings.worker_concurrency if worker else 0)
     housekeeping = Housekeeping(redis, platform, queue, outbox, spool)

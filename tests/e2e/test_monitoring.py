@@ -84,6 +84,8 @@ def test_real_work_moves_the_numbers_that_monitoring_asks_for(
     assert moved("wearon_supabase_requests_total", service="rest", outcome="ok") >= 4
     assert moved("wearon_supabase_requests_total", service="rpc", outcome="ok") == 1
     assert moved("wearon_supabase_requests_total", service="storage", outcome="ok") == 2
+    assert moved("wearon_refunds_total", outcome="given_back") == 1
+    assert moved("wearon_dead_letters_total") == 1
     assert moved("wearon_http_requests_total", route="/estimate-body", method="POST") == 1
     assert moved("wearon_pose_run_seconds_count") == 1
     assert moved("wearon_redis_commands_total", command="EVALSHA") > 0

@@ -40,9 +40,11 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
+from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon import keys
 from wearon.tryon.charges import ByHand, NothingOwed, what_to_give_back
 from wearon.tryon.progress import Settled, Settlement
+from wearon.tryon.task import trace_of_session
 
 log = structlog.get_logger()
 
@@ -104,6 +106,8 @@ class Intent:
     """What the operator reads."""
     completed_at: str
     """ISO 8601 with microseconds: the stamp by which we know our own transition again."""
+    traceparent: str | None = None
+    """The trace of the run that failed: a later try belongs to it."""
 
     @property
     def ref(self) -> SessionRef:
@@ -150,11 +154,13 @@ class RefundOutbox:
         redis: Redis,
         platform: Platform,
         on_moved: Callable[[Settlement], Awaitable[None]] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`on_moved` is told of each intent that was settled or postponed; it must not raise."""
         self._redis = redis
         self._platform = platform
         self._on_moved = on_moved
+        self._tracing = tracing or Tracing()
         self._renew = redis.register_script(RENEW)
         self._unlock = redis.register_script(UNLOCK)
         self._not_before: dict[str, float] = {}
@@ -173,6 +179,7 @@ class RefundOutbox:
             error_message,
             reason,
             datetime.now(UTC).isoformat(timespec="microseconds"),
+            outgoing_headers().get("traceparent"),
         )
         if not await self._redis.hsetnx(keys.REFUNDS, intent.key, _dump(intent)):
             earlier = await self._redis.hget(keys.REFUNDS, intent.key)
@@ -238,6 +245,19 @@ class RefundOutbox:
 
     async def settle(self, intent: Intent) -> None:
         """Take one intent as far as it goes; what cannot be done now stays in the outbox. Raises redis errors."""
+        if outgoing_headers():  # within the run that failed, or a request
+            await self._settle(intent)
+            return
+        with self._tracing.entry(
+            "refund",
+            Kind.INTERNAL,
+            request_id=intent.request_id,
+            traceparent=intent.traceparent,
+            trace_id=trace_of_session(intent.session_id),
+        ):
+            await self._settle(intent)
+
+    async def _settle(self, intent: Intent) -> None:
         lock = _Lock(keys.REFUND_LOCK + intent.key, secrets.token_hex(8))
         if not await self._redis.set(lock.key, lock.token, nx=True, ex=LOCK_S):
             return
@@ -364,5 +384,5 @@ def oldest_age_s(entries: Iterable[bytes]) -> float | None:
 def _load(entry: bytes) -> Intent:
     """Raises ValueError, KeyError, TypeError or AttributeError. Fields of a newer version are left out."""
     found = json.loads(entry)
-    known = {field.name: found[field.name] for field in fields(Intent)}
+    known = {field.name: found[field.name] for field in fields(Intent) if field.name in found}
     return Intent(**known | {"channel": Channel(known["channel"])})

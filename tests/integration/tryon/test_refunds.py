@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from support.job_side import Buyer, FaultyPlatform, LocalShop, untyped
 from wearon.platform.base import Channel, PlatformRefused, SessionRef
 from wearon.platform.local import DEMO_CREDITS
+from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon import keys
 from wearon.tryon.refunds import Intent, RefundOutbox
 
@@ -53,6 +54,31 @@ async def test_a_failed_session_tells_its_shopper_and_the_credit_is_back(
     assert len(shop.refunds(ref)) == 1
     assert await outbox.pending() == []
     assert await locks(redis_client) == []
+
+
+@pytest.mark.parametrize("traceparent", [f"00-{'ab' * 16}-{'cd' * 8}-01", None])
+async def test_a_later_try_carries_the_ids_of_the_run_that_failed(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, traceparent: str | None
+) -> None:
+    ref = await Buyer(shop, Channel.B2C).buy()
+    platform.break_next("fail_session")
+    carried: list[dict[str, str]] = []
+
+    async def note(method: str) -> None:
+        carried.append(outgoing_headers())
+
+    platform.before = note
+    if traceparent:
+        with Tracing().entry("generate", Kind.CONSUMER, request_id="req_test", traceparent=traceparent):
+            await fail(RefundOutbox(redis_client, platform), ref)
+    else:
+        await fail(RefundOutbox(redis_client, platform), ref)
+    await RefundOutbox(redis_client, platform).settle_due()  # another process
+    assert len(shop.refunds(ref)) == 1
+    assert len(carried) > 3
+    assert {headers["X-Request-Id"] for headers in carried} == {"req_test"}
+    traces = {headers["traceparent"].split("-")[1] for headers in carried}
+    assert traces == {"ab" * 16 if traceparent else ref.session_id.replace("-", "")}
 
 
 async def test_failing_again_gives_nothing_again(redis_client: Redis, shop: LocalShop, buyer: Buyer) -> None:
