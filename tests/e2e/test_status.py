@@ -94,7 +94,7 @@ def test_status_is_live_on_a_terminal_until_ctrl_c(shop: Shop, production_env: d
 
         wait_until(lambda: is_shown("0 tasks"), lambda: repr(seen))
         shop.push_raw("{}")
-        wait_until(lambda: is_shown("1 tasks"), lambda: repr(seen))
+        wait_until(lambda: is_shown("1 task,"), lambda: repr(seen))
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert not is_shown("Traceback")

@@ -54,7 +54,7 @@ def _of_the_queues(queues: QueuesNow | None) -> Iterator[tuple[str, str]]:
     if queues is None:
         return
     oldest = "" if queues.oldest_task_s is None else f" (the oldest for {duration(queues.oldest_task_s)})"
-    yield "waiting", f"{queues.tasks} tasks{oldest}, {queues.taken} taken, {queues.jobs} jobs"
+    yield "waiting", f"{_count(queues.tasks, 'task')}{oldest}, {queues.taken} taken, {_count(queues.jobs, 'job')}"
     yield "running", str(queues.running)
     yield "dead letters", _worry(queues.dead_letters, "yellow")
     late = (queues.oldest_refund_s or 0.0) > LATE_S
@@ -77,12 +77,12 @@ def _of_the_model(now: Now) -> Iterator[tuple[str, str]]:
     if openai is not None:
         took = "" if openai.p50_s is None else f", half of them within {openai.p50_s:.0f} s"
         most = "" if openai.p95_s is None else f", 95 % within {openai.p95_s:.0f} s"
-        yield "image model", f"{openai.calls} calls in the last hour{took}{most}"
+        yield "image model", f"{_count(openai.calls, 'call')} in the last hour{took}{most}"
         wait = f"; the next must wait for {openai.next_slot_in_s:.1f} s" if openai.next_slot_in_s > 0 else ""
         yield "rate limit", f"{openai.used_last_minute} of {openai.requests_per_minute} in the last minute{wait}"
     if spend is not None:
         unknown = f", and {spend.unknown_cost} of unknown cost" if spend.unknown_cost else ""
-        yield "spent today", f"{spend.cost_usd:.2f} USD for {spend.pictures} pictures{unknown}"
+        yield "spent today", f"{spend.cost_usd:.2f} USD for {_count(spend.pictures, 'picture')}{unknown}"
 
 
 def _processes(processes: Sequence[ProcessNow]) -> Table:
@@ -126,3 +126,7 @@ def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
 
 def _worry(number: int, colour: str) -> str:
     return f"[{colour}]{number}[/]" if number else "0"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

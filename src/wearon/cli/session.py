@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, out, print_json
@@ -62,7 +62,9 @@ async def _look(connections: Connections, term: str) -> "tuple[Sequence[SessionS
 
 
 def _list(found: "Sequence[SessionSummary]") -> Table:
-    table = Table("session", "channel", "status", "created (UTC)", "what the shopper read", box=SIMPLE)
+    table = Table(
+        Column("session", no_wrap=True), "channel", "status", "created (UTC)", "what the shopper read", box=SIMPLE
+    )
     for summary in found:
         table.add_row(
             summary.session_id,
@@ -82,7 +84,7 @@ def _tell(story: "SessionStory") -> None:
         ("request", session.request_id),
         ("created", f"{session.created_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("now", story.where),
-        ("reason", story.reason),
+        ("reason", None if story.reason and story.reason in story.where else story.reason),
         ("shopper read", session.error_message),
         ("took", _costs(story)),
     ):
@@ -93,7 +95,8 @@ def _tell(story: "SessionStory") -> None:
         out.print(_time_line(story.events))
     for line in story.log[-LOG_LINES:]:
         fields = " ".join(f"{name}={value}" for name, value in line.fields.items())
-        out.print(f"{line.at:%H:%M:%S} {line.level:<8} {line.event} {fields}", markup=False, highlight=False)
+        text = f"{line.at:%H:%M:%S} {line.level:<8} {line.event} {fields}"
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell_refund(refund: "RefundStory") -> None:
