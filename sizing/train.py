@@ -2,9 +2,9 @@
 
     uv run python sizing/train.py
 
-Reads sizing/data (see extract_features.py; ansur2.csv.gz is a fixed 70 % of ANSUR II, public domain), writes
-src/wearon/sizing/photo_model.json and bodies.json. Same inputs, same numbers: the only chance is the seed of the
-cross-validation's folds, which are over people: a person's mirrored and cropped pictures are never in another fold.
+Reads sizing/data (see extract_features.py and distort.py; ansur2.csv.gz is a fixed 70 % of ANSUR II,
+public domain), writes src/wearon/sizing/photo_model.json and bodies.json. Same inputs, same numbers: the only chance is
+the seed of the cross-validation's folds, which are over people: a person's other pictures are never in another fold.
 """
 
 import csv
@@ -12,7 +12,7 @@ import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,12 @@ GIRTH_FEATURES = (
 """No height: a photo has no scale of its own, so 1 % more stature is 1 % more girth."""
 SCALE_FEATURES = {Frame.TO_KNEES: ("upper_arm", "forearm"), Frame.TO_THIGHS: ("upper_arm", "forearm")}
 """Where the ground is not in the picture, the arms' lengths make the scale surer; elsewhere they add only noise."""
+STRETCH_FEATURES = (
+    "shoulder", "ears", "hip_span", "hip", "waist", "nose_at", "shoulders_at", "hips_at", "knees_at",
+)  # fmt: skip
+"""What is broad about everybody, and what is high. Not the arms: on photographs of bare-armed people their outline is
+narrower than on the rendered ones, which looked like a squeezed picture."""
+STRETCH_RIDGE = 2.0
 SHOULDER_FEATURES = ("upper_arms", "shoulder", "hip", "seat", "yaw2", "nose_at", "shoulders_at", "hips_at", "height")
 
 # How much a row counts, by frame: (variant, whether the picture really ends at the knees).
@@ -101,9 +107,11 @@ def read_truth() -> list[dict[str, str]]:
 def read_rows(truth: Sequence[Mapping[str, str]]) -> dict[Frame, Rows]:
     index = {person["image"]: number for number, person in enumerate(truth)}
     found: dict[Frame, list[dict[str, str]]] = {frame: [] for frame in Frame}
-    with gzip.open(DATA / "features.csv.gz", "rt", newline="") as file:
-        for row in csv.DictReader(file):
-            found[Frame(row["frame"])].append(row)
+    for name in ("features.csv.gz", "distorted.csv.gz"):
+        with gzip.open(DATA / name, "rt", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["frame"]:
+                    found[Frame(row["frame"])].append(row)
     texts = {"image", "variant", "frame", "warnings"}
     return {
         frame: Rows(
@@ -149,24 +157,46 @@ def doubt_of(codes: Sequence[str]) -> float:
     return min(MAX_DOUBT, float(np.prod([DOUBT[WarningCode(code)] for code in codes if code in known])))
 
 
+def fit_stretch(rows: Rows, chosen: Array) -> Regression:
+    """Fit to whole pictures (frame FULL) that were stretched and to those that were not."""
+    factors = np.array([stretch_of(variant) for variant, _ in rows.kinds])
+    used = np.flatnonzero(chosen & ~np.isnan(factors))
+    names = tuple(name for name in STRETCH_FEATURES if name in rows.values[0])
+    table = np.array([[rows.values[i][name] for name in names] for i in used])
+    return Regression.fit(names, table, factors[used, None], np.ones(len(used)), STRETCH_RIDGE)
+
+
+def stretch_of(variant: str) -> float:
+    """The logarithm of what the breadth was multiplied with; NaN: no variant to learn that from."""
+    if variant.startswith("stretched"):
+        return float(np.log(float(variant.split()[1])))
+    return 0.0 if variant in ("plain", "mirrored") else np.nan
+
+
 def fit_frame(rows: Rows, truth: Sequence[Mapping[str, str]], frame: Frame) -> FrameModel:
     """Fit to everybody; the covariance is of the errors on people left out."""
     wanted = targets(truth)
     tested = rows.weights(TESTED[frame])
-    errors, weights = [], []
+    errors, weights, stretches = [], [], []
     for repeat in range(REPEATS):
         fold = folds(len(truth), repeat)
         for number in range(FOLDS):
             left_out = fold[rows.people] == number
             girths, shoulder = fit_regressions(rows, truth, frame, ~left_out)
+            stretch = fit_stretch(rows, ~left_out) if frame is Frame.FULL else None
             for i in np.flatnonzero(left_out & (tested > 0)):
                 guess = np.append(girths.predict(rows.values[i])[0], shoulder.predict(rows.values[i])[0])
                 errors.append((guess - wanted[rows.people[i]]) / rows.doubts[i])
                 weights.append(tested[i])
+                stretches.append(stretch.predict(rows.values[i])[0][0] if stretch else 0.0)
     off, share = np.array(errors), np.array(weights) / np.sum(weights)
     covariance = (off * share[:, None]).T @ off
     everybody = np.ones(len(rows.people), dtype=bool)
-    return FrameModel(*fit_regressions(rows, truth, frame, everybody), covariance)
+    girths, shoulder = fit_regressions(rows, truth, frame, everybody)
+    if frame is not Frame.FULL:
+        return FrameModel(girths, shoulder, covariance)
+    error = float(np.sqrt(share @ np.square(stretches)))
+    return FrameModel(girths, shoulder, covariance, fit_stretch(rows, everybody), error)
 
 
 def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows]) -> None:
@@ -182,14 +212,16 @@ def left_out_scores(
 ) -> list[evaluate.Scored]:
     """Every person scored by models that were fitted without them."""
     scored = []
-    whole = {frame: fit_frame(rows[frame], truth, frame).covariance for frame in (Frame.FULL, Frame.TO_KNEES)}
+    whole = {frame: fit_frame(rows[frame], truth, frame) for frame in (Frame.FULL, Frame.TO_KNEES)}
     for repeat in range(REPEATS):
         fold = folds(len(truth), repeat)
         for frame, cropped in ((Frame.FULL, False), (Frame.TO_KNEES, True)):
             table = rows[frame]
             for number in range(FOLDS):
                 left_out = fold[table.people] == number
-                model = {frame: FrameModel(*fit_regressions(table, truth, frame, ~left_out), whole[frame])}
+                girths, shoulder = fit_regressions(table, truth, frame, ~left_out)
+                stretch = None if cropped else fit_stretch(table, ~left_out)
+                model = {frame: replace(whole[frame], girths=girths, shoulder=shoulder, stretch=stretch)}
                 for i in np.flatnonzero(left_out):
                     if table.kinds[i] != ("plain", cropped):
                         continue
@@ -281,6 +313,11 @@ def write_photo_model(models: Mapping[Frame, FrameModel]) -> None:
                     "girths": model.girths.to_json(),
                     "shoulder": model.shoulder.to_json(),
                     "covariance": np.round(model.covariance, 8).tolist(),
+                    **(
+                        {"stretch": model.stretch.to_json(), "stretch_error": round(model.stretch_error, 5)}
+                        if model.stretch
+                        else {}
+                    ),
                 }
                 for frame, model in models.items()
             },

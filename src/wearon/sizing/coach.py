@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wearon.pose import Joint, Pose
 from wearon.sizing.features import BANDS, Frame, Sighting, hem_step, look
-from wearon.sizing.measure import SURPRISING, Measured
+from wearon.sizing.measure import STRETCHED, SURPRISING, Measured
 from wearon.sizing.refusal import NoPerson, RefusalCode
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.silhouette import INSIDE, Pixels
@@ -36,6 +36,7 @@ DOUBT: Mapping[WarningCode, float] = {
     WarningCode.TILTED: 1.3,
     WarningCode.CHILD_LIKE_PROPORTIONS: 2.0,
     WarningCode.BODY_PARTLY_HIDDEN: 1.8,
+    WarningCode.STRETCHED: 1.0,  # the measuring widens by as much as the picture seems stretched
     WarningCode.UNUSUAL_PROPORTIONS: 1.3,  # besides, the model widens by how unusual the photo is
 }
 """Factors on the standard errors; of several faults they multiply, up to MAX_DOUBT."""
@@ -65,6 +66,14 @@ SHARPNESS = 0.036
 """Mean curvature over slope at the strongest edges: 0.07 and more; after a blur of one pixel 0.034 to 0.06."""
 LOOSE_HEM = 0.0105
 """Step of the hem over trunk length: fitting tops up to 0.008 and, in poor pictures, 0.01; loose ones 0.02."""
+FITTED_HEM = 0.02
+"""The loose tops of the fitted pictures hang off by 2 to 3.5 cm. What hangs off more hides more: the factor for loose
+clothes grows in proportion."""
+SKIRT = 1.12
+"""Breadth above the knees over the hips': bare and trousered thighs that touch have up to 1.11, flared dresses 1.15 to
+1.3. Narrow skirts look like legs, and do no more harm than trousers."""
+SKIRT_DOUBT = 1.6
+"""Chosen: nothing of the hips shows, and the fit has seen no dress."""
 HIDDEN_ARM = 0.6
 """Share of the waist's levels at which an arm touches the trunk without a gap."""
 OTHER_PERSON = 0.1
@@ -75,6 +84,10 @@ STRANGE = 2.5
 """Strangeness of the features from which the photo is unlike any that the model knows."""
 NO_BODY = 8.0
 """And from which it is no body at all: half a person and the like have 20 and more."""
+IMPOSSIBLE_STRETCH = 6.0
+"""Standard errors of seeming stretch from which it is refused: a picture squeezed to 0.7 or stretched to 1.4."""
+USELESS = 0.3
+"""Standard error of the chest, as a share of it, from which an answer tells nothing: all sizes are in reach."""
 USUAL_HEIGHT_CM = (140.0, 210.0)
 """Statures that the model was fitted to (149 to 197), and a little around."""
 
@@ -91,7 +104,8 @@ class Scene:
     @property
     def doubt(self) -> float:
         """Factor on the standard errors."""
-        return min(MAX_DOUBT, float(np.prod([DOUBT[code] for code in self.warnings])))
+        faults = float(np.prod([DOUBT[code] for code in self.warnings]))
+        return min(MAX_DOUBT, faults * _looseness(self.sighting))
 
 
 def inspect(poses: Sequence[Pose], pixels: Pixels, request: EstimateRequest) -> Scene:
@@ -122,8 +136,11 @@ def second_thoughts(measured: Measured) -> list[WarningCode]:
     """What only shows once the person has been measured. Raises NoPerson when it cannot have been a body."""
     if measured.strangeness > NO_BODY:
         raise NoPerson(RefusalCode.UNCLEAR_BODY)
+    if abs(measured.stretch) > IMPOSSIBLE_STRETCH or measured.errors[0] > USELESS * measured.mean[0]:
+        raise NoPerson(RefusalCode.UNCLEAR_BODY)
+    stretched = abs(measured.stretch) > STRETCHED
     odd = measured.strangeness > STRANGE or measured.surprise > SURPRISING
-    return [WarningCode.UNUSUAL_PROPORTIONS] if odd else []
+    return [*([WarningCode.STRETCHED] if stretched else []), *([WarningCode.UNUSUAL_PROPORTIONS] if odd else [])]
 
 
 def _refuse_hopeless(pose: Pose, sighting: Sighting) -> None:
@@ -197,7 +214,7 @@ def _picture_faults(pose: Pose, pixels: Pixels, sighting: Sighting) -> Iterator[
 
 def _body_faults(pose: Pose, sighting: Sighting, request: EstimateRequest) -> Iterator[WarningCode]:
     heights, length = sighting.heights, sighting.axis.length
-    if hem_step(sighting.profile) > LOOSE_HEM * length:
+    if hem_step(sighting.profile) > LOOSE_HEM * length or sighting.skirt > SKIRT:
         yield WarningCode.LOOSE_CLOTHING
     if not USUAL_HEIGHT_CM[0] <= request.height_cm <= USUAL_HEIGHT_CM[1]:
         yield WarningCode.UNUSUAL_PROPORTIONS
@@ -205,6 +222,12 @@ def _body_faults(pose: Pose, sighting: Sighting, request: EstimateRequest) -> It
         yield WarningCode.CHILD_LIKE_PROPORTIONS
     if _is_hidden(pose, sighting):
         yield WarningCode.BODY_PARTLY_HIDDEN
+
+
+def _looseness(sighting: Sighting) -> float:
+    """How much looser than the loose clothes of the fitted pictures: a factor of 1 or more on the doubt."""
+    hem = hem_step(sighting.profile) / (FITTED_HEM * sighting.axis.length)
+    return max(1.0, hem, SKIRT_DOUBT if sighting.skirt > SKIRT else 1.0)
 
 
 def _is_hidden(pose: Pose, sighting: Sighting) -> bool:

@@ -88,6 +88,8 @@ class Sighting:
     """Lengths of the longer one of both sides: an arm that reaches towards the camera only gets shorter."""
     thighs: float
     """Breadth of both thighs together, without what is between them."""
+    skirt: float
+    """Breadth over the hips' where the thighs end, when nothing shows between them; 0 when legs do."""
     camera_tilt: float
     """How far the toes are below the heels, in units of the axis: grows with the camera's height above the floor."""
 
@@ -122,6 +124,7 @@ def look(pose: Pose, pixels: Pixels) -> Sighting:
         upper_arm=_longer(pose, (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW), (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW)),
         forearm=_longer(pose, (Joint.LEFT_ELBOW, Joint.LEFT_WRIST), (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST)),
         thighs=_thighs(pose, axis, outline),
+        skirt=_skirt(pose, axis, outline),
         camera_tilt=(heights["toes"] - heights["heels"]) / axis.length,
     )
 
@@ -236,3 +239,17 @@ def _thighs(pose: Pose, axis: Axis, outline: Profile) -> float:
     offsets = np.arange(0.25, limit, 0.5)
     inside: Array = np.clip((sample(pose.mask, axis.places(levels, offsets)) - INSIDE) * 4 + 0.5, 0, 1).astype(float)
     return float(inside.sum(axis=(0, 2)).mean()) * 0.5
+
+
+def _skirt(pose: Pose, axis: Axis, outline: Profile) -> float:
+    """Legs have a gap between them somewhere above the knees, or taper."""
+    hips = max(outline.breadth(*BANDS["hip"]), 1.0)
+    offsets = np.arange(0.25, 0.8 * hips, 0.5)
+    inside = sample(pose.mask, axis.places(_LOWER_THIGHS, offsets)) >= INSIDE
+    if not inside[:, :, offsets < 0.1 * hips].all():
+        return 0.0
+    ends = np.where(inside.all(axis=2), offsets.size, np.argmin(inside, axis=2)) * 0.5
+    return float(np.median(ends.sum(axis=0)) / hips)
+
+
+_LOWER_THIGHS = np.arange(1.4, 1.66, 0.02)

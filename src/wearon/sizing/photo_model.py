@@ -36,6 +36,10 @@ class Prediction:
     covariance: Array
     strangeness: float
     """How unlike the fitted pictures this one is: up to 1 for 99 % of those."""
+    stretch: float
+    """By how much the picture's breadth seems to have been stretched against its height: a logarithm."""
+    stretch_error: float
+    """Its standard error: people's own proportions look like a stretch of that much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,11 @@ class FrameModel:
     shoulder: Regression
     covariance: Array
     """(4, 4): of the cross-validated errors of chest, waist, hip and shoulder, in logarithms."""
+    stretch: Regression | None = None
+    """The logarithm of what a picture's breadth was multiplied with, from joints, hips and heights. None where too
+    little of the body shows to tell that from its posture."""
+    stretch_error: float = 1.0
+    """Standard deviation of that for pictures that were not stretched, of people left out."""
 
     def predict(self, values: Mapping[str, float]) -> Prediction:
         """Shares of the stature for a photo's features."""
@@ -141,7 +150,9 @@ class FrameModel:
         strangeness = leverage / self.girths.usual_leverage
         # The covariance holds the usual uncertainty of the line already; what is stranger has more of it.
         excess = max(1.0, strangeness)
-        return Prediction(np.append(girths, shoulder), self.covariance * excess, strangeness)
+        stretch = float(self.stretch.predict(values)[0][0]) if self.stretch else 0.0
+        mean, covariance = np.append(girths, shoulder), self.covariance * excess
+        return Prediction(mean, covariance, strangeness, stretch, self.stretch_error)
 
 
 @cache
@@ -153,6 +164,8 @@ def photo_model() -> Mapping[Frame, FrameModel]:
             Regression.from_json(data["girths"]),
             Regression.from_json(data["shoulder"]),
             np.array(data["covariance"]),
+            Regression.from_json(data["stretch"]) if "stretch" in data else None,
+            float(data.get("stretch_error", 1.0)),
         )
         for name, data in frames.items()
     }

@@ -19,6 +19,7 @@ class WarningCode(StrEnum):
     SITTING = "sitting"
     TILTED = "tilted"
     CHILD_LIKE_PROPORTIONS = "child_like_proportions"
+    STRETCHED = "stretched"
     BODY_PARTLY_HIDDEN = "body_partly_hidden"
     UNUSUAL_PROPORTIONS = "unusual_proportions"
 
@@ -37,6 +38,7 @@ ADVICE = {
     WarningCode.SITTING: "Stand up straight, with your legs stretched.",
     WarningCode.TILTED: "Hold the camera level and stand upright.",
     WarningCode.CHILD_LIKE_PROPORTIONS: "This looks like a child; our sizes are for adults.",
+    WarningCode.STRETCHED: "The photo looks squeezed or stretched: please send it as your phone took it.",
     WarningCode.BODY_PARTLY_HIDDEN: "Something hides part of your body: nothing should be between you and the camera.",
     WarningCode.UNUSUAL_PROPORTIONS: "Please check your height: it does not seem to go with the photo.",
 }

@@ -128,6 +128,7 @@ def _average_features() -> dict[str, float]:
     model = photo_model()[Frame.FULL]
     return {
         name: float(centre)
-        for part in (model.shoulder, model.girths)
+        for part in (model.stretch, model.shoulder, model.girths)
+        if part
         for name, centre in zip(part.features, part.centre, strict=True)
     }

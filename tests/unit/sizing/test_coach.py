@@ -137,12 +137,39 @@ def test_somebody_who_sits_or_lies() -> None:
 
 
 def test_what_shows_only_in_the_measurements() -> None:
-    usual = Measured(np.ones(4), np.eye(4), strangeness=1.0, surprise=0.5)
+    usual = Measured(np.full(4, 100.0), 16 * np.eye(4), strangeness=1.0, surprise=0.5)
     assert second_thoughts(usual) == []
     for odd in (dataclasses.replace(usual, strangeness=4.0), dataclasses.replace(usual, surprise=2.5)):
         assert second_thoughts(odd) == [WarningCode.UNUSUAL_PROPORTIONS]
-    with pytest.raises(NoPerson):
-        second_thoughts(dataclasses.replace(usual, strangeness=30.0))
+    for seems in (-3.0, 3.0):
+        assert second_thoughts(dataclasses.replace(usual, stretch=seems)) == [WarningCode.STRETCHED]
+    for hopeless in (
+        dataclasses.replace(usual, strangeness=30.0),
+        dataclasses.replace(usual, stretch=-8.0),
+        dataclasses.replace(usual, covariance=40.0**2 * np.eye(4)),
+    ):
+        with pytest.raises(NoPerson) as refused:
+            second_thoughts(hopeless)
+        assert refused.value.code is RefusalCode.UNCLEAR_BODY
+
+
+def test_the_looser_the_clothes_the_greater_the_doubt() -> None:
+    loose, baggy = _inspect(Figure(hem=0.012)), _inspect(Figure(hem=0.025))
+    assert WarningCode.LOOSE_CLOTHING in loose.warnings
+    assert 1 < loose.doubt < baggy.doubt
+
+
+def test_a_flared_dress_is_loose_clothing() -> None:
+    figure = Figure()
+    pose, picture = figure.draw()
+    mask = pose.mask.copy()
+    x, half = figure.centre * figure.width, figure.trunk / 2 * figure.pixels
+    waist, knee = (figure.top + share * figure.pixels for share in (0.42, 0.7))
+    outline = [(x - half, waist), (x + half, waist), (x + 1.5 * half, knee), (x - 1.5 * half, knee)]
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], (1.0,))
+    scene = inspect([dataclasses.replace(pose, mask=mask)], picture, REQUEST)
+    assert WarningCode.LOOSE_CLOTHING in scene.warnings
+    assert scene.doubt >= 1.5
 
 
 def test_every_code_has_its_advice_and_its_doubt() -> None:

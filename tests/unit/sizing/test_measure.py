@@ -120,6 +120,19 @@ def test_one_per_cent_more_height_is_one_per_cent_more_girth() -> None:
     assert 1.0 < taller.mean[3] / _measure(Figure()).mean[3] < 1.02
 
 
+@pytest.mark.parametrize("across", [0.72, 1.4])
+def test_a_squeezed_or_stretched_picture_shows_in_the_proportions(across: float) -> None:
+    plain = _measure(Figure())
+    pose, picture = Figure().draw()
+    size = (round(pose.width * across), pose.height)
+    mask = np.asarray(cv2.resize(pose.mask, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    pixels = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    stretched = measure(look(Pose(pose.landmarks, mask, *size), pixels), Frame.FULL, REQUEST)
+    assert np.sign(stretched.stretch - plain.stretch) == np.sign(across - 1)
+    assert abs(stretched.stretch - plain.stretch) > 3
+    assert stretched.errors[2] > 1.5 * plain.errors[2]
+
+
 def test_doubt_widens_and_moves_nothing() -> None:
     pose, picture = Figure().draw()
     sure, unsure = (measure(look(pose, picture), Frame.FULL, REQUEST, doubt=doubt) for doubt in (1.0, 2.0))

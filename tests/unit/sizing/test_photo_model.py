@@ -65,7 +65,8 @@ def test_the_model_that_ships_is_complete(frame: Frame) -> None:
     np.linalg.cholesky(model.covariance)
     centre = {
         name: float(value)
-        for part in (model.shoulder, model.girths)
+        for part in (model.stretch, model.shoulder, model.girths)
+        if part
         for name, value in zip(part.features, part.centre, strict=True)
     }
     found = model.predict(centre)
