@@ -65,6 +65,7 @@ class Figure:
         for sign, side in ((1, "LEFT"), (-1, "RIGHT")):
             places = {
                 "EYE": (0.02, 0.07),
+                "EAR": (0.042, 0.075),
                 "SHOULDER": (half, 0.19),
                 "ELBOW": (half + 0.17 * np.sin(angle), 0.19 + 0.17 * np.cos(angle)),
                 "WRIST": (half + 0.31 * np.sin(angle), 0.19 + 0.31 * np.cos(angle)),
