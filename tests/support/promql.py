@@ -1,8 +1,13 @@
-"""As much of PromQL as it takes to see which metrics, labels and values an expression asks for."""
+"""As much of PromQL as it takes to see which metrics, labels and values an expression asks for, and if they are."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from support.exposition import Scrape
+
+OF_THE_TARGET = frozenset({"instance", "job"})
+"""Labels that Prometheus itself adds to every sample, `up` among them."""
 
 WORDS = frozenset({"and", "or", "unless", "offset", "bool", "by", "without", "on", "ignoring", "inf", "nan"})
 
@@ -62,6 +67,25 @@ def read_query(expression: str) -> Query:
         elif text not in WORDS:
             selectors.append(Selector(text, ()))
     return Query(tuple(selectors), frozenset(grouped), frozenset(functions))
+
+
+def what_is_missing(query: Query, found: Scrape) -> Iterator[str]:
+    """What the query asks for and the scrape does not have: metrics, labels, values of labels."""
+    known = set(OF_THE_TARGET)
+    for selector in query.selectors:
+        labels = found.labels(selector.metric)
+        known |= set(labels)
+        if selector.metric == "up":
+            labels = {label: set(value.split("|")) for label, _, value in selector.matchers if label in OF_THE_TARGET}
+        elif selector.metric not in found.names:
+            yield f"there is no {selector.metric}"
+            continue
+        for label, operator, value in selector.matchers:
+            wanted = set(value.split("|")) if operator in {"=~", "!~"} else {value}
+            if missing := wanted - labels.get(label, set()):
+                yield f"{selector.metric} never has {label} {sorted(missing)}"
+    if query.grouped_by - known:
+        yield f"nothing has {sorted(query.grouped_by - known)}"
 
 
 def _tokens(expression: str) -> Iterator[tuple[str, str]]:
