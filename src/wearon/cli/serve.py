@@ -48,6 +48,7 @@ def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str)
         "[bold yellow]LOCAL MODE[/]: sessions, credits and pictures live in "
         f"[bold]{settings.wearon_home}[/], and pictures are previews, not made by an image model.\n"
         f"  HTTP API         {public_url}\n"
+        f"  Console          {public_url}/console\n"
         f"  Redis for tasks  {redis_url}   (LPUSH wearon:tasks:generation ...)\n"
         "  Try it           wearon enqueue --person photo.jpg --garment shirt.jpg --follow",
         highlight=False,
