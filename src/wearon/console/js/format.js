@@ -38,6 +38,12 @@ export function duration(seconds) {
   return join(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 
+/** Whole seconds, for what goes on counting. */
+function whole(seconds) {
+  const value = Math.floor(Math.max(0, seconds));
+  return value < 60 ? `${value} s` : duration(value);
+}
+
 /** The same with a tenth of a second below a minute: for what was measured, not for what goes on. */
 export function precise(seconds) {
   return seconds >= 9.95 && seconds < 59.95 ? `${seconds.toFixed(1)} s` : duration(seconds);
@@ -68,10 +74,10 @@ export function absolute(iso) {
 
 function relative(iso) {
   const seconds = (now() - new Date(iso).getTime()) / 1000;
-  if (seconds < -2) return `in ${duration(Math.round(-seconds))}`;
+  if (seconds < -2) return `in ${whole(-seconds)}`;
   if (seconds < 2) return "just now";
   const coarse = seconds < 60 ? seconds : seconds < 3600 ? Math.floor(seconds / 60) * 60 : Math.floor(seconds / 3600) * 3600;
-  return `${duration(Math.round(coarse))} ago`;
+  return `${whole(coarse)} ago`;
 }
 
 /** A time that goes on counting. */
@@ -82,19 +88,19 @@ export function ago(iso) {
 /** An age in seconds that goes on counting from now. */
 export function age(seconds) {
   const since = new Date(now() - seconds * 1000);
-  return h("span", { title: `since ${absolute(since)}`, "data-since": since.getTime() }, duration(Math.floor(seconds)));
+  return h("span", { title: `since ${absolute(since)}`, "data-since": since.getTime() }, whole(seconds));
 }
 
 /** The same for one that is there already: what the worker says replaces what we counted. */
 export function setAge(element, seconds) {
   element.dataset.since = now() - seconds * 1000;
-  say(element, duration(Math.floor(seconds)));
+  say(element, whole(seconds));
 }
 
 setInterval(() => {
   for (const element of document.querySelectorAll("[data-ago]")) say(element, relative(element.dataset.ago));
   for (const element of document.querySelectorAll("[data-since]")) {
-    say(element, duration(Math.floor(Math.max(0, now() - Number(element.dataset.since)) / 1000)));
+    say(element, whole((now() - Number(element.dataset.since)) / 1000));
   }
 }, 1000);
 

@@ -72,7 +72,7 @@ function openShell(hello) {
     counts.set(one.path, number);
     return h("li", {}, h("a", { href: `#/${one.path}`, "data-path": one.path }, icon(one.mark), h("span", { class: "wide" }, one.name), h("span", { class: "narrow" }, one.short), number));
   });
-  const health = h("span");
+  const health = h("span", { class: "health" });
   const liveness = h("span", { role: "status" });
   const rail = h("div", { class: "rail" }, brand("a"), h("nav", { class: "nav", "aria-label": "Views" }, h("ul", {}, links)), h("p", { class: "foot" }, `WearOn ${hello.version}`));
   const topbar = h(

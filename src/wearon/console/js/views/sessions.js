@@ -220,6 +220,9 @@ class PictureShelf {
       const picture = h("img", { src: url, alt: ref.label });
       picture.addEventListener("error", () => show(frame, "The picture could not be loaded."));
       show(frame, picture);
+      const link = h("a", { class: "button", href: url, target: "_blank", rel: "noreferrer" }, "Open in full size");
+      button.replaceWith(link);
+      link.focus();
     };
     return h("figure", { class: "picture" }, h("figcaption", {}, h("strong", {}, ref.label)), frame, ref.available && button);
   }

@@ -155,7 +155,7 @@ function measures({ measurements, standard_errors }) {
     "table",
     { class: "measures" },
     h("caption", { class: "hidden-visually" }, "Measurements"),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Measure"), h("th", { scope: "col", class: "right" }, "cm"), h("th", { scope: "col" }, "± cm"), h("th", { scope: "col" }, `Spread, of ±${SPREAD_CM} cm`))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Measure"), h("th", { scope: "col", class: "right" }, "cm"), h("th", { scope: "col" }, "± cm"), h("th", { scope: "col" }, "Spread"))),
     h(
       "tbody",
       {},
@@ -167,7 +167,7 @@ function measures({ measurements, standard_errors }) {
           h("th", { scope: "row" }, title(name.replace("_cm", ""))),
           h("td", { class: "right" }, h("strong", {}, value.toFixed(1))),
           h("td", { class: "muted" }, error.toFixed(1)),
-          h("td", {}, h("div", { class: "spread", "aria-hidden": "true" }, h("i", { style: { left: place(-error), width: `${(error / SPREAD_CM) * 100}%` } }), h("b", { style: { left: place(0) } }))),
+          h("td", {}, h("div", { class: "spread", "aria-hidden": "true", title: `The bar is ±${SPREAD_CM} cm wide` }, h("i", { style: { left: place(-error), width: `${(error / SPREAD_CM) * 100}%` } }), h("b", { style: { left: place(0) } }))),
         );
       }),
     ),
