@@ -313,11 +313,12 @@ def make_console(
 ) -> ConsoleParts:
     """What the console shows and does."""
     local = platform if isinstance(platform, LocalPlatform) else None
+    by_hand = Recorder(Progress(), make_journal(settings, redis, "console"))
     return ConsoleParts(
         mode=settings.wearon_mode.value,
         overview=overview,
         letters=LettersDesk(DeadLetters(redis)),
-        refunds=RefundsDesk(RefundOutbox(redis, platform)),
+        refunds=RefundsDesk(RefundOutbox(redis, platform, by_hand.refund_moved)),
         picture_origin=public_url if local else str(Origin.parse(settings.supabase_url or "")),
         producer=LocalProducer(local, redis) if local else None,
     )

@@ -148,7 +148,7 @@ class Present:
             processes=pool.processes,
             warm=pool.warm,
             waiting=pool.waiting,
-            expected_wait_s=0.0,
+            expected_wait_s=round(pool.expected_wait_s, 2),
         )
 
 

@@ -95,6 +95,12 @@ class PosePool:
         """How many calls wait for a process."""
         return sum(ticket.waiting for ticket in self._line)
 
+    @property
+    def expected_wait_s(self) -> float:
+        """How long a call that came now would wait for a process, in seconds."""
+        ahead, processes = self._ahead(), max(1, self.warm)
+        return sum(ahead) / processes if len(ahead) >= processes else 0.0
+
     async def start(self) -> None:
         """Start all processes and return when each has run one inference.
 
@@ -210,10 +216,11 @@ class PosePool:
         """Say no now rather than after a wait in vain: those who can still be served are served sooner."""
         if not self._slots:
             raise PoseUnavailable("the pose pool is not running")
-        ahead = [seconds for ticket in self._line if (seconds := ticket.remaining())]
-        processes = max(1, self.warm)
-        if len(ahead) >= processes and sum(ahead) / processes > longest_wait:
-            raise PoseBusy(f"{len(ahead)} pictures are ahead")
+        if self.expected_wait_s > longest_wait:
+            raise PoseBusy(f"{len(self._ahead())} pictures are ahead")
+
+    def _ahead(self) -> list[float]:
+        return [seconds for ticket in self._line if (seconds := ticket.remaining())]
 
     async def _work(
         self,
