@@ -123,6 +123,7 @@ class SupabasePlatform(SessionMoves):
             persist_session=False,
         )
         client = await acreate_client(url, service_role_key, options)
+        _ = client.postgrest, client.storage  # made when first used, which would hold up the first job by 40 ms
         return cls(client, http, url, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
 
     # Sessions

@@ -22,6 +22,12 @@ PAUSE_S = (0.3, 1.2)
 """Before the second and the third try."""
 
 
+MOST_HELD = 16
+"""Pictures being fetched or waiting to be prepared, for each of trusted and other origins. As many as there are
+connections, and enough that the decoding processes never wait; 150 jobs that start together would else hold 300 raw
+pictures in memory."""
+
+
 class PhotoError(Exception):
     """One of the pictures cannot be used. `again_later`: our own storage did not answer, so it is not the picture."""
 
@@ -46,6 +52,8 @@ class Photos:
     def __init__(self, fetcher: Fetcher, prepare: Callable[[bytes], Awaitable[bytes]]) -> None:
         self._fetcher = fetcher
         self._prepare = prepare
+        # Apart, as the downloader's own connections are: strangers' slow servers must not keep ours waiting.
+        self._room = {trusted: asyncio.Semaphore(MOST_HELD) for trusted in (True, False)}
 
     async def prepared(self, urls: Sequence[str]) -> list[bytes]:
         """The pictures in the order of their URLs. Raises PhotoError."""
@@ -57,11 +65,12 @@ class Photos:
         return [task.result() for task in tasks]
 
     async def _one(self, url: str, role: str) -> bytes:
-        data = await self._fetch(url, role)
-        try:
-            return await self._prepare(data)
-        except PictureError as error:
-            raise PhotoError(f"{role}: {error}", again_later=False) from error
+        async with self._room[self._fetcher.trusts(url)]:
+            data = await self._fetch(url, role)
+            try:
+                return await self._prepare(data)
+            except PictureError as error:
+                raise PhotoError(f"{role}: {error}", again_later=False) from error
 
     async def _fetch(self, url: str, role: str) -> bytes:
         began = time.monotonic()

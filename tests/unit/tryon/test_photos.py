@@ -47,6 +47,23 @@ async def test_pictures_are_fetched_side_by_side() -> None:
         await Photos(Meeting({}), prepare).prepared(["1", "2", "3"])
 
 
+async def test_no_more_is_fetched_than_can_soon_be_prepared() -> None:
+    preparing = asyncio.Event()
+    fetcher = ScriptedFetcher({str(number): [b"x"] for number in range(40)})
+
+    async def prepare_when_told(data: bytes) -> bytes:
+        await preparing.wait()
+        return data
+
+    work = asyncio.create_task(Photos(fetcher, prepare_when_told).prepared([str(number) for number in range(40)]))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(fetcher.asked) == photos.MOST_HELD
+    preparing.set()
+    async with asyncio.timeout(GUARD_S):
+        assert len(await work) == 40
+
+
 async def test_the_same_url_twice_is_two_pictures() -> None:
     assert len(await Photos(ScriptedFetcher({"same": [b"x"]}), prepare).prepared(["same", "same"])) == 2
 
