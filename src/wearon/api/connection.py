@@ -73,6 +73,9 @@ class PunctualConnection(H11Protocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: uvicorn's advice to install a WebSocket library is none for us, and any caller can ask for it."""
+
     def _await_head(self) -> None:
         """Begin to wait, unless a request is being answered; more bytes do not begin it anew."""
         # uvicorn types it as always there.

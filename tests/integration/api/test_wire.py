@@ -4,6 +4,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -117,6 +118,33 @@ def test_a_web_socket_is_not_a_way_past_the_token(api: Api) -> None:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
     )
     assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET http://a/openapi.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET //openapi.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /health/../openapi.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /health%2f..%2fopenapi.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /health%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"PRI * HTTP/2.0\r\nConnection: close\r\n\r\nSM\r\n\r\n",
+        b"GET /openapi.json HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
+    ],
+    ids=["absolute form", "CONNECT", "two slashes", "dots", "encoded dots", "NUL", "HTTP/2", "h2c"],
+)
+def test_no_spelling_of_a_path_is_a_way_past_the_token(api: Api, request_bytes: bytes) -> None:
+    assert talk(api, request_bytes).startswith(b"HTTP/1.1 401 ")
+
+
+def test_no_caller_writes_lines_into_the_log(api: Api) -> None:
+    forged = '{"event": "forged", "level": "error"}'
+    path = quote(f"/a\r\n{forged}\n\x1b[31m\u2028{forged}")
+    httpx.get(f"{api.url}{path}", headers={"X-Request-Id": forged})
+    wait_until(lambda: "/a\\r\\n" in api.process.log or None, lambda: api.process.log)
+    assert not [line for line in api.process.raw if line.startswith('{"event": "forged"') or "\x1b" in line]
 
 
 def test_no_browser_is_let_in(api: Api) -> None:
