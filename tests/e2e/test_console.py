@@ -119,6 +119,12 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
 
 
 @pytest.fixture(scope="module")
+def session(local: Local) -> str:
+    """A session that went the whole way, for those who only look."""
+    return local.completed_session()
+
+
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with running_chromium() as browser:
         yield browser
@@ -158,7 +164,7 @@ def test_what_happens_is_shown_without_a_reload(local: Local, tab: Tab) -> None:
     assert tab.page.evaluate("window.since") == "the beginning"
 
 
-def test_it_says_that_it_is_cut_off_and_comes_back_by_itself(
+def test_it_says_that_nothing_comes_any_more_and_comes_back_by_itself(
     chromium: Browser, stack: ExitStack, tmp_path: Path
 ) -> None:
     env = settings(tmp_path / "home", free_port())
@@ -167,6 +173,11 @@ def test_it_says_that_it_is_cut_off_and_comes_back_by_itself(
     url = process.wait_for("started")["url"]
     tab = Tab(chromium)
     tab.page.goto(f"{url}/console")
+    expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
+
+    process.signal(signal.SIGSTOP)  # alive, but silent
+    expect(tab.page.get_by_text("Not up to date")).to_be_visible()
+    process.signal(signal.SIGCONT)
     expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
 
     assert process.stop() == 0
@@ -178,21 +189,7 @@ def test_it_says_that_it_is_cut_off_and_comes_back_by_itself(
     tab.close()
 
 
-def test_a_worker_that_stands_still_is_not_taken_for_live(chromium: Browser, stack: ExitStack, tmp_path: Path) -> None:
-    command = (*SERVE, "--no-worker", "--no-consumer")
-    process = stack.enter_context(worker(command, settings(tmp_path / "home"), tmp_path))
-    tab = Tab(chromium)
-    tab.page.goto(f"{process.wait_for('started')['url']}/console")
-    expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
-    process.signal(signal.SIGSTOP)
-    expect(tab.page.get_by_text("Not up to date")).to_be_visible()
-    process.signal(signal.SIGCONT)
-    expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
-    tab.close()
-
-
-def test_a_session_is_found_and_tells_its_story(local: Local, tab: Tab) -> None:
-    session = local.completed_session()
+def test_a_session_is_found_and_tells_its_story(local: Local, session: str, tab: Tab) -> None:
     tab.page.goto(f"{local.url}/console#/sessions")
     tab.page.get_by_label("Session, request, user or store id").fill(session)
     tab.page.get_by_role("button", name="Find").click()
@@ -289,8 +286,7 @@ def test_the_try_on_studio_shows_the_steps_and_the_result_beside_the_original(lo
     expect(tab.page.locator(".verdict .pill").first).to_have_text("Completed")
 
 
-def test_every_view_fits_a_phone(local: Local, chromium: Browser) -> None:
-    session = local.completed_session()
+def test_every_view_fits_a_phone(local: Local, session: str, chromium: Browser) -> None:
     local.dead_letter("not a task " + "x" * 300)
     tab = Tab(chromium, PHONE)
     for view in (*VIEWS, f"sessions/{session}"):
@@ -304,8 +300,7 @@ def test_every_view_fits_a_phone(local: Local, chromium: Browser) -> None:
     tab.close()
 
 
-def test_everything_is_reached_by_keyboard(local: Local, tab: Tab) -> None:
-    session = local.completed_session()
+def test_everything_is_reached_by_keyboard(local: Local, session: str, tab: Tab) -> None:
     letter = local.dead_letter(f"no task of {session}")
     page = tab.page
     page.goto(f"{local.url}/console#/now")
@@ -345,8 +340,7 @@ def test_everything_is_reached_by_keyboard(local: Local, tab: Tab) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(local: Local, chromium: Browser, scheme: str) -> None:
-    session = local.completed_session()
+def test_axe_finds_nothing_serious(local: Local, session: str, chromium: Browser, scheme: str) -> None:
     letter = local.dead_letter(f"no task, {scheme}")
     tab = Tab(chromium, scheme=scheme)
     for view in (*VIEWS, f"sessions/{session}"):
