@@ -150,7 +150,7 @@ class BodyLimit:
             await self._pass(MAX_BODY_BYTES, BODY_SECONDS, scope, receive, send)
             return
         if self._uploading >= uploads.at_once:
-            await _refuse(503, "Too many uploads at once: try again", close=True)(scope, receive, send)
+            await _refuse(503, "Too many uploads at once: try again")(scope, receive, send)
             return
         self._uploading += 1
         try:
