@@ -227,6 +227,19 @@ def test_prometheus_own_tool_has_nothing_to_say(arguments: tuple[str, ...]) -> N
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def test_the_dashboard_asks_the_datasource_that_is_provisioned() -> None:
+    (source,) = yaml.safe_load((MONITORING / "grafana/provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        place = panel["gridPos"]
+        assert 0 <= place["x"] < place["x"] + place["w"] <= 24
+        for target in panel.get("targets", []):
+            assert target["datasource"]["uid"] == source["uid"]
+
+
 def test_compose_mounts_what_is_there() -> None:
     compose = yaml.safe_load((MONITORING.parent / "compose.yaml").read_text())
     for name in ("prometheus", "grafana"):

@@ -47,6 +47,12 @@ async def test_an_outage_is_an_error_that_the_caller_sees(redis_client: Redis, r
     assert await redis_client.get("task") is None
 
 
+def test_commands_over_tls_are_told_of_too() -> None:
+    client = connect("rediss://127.0.0.1:1", name="counted", on_command=lambda _: None)
+    assert issubclass(client.connection_pool.connection_class, SSLConnection)
+    assert client.connection_pool.connection_class is not SSLConnection
+
+
 async def test_every_command_that_is_sent_is_told_of_those_of_pipelines_and_scripts_too(
     redis_server: RedisServer,
 ) -> None:

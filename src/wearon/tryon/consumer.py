@@ -10,6 +10,7 @@ import time
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from structlog.contextvars import bound_contextvars
 
 from wearon.redis import LONGEST_BLOCK_S
 from wearon.tryon import keys
@@ -145,12 +146,13 @@ class Consumer:
     async def _reject(self, document: bytes, rejected: Rejected) -> None:
         """Keep the document where people look; the session that it names is failed by a job of its own."""
         ref = rejected.ref
-        await self._dead_letters.add(
-            document,
-            rejected.reason,
-            session_id=ref.session_id if ref else None,
-            request_id=rejected.request_id,
-        )
+        with bound_contextvars(trace_id=rejected.trace_id):
+            await self._dead_letters.add(
+                document,
+                rejected.reason,
+                session_id=ref.session_id if ref else None,
+                request_id=rejected.request_id,
+            )
         if ref is None:
             await self._queue.drop(document)
             return
@@ -160,6 +162,7 @@ class Consumer:
             "session_id": ref.session_id,
             "request_id": rejected.request_id,
             "reason": f"unusable task: {rejected.reason}",
+            "traceparent": rejected.traceparent,
         }
         await self._enqueue(document, f"reject:{ref.channel}:{ref.owner_id}:{ref.session_id}", REJECT, payload)
 

@@ -106,8 +106,12 @@ class GenerationTask(BaseModel):
     @property
     def trace_id(self) -> str | None:
         """The trace of all that is done for this task: whoever pushed it may have begun one."""
-        context = parse_traceparent(self.traceparent)
-        return context.trace_id if context else trace_of_session(self.session_id)
+        return _trace_id(self.traceparent, self.session_id)
+
+
+def _trace_id(traceparent: str | None, session_id: str | None) -> str | None:
+    context = parse_traceparent(traceparent)
+    return context.trace_id if context else trace_of_session(session_id)
 
 
 def trace_of_session(session_id: object) -> str | None:
@@ -128,6 +132,12 @@ class Rejected:
     reason: str
     ref: SessionRef | None = None
     request_id: str = ""
+    traceparent: str | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """As a task's; None when it names no session either."""
+        return _trace_id(self.traceparent, self.ref.session_id if self.ref else None)
 
 
 def read_task(document: bytes) -> GenerationTask | Rejected:
@@ -168,6 +178,7 @@ def _rejected(reason: str, fields: Any) -> Rejected:
         reason[:MAX_REASON_CHARACTERS],
         _named_session(fields),
         _printable(request_id[:200]) if isinstance(request_id, str) else "",
+        _trace_context_or_none(fields.get("traceparent")) if isinstance(fields, dict) else None,
     )
 
 

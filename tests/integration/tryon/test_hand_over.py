@@ -198,6 +198,7 @@ async def test_a_bad_document_that_names_its_session_is_a_dead_letter_and_a_job_
     job = await stored_job(redis_client, f"reject:{job_id(ref)}")
     assert job["f"] == "reject"
     assert job["a"][0] == {
+        "traceparent": None,
         "channel": "b2c",
         "owner_id": ref.owner_id,
         "session_id": ref.session_id,
