@@ -9,7 +9,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wearon.logs import OTHER_LOGGERS, Redaction, configure_logs
+from wearon.logs import MAX_KEPT_BYTES, MAX_KEPT_LINES, OTHER_LOGGERS, Redaction, configure_logs, keep_lines
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +79,40 @@ def test_no_query_survives(path: str, token: str) -> None:
     cleaned = Redaction(()).clean_text(f"see https://host.example/{path}?token=T0K{token} now")
     assert "T0K" not in cleaned
     assert cleaned.endswith("now")
+
+
+def test_lines_are_kept_within_the_block_redacted_and_without_what_is_said_elsewhere() -> None:
+    configure_logs("info", "json", secrets=["sk-secret"])
+    log = structlog.get_logger("wearon.x")
+    log.info("before")
+    with keep_lines() as kept, structlog.contextvars.bound_contextvars(request_id="req_1", session_id="s"):
+        log.warning("failed", why="sk-secret of ann@example.com", size=12)
+        logging.getLogger("arq.worker").warning("job %s is odd", "j1")
+        log.debug("too low")
+    log.info("after")
+    ours, theirs = kept.lines
+    assert (ours.level, ours.event, ours.fields) == ("warning", "failed", {"why": "*** of ***@***", "size": "12"})
+    assert theirs.event == "job j1 is odd"
+
+
+def test_what_is_kept_is_bounded_and_the_newest() -> None:
+    configure_logs("info", "json")
+    log = structlog.get_logger("wearon.x")
+    with keep_lines() as kept:
+        for number in range(MAX_KEPT_LINES * 3):
+            log.info(f"line {number}")
+        assert len(kept.lines) == MAX_KEPT_LINES
+        assert kept.lines[-1].event == f"line {MAX_KEPT_LINES * 3 - 1}"
+        for _ in range(MAX_KEPT_LINES):
+            log.info("x" * 10_000, **{f"field_{number}": "y" * 10_000 for number in range(5)})
+        assert sum(line.size for line in kept.lines) <= MAX_KEPT_BYTES
+
+
+def test_of_a_traceback_the_end_is_kept() -> None:
+    configure_logs("info", "json")
+    with keep_lines() as kept:
+        try:
+            raise ValueError("x" * 5000 + " the point")
+        except ValueError:
+            structlog.get_logger("wearon.x").exception("failed")
+    assert kept.lines[0].fields["exception"].endswith("the point")

@@ -94,3 +94,11 @@ def test_a_row_without_an_owner_is_unreadable() -> None:
 def test_a_store_is_never_asked_for_a_status_that_it_does_not_know() -> None:
     assert Status.PENDING not in SESSION_TABLES[Channel.B2B].open_statuses
     assert Status.PENDING in SESSION_TABLES[Channel.B2C].open_statuses
+
+
+def test_odd_numbers_for_people_do_not_make_a_row_unreadable() -> None:
+    session = read_session(
+        Channel.B2C, user_row(processing_time_ms="soon", input_tokens=[], output_tokens=7, estimated_cost_usd="a lot")
+    )
+    assert (session.processing_time_ms, session.input_tokens, session.output_tokens) == (None, None, 7)
+    assert session.estimated_cost_usd is None
