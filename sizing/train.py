@@ -81,8 +81,17 @@ class Rows:
     people: Array
     """Index of the person in the truth."""
     kinds: list[tuple[str, bool]]
+    codes: list[list[str]]
+    """The coach's warnings."""
     doubts: list[float]
     """What the coach multiplies the errors of such a picture with: the covariance is that of faultless ones."""
+
+    def is_answered_in(self, row: int, frame: Frame) -> bool:
+        """Whether such a picture, plain or spoilt, is answered in that frame; other rows are there to be fitted to."""
+        variant, cropped = self.kinds[row]
+        if variant == "plain":
+            return frame is (Frame.TO_KNEES if cropped else Frame.FULL)
+        return variant not in ("mirrored", "cut_at_knees", "cut_at_thighs") and not variant.startswith("stretched")
 
     def weights(self, by_kind: Mapping[tuple[str, bool], float]) -> Array:
         return np.array([by_kind.get(kind, 0.0) for kind in self.kinds])
@@ -118,6 +127,7 @@ def read_rows(truth: Sequence[Mapping[str, str]]) -> dict[Frame, Rows]:
             [{k: float(v) for k, v in row.items() if k not in texts and v} for row in of_frame],
             np.array([index[row["image"]] for row in of_frame]),
             [(row["variant"], truth[index[row["image"]]]["category"] == "knee_crop") for row in of_frame],
+            [row["warnings"].split() for row in of_frame],
             [doubt_of(row["warnings"].split()) for row in of_frame],
         )
         for frame, of_frame in found.items()
