@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from wearon.api.console.parts import TheParts
+from wearon.api.console.patience import PatientRoute
 from wearon.tryon.dead_letters import DeadLetter
 from wearon.tryon.desk import Refunds
 from wearon.tryon.refunds import LATE_S, Intent
 
 log = structlog.get_logger()
 
-router = APIRouter()
+router = APIRouter(route_class=PatientRoute)
 
 
 class LetterSummary(BaseModel):

@@ -8,10 +8,11 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from wearon.api.console.parts import TheConsole, TheParts
+from wearon.api.console.patience import PatientRoute
 from wearon.overview.models import Now, SessionStory, SessionSummary
 from wearon.samples import GARMENTS, PEOPLE
 
-router = APIRouter()
+router = APIRouter(route_class=PatientRoute)
 
 
 class SamplePerson(BaseModel):

@@ -130,6 +130,17 @@ async def test_what_is_out_of_reach_is_said_kindly(side: Side, error: Exception,
     assert "password" not in answer.text
 
 
+async def test_a_read_that_nobody_answers_ends_in_time(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wearon.api.console.patience.READ_S", 0.02)
+
+    async def hang(limit: int) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(side.console.letters, "list", hang)
+    answer = await side.client.get("/console/api/dead-letters")
+    assert (answer.status_code, "does not answer" in answer.json()["detail"]) == (503, True)
+
+
 async def test_dead_letters_are_listed_read_retried_and_discarded(side: Side) -> None:
     garbage, whole = (await side.client.get("/console/api/dead-letters")).json()
     assert "payload" not in garbage
