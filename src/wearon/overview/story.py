@@ -62,7 +62,7 @@ class Stories:
             return []
         sessions = list(await self._platform.search_sessions(term, MOST_FOUND))
         if as_uuid(term) is None and (session := await self._of_b2c_request(term)) is not None:
-            sessions.append(session)
+            sessions.append(replace(session, request_id=term))
         sessions.sort(key=lambda session: session.created_at, reverse=True)
         return [self._summary(session) for session in sessions[:MOST_FOUND]]
 
