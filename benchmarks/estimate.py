@@ -75,7 +75,7 @@ async def run(scale: Scale) -> Result:
     """Bare inference, 16 callers, one caller, 64 callers; and again."""
     names = [f"{number}.jpg" for number in range(len(PEOPLE))]
     photos = [pictures.photo(1200, 1700, person) for person in PEOPLE]
-    seconds = scale.pick(8.0, 0.5)
+    seconds = scale.pick(6.0, 0.5)
     measured = _Measured()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, context, _load, (photos,)) as bare:

@@ -61,7 +61,7 @@ async def _rate(scene: Scene, size: int, waves: int) -> float:
 
 
 async def _backlogs(scale: Scale) -> list[Figure]:
-    jobs = scale.pick(400, 10)
+    jobs = scale.pick(300, 10)
     short: list[float] = []
     long: list[float] = []
     short_cpu: list[float] = []
@@ -72,7 +72,7 @@ async def _backlogs(scale: Scale) -> list[Figure]:
         worker.line("started")
         short_list = 2 * jobs + 100
         await _per_job(scene, worker, jobs, short_list)
-        for _ in range(scale.pick(4, 1)):
+        for _ in range(scale.pick(3, 1)):
             before = machine.rss_bytes(worker.pid)
             wall, cpu = await _per_job(scene, worker, jobs, short_list)
             short.append(wall)
@@ -89,7 +89,7 @@ async def _backlogs(scale: Scale) -> list[Figure]:
             long,
             at_most=1.1,
             reference=short,
-            reference_is="with 900 waiting",
+            reference_is="with 700 waiting",
             judge_ratio=True,
         ),
         Figure(
@@ -99,7 +99,7 @@ async def _backlogs(scale: Scale) -> list[Figure]:
             long_cpu,
             at_most=1.1,
             reference=short_cpu,
-            reference_is="with 900 waiting",
+            reference_is="with 700 waiting",
             judge_ratio=True,
         ),
         Figure(

@@ -29,7 +29,7 @@ async def run(scale: Scale) -> Result:
     overhead: list[float] = []
     blockers: dict[str, list[float]] = {}
     async with open_scene({"person.jpg": person, "garment.jpg": garment}, pictures.model_answer()) as scene:
-        for _ in range(scale.pick(3, 1)):
+        for _ in range(scale.pick(2, 1)):
             file = scene.folder / "probe.json"
             env = {"PROBE_FILE": str(file), "WORKER_CONCURRENCY": str(slots), "POSE_PROCESSES": "2"}
             env |= {name: os.environ[name] for name in ("BLOCKERS",) if name in os.environ}

@@ -11,7 +11,8 @@ from benchmarks.report import Figure, Result
 from benchmarks.scale import Scale
 from benchmarks.scene import open_scene
 from wearon.tryon import keys
-from wearon.tryon.job_queue import TAKE_JOBS, JobQueue
+from wearon.tryon.job_queue import JobQueue
+from wearon.tryon.job_worker import TAKE_JOBS
 from wearon.tryon.leases import Lease
 
 SLOTS = 150

@@ -19,7 +19,7 @@ ARQ = (str(Path(sys.executable).parent / "arq"), "benchmarks.plain_arq.WorkerSet
 
 async def run(scale: Scale) -> Result:
     """One task of ours, one of arq's, a pause by chance (so that nobody's rhythm is met), and again."""
-    tasks = scale.pick(60, 4)
+    tasks = scale.pick(40, 4)
     chances = random.Random(0)
     ours: list[list[float]] = []
     arqs: list[list[float]] = []

@@ -18,7 +18,7 @@ CONCURRENCY = 40
 async def run(scale: Scale) -> Result:
     """Interleaved: a batch of jobs, then the same pictures in bare threads, then the next batch."""
     person, garment = pictures.three_megapixels()
-    jobs = scale.pick(300, 12)
+    jobs = scale.pick(150, 12)
     names = ("person.jpg", "garment.jpg")
     ours: list[float] = []
     bare: list[float] = []

@@ -20,7 +20,7 @@ NAMES = ("person.jpg", "garment.jpg")
 
 async def run(scale: Scale) -> Result:
     """Poisson arrivals with a burst in the middle, once for real and once on paper."""
-    seconds = scale.pick(40.0, 3.0)
+    seconds = scale.pick(30.0, 3.0)
     measured: list[list[float]] = []
     simulated: list[list[float]] = []
     person, garment = pictures.three_megapixels()
@@ -30,7 +30,7 @@ async def run(scale: Scale) -> Result:
         scene.stand_in.reset()
         await scene.wait_for(await scene.push(4, NAMES))
         cpu_s, jobs = worker.cpu_s, 0
-        for number in range(scale.pick(3, 1)):
+        for number in range(scale.pick(2, 1)):
             arrivals = sorted(poisson(150, seconds, number) + [seconds / 2] * scale.pick(BURST, 2))
             measured.append(await _real(scene, arrivals))
             jobs += len(arrivals)
