@@ -37,8 +37,12 @@ export class NowView {
     if (!this.#started) this.#start();
     this.#problems(now);
     this.#figures(now);
-    this.throughput.update(now.last_hour);
-    this.latency.update(now.last_hour);
+    // Without Redis the last hour is not empty but unknown: what was drawn of it stays.
+    if (now.queues || !this.known) {
+      this.known = Boolean(now.queues);
+      this.throughput.update(now.last_hour);
+      this.latency.update(now.last_hour);
+    }
     this.#model(now);
     this.#failures(now);
     this.#running(now);
@@ -63,7 +67,7 @@ export class NowView {
       heading: "Throughput",
       label: "Throughput of the last hour, minute by minute",
       describe: (minute) => [`${count(minute.completed)} completed`, `${count(minute.failed)} failed`, minute.put_back && `${count(minute.put_back)} put back`].filter(Boolean).join(", "),
-      summarise: (minutes) => `${count(sum(minutes, "completed"))} completed, ${count(sum(minutes, "failed"))} failed in 60 minutes`,
+      summarise: (minutes) => !this.known ? "not known" : `${count(sum(minutes, "completed"))} completed, ${count(sum(minutes, "failed"))} failed in 60 minutes`,
       legend: [["completed", "Completed"], ["failed", "Failed"]],
     });
     this.latency = new LatencyChart({
@@ -119,13 +123,14 @@ export class NowView {
     } else {
       for (const one of [waiting, refunds, letters]) one.set("–", "", "Redis does not answer", "bad");
       busy.set(count(running.length), "here", "the fleet is not in sight");
+      hour.set("–", "", "Redis does not answer", "bad");
     }
     const done = sum(last_hour, "completed");
     const failed = sum(last_hour, "failed");
-    hour.set(count(done), "", done + failed ? `pictures, ${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
+    if (queues) hour.set(count(done), "", done + failed ? `pictures, ${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
     if (spend_today) spend.set(dollars(spend_today.cost_usd), "", [plural(spend_today.pictures, "picture"), spend_today.unknown_cost ? `, ${count(spend_today.unknown_cost)} of unknown cost` : ""]);
     else spend.set("–", "", "not known");
-    this.modelWords = openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour";
+    if (openai || !this.modelWords) this.modelWords = openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour";
   }
 
   #model({ openai }) {
@@ -142,7 +147,7 @@ export class NowView {
     );
   }
 
-  #failures({ failures_by_reason }) {
+  #failures({ failures_by_reason, queues }) {
     const all = Object.entries(failures_by_reason).sort((one, other) => other[1] - one[1]);
     const most = all.length ? all[0][1] : 1;
     keep(this.reasons, all, ([name]) => name, ([name]) => {
@@ -155,7 +160,10 @@ export class NowView {
       };
       return element;
     });
-    once(this.noReasons, all.length === 0, () => empty("check", "Nothing failed", "Every picture of the last hour was delivered."));
+    const words = queues ? ["check", "Nothing failed", "within the last hour"] : ["warn", "Not known", "while Redis does not answer"];
+    if (this.noReasons.dataset.words !== words[1]) show(this.noReasons);
+    this.noReasons.dataset.words = words[1];
+    once(this.noReasons, all.length === 0, () => empty(...words));
   }
 
   #running({ running }) {
