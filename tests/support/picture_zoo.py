@@ -392,6 +392,11 @@ def _truncated() -> Sequence[Hopeless]:
         Hopeless("a WebP's beginning", webp[: len(webp) // 3], damaged),
         Hopeless("a WebP that pretends to be huge", _patch(webp, 4, b"\xff\xff\xff\x7f"), damaged),
         Hopeless("a WebP that lost its orientation", turned[: len(turned) - 60], damaged),
+        Hopeless(
+            "a cut WebP of 36 megapixels",
+            saved(Image.new("RGB", (6000, 6000)), "WEBP", method=0)[:-1000],
+            "is cut off, and has more than 24 megapixels",
+        ),
         Hopeless("a PNG with a flipped bit", _flip(png_file, png_file.index(b"IDAT") + 100), damaged),
         Hopeless("a PNG without pixels", png((WIDTH, HEIGHT), depth=8, colour_type=2, rows=b""), damaged),
     )

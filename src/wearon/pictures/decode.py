@@ -63,6 +63,9 @@ ENOUGH_ROWS = 0.75
 """Of a picture that was cut off. People stand in the middle: the last quarter holds their feet (or, in a photo stored
 lying, what is beside them), which a try-on can do without. With less, a garment's hem or a half of the body is gone."""
 
+MAX_CUT_OFF_PIXELS = 24_000_000
+"""Of a PNG or WebP: it is decoded twice, which must not take longer than the largest whole picture."""
+
 _TOO_LITTLE = "is cut off: less than three quarters of it are there"
 
 _ORIENTATION_TAG = 0x0112
@@ -207,6 +210,8 @@ def _what_is_left(data: bytes, max_edge: int) -> tuple[Image.Image, Size]:
     def open_completed(completed: bytes) -> ImageFile.ImageFile:
         image, full_size = _open_shrunk(completed, max_edge)
         sizes.append(full_size)
+        if image.size[0] * image.size[1] > MAX_CUT_OFF_PIXELS:
+            raise PictureError(f"is cut off, and has more than {MAX_CUT_OFF_PIXELS // 1_000_000} megapixels")
         return image
 
     image, share = load_cut_off(data, open_completed)

@@ -7,8 +7,8 @@ from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 from wearon.processes import KillablePool, ProcessFailed
 
 TIME_LIMIT_S = 15.0
-"""For one picture. The slowest one known (a WebP of 50 megapixels with alpha) takes 4 s on an idle core, twice that
-when it was cut off."""
+"""For one picture. The slowest one known (a WebP of 50 megapixels with alpha) takes 2 s on an idle core, and
+ten processes may share one."""
 
 HAND_OVER_LIMIT_S = 10.0
 """From handing a picture to an idle process until it begins. A process that must be started first needs 0.4 s."""
@@ -17,7 +17,7 @@ START_LIMIT_S = 60.0
 """For the first start, which may happen on a cold disk."""
 
 MEMORY_LIMIT_BYTES = 1280 * 1024 * 1024
-"""For one process. The hungriest picture (a WebP of 50 megapixels with alpha) needs 870 MB, cut off 1050 MB. What
+"""For one process. The hungriest picture (a WebP of 50 megapixels with alpha) needs 870 MB. What
 needs more is not a picture but a fault in a decoder: the process says no before the machine's memory is gone."""
 
 
