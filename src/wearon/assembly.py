@@ -36,7 +36,8 @@ from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.desk import LettersDesk, RefundsDesk
 from wearon.tryon.failures import Patience
 from wearon.tryon.generator import ImageGenerator
-from wearon.tryon.job_queue import GENERATE, JOB_FUNCTIONS, REJECT, JobQueue, JobWorker, worker_arguments
+from wearon.tryon.job_queue import GENERATE, REJECT, JobQueue
+from wearon.tryon.job_worker import JOB_FUNCTIONS, JobWorker, worker_arguments
 from wearon.tryon.journal import Journal
 from wearon.tryon.leases import Lease
 from wearon.tryon.limiter import RequestLimiter

@@ -32,7 +32,7 @@ from wearon.redis import without_password
 from wearon.serve import start_metrics
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
-from wearon.tryon.job_queue import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
+from wearon.tryon.job_worker import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
 from wearon.tryon.progress import Progress
 
 log = structlog.get_logger()

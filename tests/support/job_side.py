@@ -35,15 +35,13 @@ from wearon.tryon import keys
 from wearon.tryon.generator import GeneratedImage, ImageRequest, Usage
 from wearon.tryon.job_queue import (
     GENERATE,
-    JOB_FUNCTIONS,
     REJECT,
     Attempt,
     JobFunction,
     JobQueue,
-    JobWorker,
     PutBack,
-    worker_arguments,
 )
+from wearon.tryon.job_worker import JOB_FUNCTIONS, JobWorker, worker_arguments
 from wearon.tryon.leases import Lease
 
 GUARD_S = 20.0

@@ -65,9 +65,9 @@ def test_dependencies_point_one_way(top: str, path: Path, tree: ast.Module) -> N
     assert wearons_in(tree) - LAYERS[top] - FLOOR - {top} == set(), path
 
 
-def test_only_one_module_knows_arq() -> None:
+def test_only_the_job_queues_modules_know_arq() -> None:
     knowing = {path.name for _, path, tree in modules() if any(n.split(".")[0] == "arq" for n in imports_of(tree))}
-    assert knowing == {"job_queue.py"}
+    assert knowing == {"job_queue.py", "job_worker.py"}
 
 
 def test_only_the_settings_read_the_environment() -> None:

@@ -16,7 +16,8 @@ from wearon.redis import LONGEST_BLOCK_S
 from wearon.tryon import keys
 from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.dead_letters import DeadLetters
-from wearon.tryon.job_queue import GENERATE, RECONNECT_S, REJECT, JobQueue, JobWorker
+from wearon.tryon.job_queue import GENERATE, REJECT, JobQueue
+from wearon.tryon.job_worker import RECONNECT_S, JobWorker
 from wearon.tryon.leases import Fleet
 from wearon.tryon.task import Rejected, read_task
 

@@ -26,10 +26,11 @@ from support.job_side import (
 from support.redis import RedisServer
 from wearon.redis import connect
 from wearon.tryon import consumer as consumer_module
-from wearon.tryon import job_queue, keys
+from wearon.tryon import job_worker, keys
 from wearon.tryon.consumer import Consumer
 from wearon.tryon.dead_letters import DeadLetters
-from wearon.tryon.job_queue import JobQueue, JobWorker
+from wearon.tryon.job_queue import JobQueue
+from wearon.tryon.job_worker import JobWorker
 from wearon.tryon.leases import Fleet
 
 pytestmark = pytest.mark.slow
@@ -37,9 +38,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_queue, "FALLBACK_POLL_S", 3600.0)
+    monkeypatch.setattr(job_worker, "FALLBACK_POLL_S", 3600.0)
     monkeypatch.setattr(consumer_module, "RECONNECT_S", (0.05, 0.1))
-    monkeypatch.setattr(job_queue, "RECONNECT_S", (0.05, 0.1))
+    monkeypatch.setattr(job_worker, "RECONNECT_S", (0.05, 0.1))
 
 
 @pytest.fixture

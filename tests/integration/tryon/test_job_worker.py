@@ -33,8 +33,9 @@ from support.job_side import (
 )
 from support.redis import RedisServer
 from wearon.redis import connect
-from wearon.tryon import job_queue, keys
-from wearon.tryon.job_queue import JobWorker, PutBack
+from wearon.tryon import job_worker, keys
+from wearon.tryon.job_queue import PutBack, now_ms
+from wearon.tryon.job_worker import JobWorker
 from wearon.tryon.leases import Lease
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _no_fallback_poll(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_queue, "FALLBACK_POLL_S", 3600.0)
+    monkeypatch.setattr(job_worker, "FALLBACK_POLL_S", 3600.0)
 
 
 async def empty(redis: Redis) -> bool:
@@ -186,7 +187,7 @@ async def test_a_job_that_is_put_back_for_long_is_free_meanwhile(redis_client: R
 
 
 async def _deferred(redis: Redis, name: str) -> bool:
-    return bool(await untyped(redis).zscore(keys.JOBS, name) > job_queue._now_ms() + 1_000_000)
+    return bool(await untyped(redis).zscore(keys.JOBS, name) > now_ms() + 1_000_000)
 
 
 async def _nobody_runs_anything(redis: Redis) -> bool:
@@ -199,7 +200,7 @@ async def _nobody_runs_anything(redis: Redis) -> bool:
 async def test_an_error_of_the_job_function_never_loses_the_job(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(job_queue, "PAUSE_AFTER_ERROR_S", 0.02)
+    monkeypatch.setattr(job_worker, "PAUSE_AFTER_ERROR_S", 0.02)
     job = ScriptedJob(deque([error, error, None]))
     await enqueue(redis_client, some_session())
     async with running_worker(redis_client, job):
@@ -368,7 +369,7 @@ async def test_jobs_taken_while_the_answer_was_lost_are_run_all_the_same(redis_c
 async def test_redis_away_at_the_end_of_a_job_does_not_strand_it(
     redis_server: RedisServer, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_queue, "RECONNECT_S", (0.05, 0.1))
+    monkeypatch.setattr(job_worker, "RECONNECT_S", (0.05, 0.1))
     gate = never()
     job = ScriptedJob(deque([gate, None, None]))
     await enqueue(redis_client, some_session())
@@ -390,7 +391,7 @@ async def _is_free(worker: JobWorker) -> bool:
 async def test_an_idle_worker_outlives_a_restart_of_redis(
     redis_server: RedisServer, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_queue, "RECONNECT_S", (0.05, 0.1))
+    monkeypatch.setattr(job_worker, "RECONNECT_S", (0.05, 0.1))
     job = ScriptedJob()
     async with running_worker(redis_client, job) as worker:
         await asyncio.to_thread(redis_server.stop)
