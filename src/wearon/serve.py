@@ -160,7 +160,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
             start_metrics(stack, supervisor, settings, telemetry.metrics)
         stack.push_async_callback(_stop_in_order, supervisor, jobs, settings.shutdown_grace_s)
         log.info("started", mode=settings.wearon_mode.value, url=public_url, redis=without_password(redis_url))
-        if settings.wearon_mode is Mode.LOCAL:
+        if settings.wearon_mode is Mode.LOCAL and listening is not None:
             local_url.remember(settings.wearon_home, public_url)
         announce(Addresses(redis_url, public_url))
         await asyncio.sleep(0)  # the parts begin, and the API builds its routes
@@ -204,9 +204,12 @@ def listen(stack: AsyncExitStack, host: str, port: int) -> socket.socket:
 
 
 def _public_url(settings: Settings, listening: socket.socket | None) -> str:
-    """Where local mode's pictures are reached: on this machine."""
-    port = listening.getsockname()[1] if listening else settings.port
-    return f"http://127.0.0.1:{port}"
+    """Where local mode's pictures are reached: on this machine, at our own API or that of the process beside us."""
+    if listening is not None:
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+    if settings.port:
+        return f"http://127.0.0.1:{settings.port}"
+    return local_url.recall(settings.wearon_home) or f"http://127.0.0.1:{Settings.model_fields['port'].default}"
 
 
 def _open_pose_pool(stack: AsyncExitStack, settings: Settings, roles: Roles, telemetry: Telemetry) -> PosePool | None:

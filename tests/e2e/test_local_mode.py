@@ -70,6 +70,15 @@ def format_of(file: Path) -> str | None:
         return image.format
 
 
+def test_the_api_and_the_jobs_can_be_two_processes(folder: Folder) -> None:
+    folder.start((*SERVE, "--no-worker"))
+    jobs = folder.start((*SERVE, "--no-api"))
+    session = folder.enqueue()
+    assert session["status"] == "completed"
+    assert picture_at(session["generated_image_url"]).format == "JPEG"
+    assert "session completed" in jobs.log
+
+
 def test_a_task_from_the_command_line_becomes_a_preview_that_survives_a_restart(folder: Folder) -> None:
     first = folder.start()
     session = folder.enqueue("--channel", "b2b")
