@@ -46,9 +46,13 @@ class Local:
         self.redis.lpush("wearon:tasks:generation", document)
 
     def post(self, path: str, **how: Any) -> Any:
-        """One of the console's own calls."""
-        answer = httpx.post(f"{self.url}/console/api/{path}", headers=ACTION, timeout=30, **how)
-        return answer.raise_for_status().json()
+        """One of the console's own calls, again while the pose process is busy."""
+
+        def call() -> httpx.Response | None:
+            answer = httpx.post(f"{self.url}/console/api/{path}", headers=ACTION, timeout=30, **how)
+            return None if answer.status_code == 503 else answer
+
+        return wait_until(call, lambda: f"{path} is always busy").raise_for_status().json()
 
     def upload(self, picture: bytes) -> str:
         """Keep a picture; its URL."""
@@ -141,7 +145,8 @@ def tab(chromium: Browser) -> Iterator[Tab]:
     """A desktop page; whatever the browser complains about fails the test."""
     tab = Tab(chromium)
     yield tab
-    assert tab.complaints == []
+    # A busy pose process (503) is asked again by the page; the browser notes it all the same.
+    assert [one for one in tab.complaints if "503" not in one] == []
     tab.close()
 
 
@@ -266,7 +271,7 @@ def test_the_size_studio_measures_a_sample_and_says_what_it_cannot_read(local: L
     tab.page.get_by_role("button", name="Measure").click()
     expect(tab.page.get_by_text("This is not a picture that we can read")).to_be_visible()
     # The browser itself notes each refusal; that is all it may note.
-    assert all("422" in one or "400" in one for one in tab.complaints)
+    assert all(any(status in one for status in ("400", "422", "503")) for one in tab.complaints)
     tab.complaints.clear()
 
 
@@ -294,6 +299,9 @@ def test_every_view_fits_a_phone(local: Local, session: str, chromium: Browser) 
         expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
         expect(tab.page.locator("main .skeleton")).to_have_count(0)
         assert tab.overflow() == 0, view
+    bar = tab.page.locator(".rail").bounding_box()
+    assert bar is not None
+    assert bar["height"] < 100, "the bar at the bottom leaves room for the page"
     tab.page.get_by_role("link", name="Size").click()
     expect(tab.page.get_by_role("heading", name="Size studio")).to_be_visible()
     assert tab.complaints == []

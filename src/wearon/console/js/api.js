@@ -47,4 +47,18 @@ async function call(method, path, { query, json, body } = {}) {
   throw new ApiError(answer.status, WORDS[answer.status] ?? detail ?? "The worker refused that.", document);
 }
 
+const TRIES = 5;
+
+/** Do it again after a second while the worker says that it is busy: its pose processes turn away what would wait. */
+export async function whenFree(work) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (error.status !== 503 || tries === TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
 export const segment = encodeURIComponent;

@@ -1,6 +1,6 @@
 // The size studio: a photo and a height become a size, with everything that was measured, and how sure it is.
 
-import { ApiError, post } from "../api.js";
+import { ApiError, post, whenFree } from "../api.js";
 import { h, icon, show } from "../dom.js";
 import { percent, title } from "../format.js";
 import { PictureField, card, empty, failure, notice, skeleton, zoomable } from "../ui.js";
@@ -63,7 +63,9 @@ export class SizeView {
     this.result.setAttribute("aria-busy", "true");
     if (!this.result.querySelector(".measured")) show(this.result, card("Measuring", null, skeleton(6)));
     try {
-      const answer = await post("measure", { query: { height_cm: this.height.input.value, weight_kg: this.weight.input.value, sex: this.sex.value }, body: this.photo.blob });
+      const query = { height_cm: this.height.input.value, weight_kg: this.weight.input.value, sex: this.sex.value };
+      const body = this.photo.blob;
+      const answer = await whenFree(() => post("measure", { query, body }));
       if (asked === this.#asked) show(this.result, measured(answer, Boolean(this.weight.input.value)));
     } catch (error) {
       if (asked === this.#asked) show(this.result, refusal(error));

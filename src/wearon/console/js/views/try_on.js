@@ -1,6 +1,6 @@
 // Local mode's try-on studio: a real session, a real task, its steps as they happen, the result beside the original.
 
-import { get, post, segment } from "../api.js";
+import { get, post, segment, whenFree } from "../api.js";
 import { h, icon, show } from "../dom.js";
 import { duration } from "../format.js";
 import { PictureField, card, empty, failure, notice, statusPill } from "../ui.js";
@@ -60,7 +60,10 @@ export class TryOnView {
     this.began = performance.now();
     this.#frame();
     try {
-      const pictures = await Promise.all([this.person, this.garment].map(async (field) => (await post("pictures", { body: field.blob })).url));
+      const pictures = [];
+      for (const { blob } of [this.person, this.garment]) {
+        pictures.push((await whenFree(() => post("pictures", { body: blob }))).url);
+      }
       const { session_id } = await post("try-on", { json: { pictures } });
       this.session = session_id;
       show(this.link, h("a", { href: `#/sessions/${segment(session_id)}` }, "Open its session"));
