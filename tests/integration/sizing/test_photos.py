@@ -1,5 +1,6 @@
 """The whole way from bytes to a size, with the real pose model, on rendered people of known girths."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def _estimate(detector: Detector, photo: bytes, height: float) -> SizeEstimate:
 def test_known_people_are_measured(detector: Detector) -> None:
     summary = summarise(evaluate_folder(PEOPLE, detector))
     assert summary.answered == summary.pictures == 6
-    assert max(summary.mean_absolute_errors) < 6
+    assert max(summary.mean_absolute_errors) < 5
     assert summary.within_one == 1
     assert summary.covered >= 5 / 6
 
@@ -84,9 +85,22 @@ def test_what_changes_nothing_of_the_body_changes_little_of_the_answer(
 ) -> None:
     as_is = _estimate(detector, _jpeg(_image(name)), _height(name))
     changed = _estimate(detector, _jpeg(change(_image(name))), _height(name))
-    # The pose networks themselves answer a little differently: by about 1 % of a girth, and seldom 4.
-    assert _girths(changed) == pytest.approx(_girths(as_is), rel=0.05)
-    assert changed.size_probabilities[as_is.recommended_size] > 0.2
+    # The pose networks themselves answer a little differently: by about 1 % of a girth. 5 % of pictures change by more
+    # than 4 % of the chest and 3.5 % of waist and hip (docs/sizing.md); none of these does by more than 4.4.
+    assert _girths(changed) == pytest.approx(_girths(as_is), rel=0.045)
+    assert changed.recommended_size == as_is.recommended_size
+
+
+@pytest.mark.parametrize("name", STANDARD)
+@pytest.mark.parametrize("across", [0.7, 1.4])
+def test_a_squeezed_or_stretched_picture_is_no_confident_answer(detector: Detector, name: str, across: float) -> None:
+    image = _image(name)
+    photo = _jpeg(image.resize((int(image.width * across), image.height)))
+    with contextlib.suppress(NoPerson):  # a refusal is as good
+        answer = _estimate(detector, photo, _height(name))
+        assert WarningCode.STRETCHED in [one.code for one in answer.warnings]
+        assert answer.confidence < 0.6
+        assert answer.standard_errors.chest_cm > 10
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
