@@ -50,7 +50,7 @@ def to_shopper(email: str) -> ShopperRefund:
 
 
 UNREADABLE = ByHand("the deduction names a shopper in a way that cannot be read")
-DONE = NothingOwed("the refund is in the ledger already", given_back=True)
+DONE = NothingOwed("the refund is in the ledger already", already_given_back=True)
 NO_DEDUCTION = ByHand("the ledger has no deduction for it")
 IN_MONEY = ByHand("charged in money as an overage")
 NO_REQUEST = ByHand("the session has no request_id, so its charge cannot be found in the ledger")
