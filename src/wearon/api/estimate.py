@@ -36,7 +36,7 @@ router = APIRouter()
 
 
 class EstimateBody(BaseModel):
-    """The question. `weight_kg` makes the answer better, `sex` makes a weight say more; `size_chart` is the shop's."""
+    """The question. `weight_kg` makes the answer better, `sex` where the photo is weak; `size_chart` is the shop's."""
 
     model_config = ConfigDict(extra="ignore")
 

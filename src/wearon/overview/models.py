@@ -153,6 +153,8 @@ class StoryEvent(BaseModel):
     ended_elsewhere."""
     title: str
     """A short sentence for people: `Upload`, `Put back: the rate limit`."""
+    step: str | None = None
+    """Which step, by the names that `RunningJob.step` has; None for anything but a step."""
     seconds: float | None = None
     """How long a step took; None for points in time, or for a step that did not end."""
     detail: str | None = None

@@ -124,6 +124,7 @@ def _of_step(step: StepEntry, run: RunEntry) -> StoryEvent:
         at=step.at,
         kind="step",
         title=STEPS[step.name],
+        step=step.name.value,
         seconds=step.seconds,
         detail=None if step.ok else "it did not succeed",
         worker=run.worker or None,

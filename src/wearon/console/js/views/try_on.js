@@ -8,15 +8,7 @@ import { peopleSamples } from "./size.js";
 
 const GARMENT_NAMES = { garment_dress: "a dress", garment_jacket: "a jacket", garment_tshirt: "a T-shirt" };
 
-// The overview's words for the pipeline's steps.
-const TITLES = {
-  "Start the session": "start",
-  "Fetch and prepare the pictures": "photos",
-  "Make the picture": "generate",
-  "Upload and sign the picture": "upload",
-  "Complete the session": "complete",
-};
-
+// The pipeline's steps as the overview names them, with the wait before them.
 const STEPS = ["Queue", "Start", "Photos", "Generate", "Upload", "Complete"];
 
 export class TryOnView {
@@ -141,7 +133,7 @@ export class TryOnView {
   }
 
   #paintSteps(events, status) {
-    const ran = new Map(events.filter((event) => event.kind === "step").map((event) => [TITLES[event.title], event]));
+    const ran = new Map(events.filter((event) => event.kind === "step").map((event) => [event.step, event]));
     const started = events.some((event) => event.kind === "started") || status === "processing";
     const at = STEPS.findIndex((name) => name.toLowerCase() === (this.running === "rate_limit" ? "generate" : this.running));
     const done = (name) => (name === "Queue" ? started : ran.get(name.toLowerCase())?.seconds != null) || STEPS.indexOf(name) < at || status === "completed";
