@@ -36,6 +36,8 @@ async def run(scale: Scale) -> Result:
                 reference=vips,
                 reference_is="libvips thumbnail",
                 judge_ratio=True,
+                note="ours comes out at 750 x 1000, the quarter that the JPEG decoder makes by itself, the others at"
+                " 768 x 1024; at pictures whose quarter is too small for that, ours takes about 0.77 x libvips' time",
             ),
             Figure(
                 "preparing a 12-megapixel JPEG, against plain Pillow",
