@@ -44,11 +44,9 @@ class Figure:
         """Whether the target is met; None when there is none (a figure for information)."""
         value = self.ratio if self.judge_ratio else self.median
         assert value is not None
-        if self.at_most is not None:
-            return value <= self.at_most
-        if self.at_least is not None:
-            return value >= self.at_least
-        return None
+        if self.at_most is None and self.at_least is None:
+            return None
+        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
 
     def line(self) -> str:
         """A row of the markdown table."""
