@@ -96,9 +96,9 @@ def describe(refunds: Refunds) -> dict[str, Any]:
     """For scripts."""
     return {
         "outstanding": [
-            {**_names(case.intent), "late": _is_late(case.intent), "error": case.error} for case in refunds.outstanding
+            {**case.intent.told(), "late": case.intent.is_late, "error": case.error} for case in refunds.outstanding
         ],
-        "by_hand": [{**_names(case.intent), "why": case.why} for case in refunds.by_hand],
+        "by_hand": [{**case.intent.told(), "why": case.why} for case in refunds.by_hand],
     }
 
 
@@ -107,7 +107,7 @@ def show(refunds: Refunds) -> None:
     if refunds.outstanding:
         table = Table("session", "channel", "age", "failed because", "last error", title="Outstanding refunds")
         for case in refunds.outstanding:
-            age = f"{case.intent.age_s:.0f} s" + (" LATE" if _is_late(case.intent) else "")
+            age = f"{case.intent.age_s:.0f} s" + (" LATE" if case.intent.is_late else "")
             table.add_row(*_columns(case.intent, age), escape(case.error) or "-")
         out.print(table)
     else:
@@ -119,23 +119,5 @@ def show(refunds: Refunds) -> None:
         out.print(table)
 
 
-def _is_late(intent: Intent) -> bool:
-    from wearon.tryon.refunds import LATE_S
-
-    return intent.age_s > LATE_S
-
-
 def _columns(intent: Intent, third: str) -> tuple[str, str, str, str]:
     return intent.session_id, intent.channel.value, third, escape(intent.reason)
-
-
-def _names(intent: Intent) -> dict[str, Any]:
-    return {
-        "session_id": intent.session_id,
-        "channel": intent.channel.value,
-        "owner_id": intent.owner_id,
-        "request_id": intent.request_id,
-        "failed_at": intent.completed_at,
-        "age_s": round(intent.age_s, 1),
-        "reason": intent.reason,
-    }

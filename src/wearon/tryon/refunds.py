@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -129,6 +130,23 @@ class Intent:
         """Seconds since the generation failed."""
         return (datetime.now(UTC) - self.stamp).total_seconds()
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the shopper has waited for longer than was promised."""
+        return self.age_s > LATE_S
+
+    def told(self) -> dict[str, Any]:
+        """What command line and console say of it as JSON: ids, when it failed, how long ago, and why."""
+        return {
+            "session_id": self.session_id,
+            "channel": self.channel.value,
+            "owner_id": self.owner_id,
+            "request_id": self.request_id,
+            "failed_at": self.completed_at,
+            "age_s": round(self.age_s, 1),
+            "reason": self.reason,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
@@ -228,7 +246,7 @@ class RefundOutbox:
         now = time.monotonic()
         due = [intent for intent in await self.pending() if now >= self._not_before.get(intent.key, 0.0)]
         for intent in due:
-            if intent.age_s > LATE_S:
+            if intent.is_late:
                 log.error("refund is late", age_s=round(intent.age_s), **_names(intent))
         for start in range(0, len(due), AT_ONCE):
             await asyncio.gather(*(self.settle(intent) for intent in due[start : start + AT_ONCE]))

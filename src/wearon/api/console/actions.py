@@ -11,7 +11,6 @@ from wearon.api.console.parts import TheParts
 from wearon.api.console.patience import PatientRoute
 from wearon.tryon.dead_letters import DeadLetter
 from wearon.tryon.desk import Refunds
-from wearon.tryon.refunds import LATE_S, Intent
 
 log = structlog.get_logger()
 
@@ -127,21 +126,8 @@ def _letter(letter: DeadLetter) -> dict[str, object]:
 def _cases(refunds: Refunds, settled: Sequence[str] = ()) -> RefundCases:
     return RefundCases(
         outstanding=[
-            RefundCase(**_names(case.intent), late=case.intent.age_s > LATE_S, error=case.error)
-            for case in refunds.outstanding
+            RefundCase(**case.intent.told(), late=case.intent.is_late, error=case.error) for case in refunds.outstanding
         ],
-        by_hand=[RefundCase(**_names(case.intent), why=case.why) for case in refunds.by_hand],
+        by_hand=[RefundCase(**case.intent.told(), why=case.why) for case in refunds.by_hand],
         settled=settled,
     )
-
-
-def _names(intent: Intent) -> dict[str, object]:
-    return {
-        "session_id": intent.session_id,
-        "channel": intent.channel.value,
-        "owner_id": intent.owner_id,
-        "request_id": intent.request_id,
-        "failed_at": intent.completed_at,
-        "age_s": round(intent.age_s, 1),
-        "reason": intent.reason,
-    }
