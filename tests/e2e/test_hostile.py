@@ -250,12 +250,12 @@ def test_no_document_and_no_planted_job_stops_the_worker(
     evil = pickle.dumps(TouchesAFile(touched))
     nameless: list[bytes] = [
         b"", b"\0", b"\xff\xfe", b"null", b"[]", b"[" * 60_000, b'{"a":' * 20_000, b"1" * 5000, b'{"a": NaN}',
-        b'{"a": 1e999}', b'{"session_id": "\\ud800"}', b"x" * 70_000, b"x" * 2_000_000, evil,
+        b'{"a": 1e999}', b'{"session_id": "\\ud800"}', b"x" * 600_000, b"x" * 2_000_000, evil,
     ]  # fmt: skip
     for document in nameless:
         shop.push_raw(document)
     named = {
-        "too large": {"padding": "x" * 70_000},
+        "too large": {"padding": "x" * 600_000},
         "nested": {"more": json.loads("[" * 300 + "]" * 300)},
         "NUL": {"prompt": "a\0b"},
         "huge number": {"version": 10**4000},

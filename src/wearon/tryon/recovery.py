@@ -37,8 +37,8 @@ SPOOL_KEEP = timedelta(days=2)
 CANDIDATES = 500
 """Sessions looked at in one go; the rest comes next time."""
 
-CHUNK = 1000
-"""Documents read from a list at once, so that a backlog of 100,000 does not stand in memory."""
+CHUNK = 250
+"""Documents read from a list at once, so that a backlog of 100,000 does not stand in memory: 1 MB of honest ones."""
 
 
 class Housekeeping:
