@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from wearon import redis as redis_connections
 from wearon.api.console.parts import ConsoleParts
+from wearon.heap import keep_freed_memory
 from wearon.local_redis import LocalRedis
 from wearon.logs import Redaction
 from wearon.metrics import LoopWatch, Metrics
@@ -83,6 +84,7 @@ def spare_the_collector() -> None:
     Modules and what was built from them are 130,000 objects. Looking through them takes 50-90 ms, several times a
     minute under load, and all that time the event loop stands still.
     """
+    keep_freed_memory()
     gc.collect()
     gc.freeze()
 
@@ -253,6 +255,7 @@ async def open_job_side(
             patience=Patience(settings.openai_max_retries, settings.generation_deadline_s),
             recorder=recorder,
         )
+        housekeeping.deliver = pipeline.deliver
         worker.ctx[JOB_FUNCTIONS] = {
             GENERATE: traced(GENERATE, pipeline.generate, telemetry.tracing),
             REJECT: traced(REJECT, pipeline.reject, telemetry.tracing),

@@ -339,8 +339,10 @@ class FaultyPlatform:
     async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
         return bool(await self._call("fail_session", ref, error_message, completed_at))
 
-    async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
-        found: Sequence[Session] = await self._call("unfinished_sessions", created_before, limit)
+    async def unfinished_sessions(
+        self, created_before: datetime, limit: int, created_from: datetime | None = None
+    ) -> Sequence[Session]:
+        found: Sequence[Session] = await self._call("unfinished_sessions", created_before, limit, created_from)
         return found
 
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:

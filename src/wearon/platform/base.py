@@ -174,8 +174,13 @@ class Platform(Protocol):
     async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
         """queued | pending | processing -> failed. True: this call made the transition and owns the refund."""
 
-    async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
-        """Sessions of both channels that are still open and older than that, oldest first."""
+    async def unfinished_sessions(
+        self, created_before: datetime, limit: int, created_from: datetime | None = None
+    ) -> Sequence[Session]:
+        """Sessions of both channels that are still open and older than that, oldest first.
+
+        `created_from` leaves out those that are older still: with the last one's `created_at` it is the next page.
+        """
 
     async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
         """Sessions of both channels whose id, owner id or request id (b2b) is `term`, newest first."""

@@ -102,14 +102,17 @@ class LocalPlatform(SessionMoves):
         rows = await self._rows(f"select * from {table.name} where id = ?", _uuid(session_id))  # noqa: S608
         return _session(channel, rows[0]) if rows else None
 
-    async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
+    async def unfinished_sessions(
+        self, created_before: datetime, limit: int, created_from: datetime | None = None
+    ) -> Sequence[Session]:
         """See Platform."""
         found: list[Session] = []
         for channel, table in SESSION_TABLES.items():
             rows = await self._rows(
                 f"select * from {table.name} where status in ({_marks(table.open_statuses)})"  # noqa: S608
-                " and created_at < ? order by created_at limit ?",
+                " and created_at >= ? and created_at < ? order by created_at limit ?",
                 *table.open_statuses,
+                timestamp(created_from) if created_from else "",
                 timestamp(created_before),
                 limit,
             )

@@ -135,7 +135,9 @@ class SupabasePlatform(SessionMoves):
         rows = await self._rows("find session", query)
         return _session(channel, rows[0]) if rows else None
 
-    async def unfinished_sessions(self, created_before: datetime, limit: int) -> Sequence[Session]:
+    async def unfinished_sessions(
+        self, created_before: datetime, limit: int, created_from: datetime | None = None
+    ) -> Sequence[Session]:
         """See Platform. A row that cannot be read is logged and left out: it must not hide all the others."""
         found: list[Session] = []
         for channel, table in SESSION_TABLES.items():
@@ -147,6 +149,8 @@ class SupabasePlatform(SessionMoves):
                 .order("created_at")
                 .limit(limit)
             )
+            if created_from:
+                query = query.gte("created_at", timestamp(created_from))
             found.extend(_readable(channel, await self._rows("list unfinished sessions", query)))
         return sorted(found, key=lambda session: session.created_at)[:limit]
 

@@ -31,7 +31,7 @@ from wearon.platform.base import (
 )
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.failures import INTERNAL_MESSAGE, DiedTooOften, GiveUp, Patience, Reason, judge
-from wearon.tryon.generator import GeneratedImage, ImageGenerator, ImageRequest, Usage
+from wearon.tryon.generator import GeneratedImage, GenerationError, ImageGenerator, ImageRequest, Usage
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import Photos
 from wearon.tryon.progress import InputPicture, Outcome, Run, Settled, StepName
@@ -170,6 +170,36 @@ class Pipeline:
         if picture is None:
             image = await self._new_image(task, attempt, run)
             picture = await self._publish(task.ref, image)
+        await self._finish(run, picture, began)
+
+    async def deliver(self, ref: SessionRef) -> None:
+        """Finish a session whose paid picture is in the spool and whose job is lost; one that is final is left alone.
+
+        Raises platform and redis errors: then the picture stays where it is. One that cannot be used is thrown away.
+        """
+        run = Run(ref, request_id="", attempt=1)
+        async with self._recorded(run):
+            began = time.monotonic()
+            if not await self._platform.start_session(ref):
+                run.end(Outcome.ENDED_ELSEWHERE, "a picture was in the spool, but the session is final or gone")
+            else:
+                await self._finish_from_the_spool(run, began)
+        await self._spool.discard(ref)
+
+    async def _finish_from_the_spool(self, run: Run, began: float) -> None:
+        try:
+            picture = await self._picture_in_the_spool(run.ref)
+        except GenerationError as error:
+            log.error("answer in the spool is of no use", reason=error.reason)
+            picture = None
+        if picture is None:
+            run.end(
+                Outcome.FAILED, "what was in the spool is of no use: the session is failed as an orphan", Reason.OPENAI
+            )
+        else:
+            await self._finish(run, picture, began)
+
+    async def _finish(self, run: Run, picture: FinishedPicture, began: float) -> None:
         run.made_picture, run.usage = True, picture.usage
         completion = Completion(
             generated_image_url=picture.url,
@@ -180,7 +210,7 @@ class Pipeline:
             completed_at=datetime.now(UTC),
         )
         await self._complete(run, completion)
-        await self._spool.discard(task.ref)
+        await self._spool.discard(run.ref)
 
     async def _new_image(self, task: GenerationTask, attempt: Attempt, run: Run) -> GeneratedImage:
         # Only what is done for the shopper has a deadline: what follows may wait for a platform or a Redis that is
@@ -214,14 +244,19 @@ class Pipeline:
             log.error("picture could not be spooled", error=str(error))
 
     async def _picture_of_an_earlier_run(self, ref: SessionRef, attempt: Attempt) -> FinishedPicture | None:
-        image = await self._spool.load(ref) or await self._image_of_a_kept_answer(ref)
-        if image is not None:
-            log.info("picture found in the spool: it is not paid again")
-            return await self._publish(ref, image)
+        if picture := await self._picture_in_the_spool(ref):
+            return picture
         if attempt.number > 1 and await _patiently(lambda: self._platform.has_picture(ref)):
             log.info("picture found in storage: it is not paid again")
             return FinishedPicture(await _patiently(lambda: self._platform.sign_picture(ref)), None)
         return None
+
+    async def _picture_in_the_spool(self, ref: SessionRef) -> FinishedPicture | None:
+        image = await self._spool.load(ref) or await self._image_of_a_kept_answer(ref)
+        if image is None:
+            return None
+        log.info("picture found in the spool: it is not paid again")
+        return await self._publish(ref, image)
 
     async def _image_of_a_kept_answer(self, ref: SessionRef) -> GeneratedImage | None:
         answer = await self._spool.load_answer(ref)

@@ -1,19 +1,19 @@
 """Housekeeping: refunds that could not be made at once, sessions that nobody works on, old spool files.
 
 An orphan is a session that is still open long after it was made, with no trace of it anywhere in Redis: its task was
-lost before it reached us, or Redis lost its data. It is failed and refunded. A session whose task is merely waiting
-is left alone, however long.
+lost before it reached us, or Redis lost its data. If its paid picture lies in the spool here it is completed, else it
+is failed and refunded. A session whose task is merely waiting is left alone, however long.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from wearon.platform.base import Platform, PlatformError, Session
+from wearon.platform.base import Platform, PlatformError, Session, SessionRef
 from wearon.tryon import keys
 from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.failures import INTERNAL_MESSAGE
@@ -34,8 +34,12 @@ RECONCILE_EVERY_S = 300.0
 SPOOL_KEEP = timedelta(days=2)
 """A picture that nobody asked for in two days belongs to a session that has long been ended otherwise."""
 
-CANDIDATES = 500
-"""Sessions looked at in one go; the rest comes next time."""
+PAGE = 500
+"""Sessions asked for at once; as JSON 200 KB."""
+
+LEFT_BEHIND = timedelta(minutes=1)
+"""A picture is in the spool for a second or two before the platform has it. What lies longer and has no job any more
+is delivered before its session is old enough for another machine, which has not the picture, to take for an orphan."""
 
 CHUNK = 250
 """Documents read from a list at once, so that a backlog of 100,000 does not stand in memory: 1 MB of honest ones."""
@@ -51,6 +55,8 @@ class Housekeeping:
         self._outbox = outbox
         self._spool = spool
         self._refunds_waiting = asyncio.Event()
+        self.deliver: Callable[[SessionRef], Awaitable[None]] | None = None
+        """Finishes a session from the spool; None where no jobs are run: it is left to a process that does."""
 
     def see_fleet(self, fleet: Fleet) -> None:
         """A beat has counted the outbox."""
@@ -77,11 +83,30 @@ class Housekeeping:
         while True:
             heed_cancellation()
             try:
+                await self.deliver_left_behind()
                 await self.fail_orphans()
                 await self._spool.sweep(SPOOL_KEEP)
             except (RedisError, OSError, PlatformError) as error:
                 log.warning("reconciliation postponed", error=str(error))
             await asyncio.sleep(RECONCILE_EVERY_S)
+
+    async def deliver_left_behind(self) -> None:
+        """Finish the sessions whose paid picture is in the spool and whose job is lost. Raises redis errors."""
+        if self.deliver is None or not (refs := await self._spool.left_behind(LEFT_BEHIND)):
+            return
+        traced = await self._sessions_in_redis()
+        for ref in refs:
+            if ref.session_id in traced:
+                continue
+            try:
+                await self.deliver(ref)
+            except PlatformError as error:
+                log.warning("picture left in the spool", session_id=ref.session_id, error=str(error))
+            except (RedisError, OSError):
+                raise
+            except Exception:
+                # Whatever is wrong with this one, the others and the orphans must not wait for it.
+                log.exception("picture left in the spool", session_id=ref.session_id)
 
     async def fail_orphans(self) -> Sequence[Session]:
         """Fail and refund the sessions that nobody works on; returns them. Raises platform and redis errors."""
@@ -97,12 +122,29 @@ class Housekeeping:
         return orphans
 
     async def find_orphans(self) -> Sequence[Session]:
-        """Open sessions past `ORPHAN_AGE` without a trace in Redis. Raises platform and redis errors."""
-        candidates = await self._platform.unfinished_sessions(datetime.now(UTC) - ORPHAN_AGE, CANDIDATES)
-        if not candidates:
-            return []
-        traced = await self._sessions_in_redis()
-        return [session for session in candidates if session.ref.session_id not in traced]
+        """Open sessions past `ORPHAN_AGE` without a trace in Redis or the spool. Raises platform and redis errors."""
+        orphans: list[Session] = []
+        traced: set[str] = set()
+        async for page in self._old_sessions():
+            suspects = [session for session in page if session.ref.session_id not in traced]
+            if suspects:
+                # After the page was read: a task that comes back meanwhile (from the dead letters) is seen.
+                traced |= await self._sessions_in_redis()
+                orphans += [session for session in suspects if session.ref.session_id not in traced]
+        return [session for session in orphans if not await self._spool.holds(session.ref)]
+
+    async def _old_sessions(self) -> AsyncIterator[Sequence[Session]]:
+        """All of them, page by page: those that wait rightly, or cannot be ended, must not hide those behind them."""
+        created_before = datetime.now(UTC) - ORPHAN_AGE
+        created_from = None
+        seen: set[str] = set()
+        while page := await self._platform.unfinished_sessions(created_before, PAGE, created_from):
+            fresh = [session for session in page if session.ref.session_id not in seen]
+            if not fresh:
+                return
+            yield fresh
+            seen = {session.ref.session_id for session in page}  # the next page begins at the last one's moment
+            created_from = page[-1].created_at
 
     async def _sessions_in_redis(self) -> set[str]:
         """Ids of all sessions with a task, job or refund, read in the direction in which a task moves."""

@@ -13,6 +13,8 @@ import hashlib
 import os
 import time
 import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -29,6 +31,9 @@ ANSWER = ".answer"
 PICTURE = ".picture"
 UNFINISHED = ".new"
 
+MAX_HEADER_BYTES = 4096
+"""Of a file's first line; ours have 300."""
+
 
 class SpoolError(Exception):
     """What was paid for could not be kept."""
@@ -43,6 +48,11 @@ class _Header(BaseModel):
     usage: Usage | None
     sha256: str
     """Of the bytes: a disk that was full or a power cut can leave a file shorter, or with holes."""
+
+    @property
+    def ref(self) -> SessionRef:
+        """Whose it is."""
+        return SessionRef(self.channel, self.owner_id, self.session_id)
 
 
 class Spool:
@@ -75,6 +85,14 @@ class Spool:
             await asyncio.to_thread(self._discard, ref)
         except (OSError, ValueError) as error:
             log.warning("spooled file not deleted", session_id=ref.session_id, reason=type(error).__name__)
+
+    async def holds(self, ref: SessionRef) -> bool:
+        """Whether anything is kept for the session."""
+        return await asyncio.to_thread(lambda: any(self._path(ref, kind).exists() for kind in (ANSWER, PICTURE)))
+
+    async def left_behind(self, older_than: timedelta) -> Sequence[SessionRef]:
+        """The sessions for which something has been kept for longer than that, if it says readably whose it is."""
+        return await asyncio.to_thread(self._left_behind, time.time() - older_than.total_seconds())
 
     async def sweep(self, older_than: timedelta) -> int:
         """Delete what has lain for longer than that, remains of interrupted saves too; returns how many files."""
@@ -120,11 +138,19 @@ class Spool:
     def _load(self, ref: SessionRef, kind: str) -> tuple[bytes, Usage | None]:
         line, _, data = self._path(ref, kind).read_bytes().partition(b"\n")
         header = _Header.model_validate_json(line)
-        if SessionRef(header.channel, header.owner_id, header.session_id) != ref:
+        if header.ref != ref:
             raise ValueError("another session's")
         if header.sha256 != _sha256(data):
             raise ValueError("damaged")
         return data, header.usage
+
+    def _left_behind(self, before: float) -> Sequence[SessionRef]:
+        found: dict[SessionRef, None] = {}
+        for path in [path for kind in (ANSWER, PICTURE) for path in self._folder.glob(f"*{kind}")]:
+            with suppress(OSError, ValueError):  # gone by now, or damaged: `sweep` takes it away
+                if path.stat().st_mtime < before:
+                    found[_first_line_of(path).ref] = None
+        return list(found)
 
     def _discard(self, ref: SessionRef) -> None:
         for kind in (ANSWER, PICTURE):
@@ -146,6 +172,11 @@ class Spool:
     def _path(self, ref: SessionRef, kind: str) -> Path:
         """Session ids are UUIDs; making one of it again leaves nothing that a path could be built with."""
         return self._folder / f"{ref.channel.value}-{uuid.UUID(ref.session_id)}{kind}"
+
+
+def _first_line_of(path: Path) -> _Header:
+    with path.open("rb") as file:
+        return _Header.model_validate_json(file.readline(MAX_HEADER_BYTES))
 
 
 def _sha256(data: bytes) -> str:

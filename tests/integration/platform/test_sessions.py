@@ -223,5 +223,17 @@ async def test_unfinished_sessions_end_at_the_limit_with_the_oldest_of_either_ch
     assert [session.ref for session in found] == [older[1], older[0], newer[-1]]
 
 
+async def test_unfinished_sessions_go_on_with_the_last_ones_moment(side: PlatformSide) -> None:
+    def added(channel: Channel, seconds: int) -> SessionRef:
+        return side.add_session(channel, created_at=NOW + timedelta(seconds=seconds, microseconds=1))
+
+    refs = [added(channel, seconds) for seconds in (0, 1, 2) for channel in Channel]
+    later = NOW + timedelta(days=1)
+    first = await side.platform.unfinished_sessions(later, 3)
+    second = await side.platform.unfinished_sessions(later, 10, first[-1].created_at)
+    assert {session.ref for session in second} == set(refs[2:])
+    assert {session.ref for session in [*first, *second]} == set(refs)
+
+
 async def test_a_platform_that_works_passes_its_check(platform: Platform) -> None:
     await platform.check()

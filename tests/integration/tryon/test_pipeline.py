@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from support.job_side import (
     LocalShop,
     ScriptedFetcher,
     ScriptedGenerator,
+    enqueue,
     task_fields,
 )
 from wearon.net import FetchError
@@ -29,14 +31,16 @@ from wearon.pictures.decode import PictureError
 from wearon.platform.base import Channel, PlatformRefused, SessionRef
 from wearon.platform.local import DEMO_CREDITS
 from wearon.tryon import pipeline as pipeline_module
+from wearon.tryon import recovery
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.failures import INTERNAL_MESSAGE, MODERATION_MESSAGE, OUTAGE_PAUSE_S, Patience
-from wearon.tryon.generator import GeneratedImage, KeyRejected, Moderated, RateLimited
-from wearon.tryon.job_queue import Attempt, PutBack
+from wearon.tryon.generator import BadAnswer, GeneratedImage, KeyRejected, Moderated, RateLimited
+from wearon.tryon.job_queue import Attempt, JobQueue, PutBack
 from wearon.tryon.photos import Photos
 from wearon.tryon.pipeline import DEFAULT_PROMPT, MAX_CRASHES, Pipeline
 from wearon.tryon.progress import Progress
 from wearon.tryon.recorder import Recorder
+from wearon.tryon.recovery import Housekeeping
 from wearon.tryon.refunds import RefundOutbox
 from wearon.tryon.spool import Spool
 
@@ -508,3 +512,79 @@ async def test_a_job_of_another_version_fails_its_session_and_is_a_dead_letter(
     (letter,) = await desk.dead_letters.list()
     assert letter.session_id == ref.session_id
     assert letter.reason.startswith("unusable job: ")
+
+
+@pytest.fixture
+def housekeeping(
+    desk: Desk, redis_client: Redis, platform: FaultyPlatform, monkeypatch: pytest.MonkeyPatch
+) -> Housekeeping:
+    """Of the process that has the desk's spool, which was restarted long after."""
+    monkeypatch.setattr(recovery, "LEFT_BEHIND", timedelta(seconds=-1))
+    monkeypatch.setattr(recovery, "ORPHAN_AGE", timedelta(seconds=-1))
+    made = Housekeeping(redis_client, platform, JobQueue(redis_client), desk.outbox, desk.spool)
+    made.deliver = desk.pipeline.deliver
+    return made
+
+
+async def reconcile(housekeeping: Housekeeping) -> None:
+    await housekeeping.deliver_left_behind()
+    await housekeeping.fail_orphans()
+
+
+@pytest.mark.parametrize("kept", ["answer", "picture"])
+async def test_a_paid_picture_whose_job_was_lost_is_delivered(
+    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, kept: str
+) -> None:
+    ref = await buyer.buy()
+    shop.set_row(ref, status="processing")
+    await (desk.spool.save(ref, PICTURE) if kept == "picture" else desk.spool.save_answer(ref, PICTURE.jpeg))
+    await reconcile(housekeeping)
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 0
+
+
+async def test_one_whose_job_still_waits_is_left_to_the_job(
+    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, redis_client: Redis
+) -> None:
+    ref = await buyer.buy()
+    await desk.spool.save(ref, PICTURE)
+    await enqueue(redis_client, ref)
+    await reconcile(housekeeping)
+    assert shop.status(ref) == "queued"
+    assert await desk.spool.load(ref) == PICTURE
+
+
+async def test_an_answer_without_a_picture_leaves_an_orphan_that_is_refunded(
+    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(answer: bytes) -> GeneratedImage:
+        raise BadAnswer("nothing in it")
+
+    monkeypatch.setattr(desk.generator, "read", read)
+    ref = await buyer.buy()
+    await desk.spool.save_answer(ref, b"{}")
+    await reconcile(housekeeping)
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+
+
+async def test_a_picture_of_a_session_that_has_ended_is_thrown_away(
+    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping
+) -> None:
+    ref = await buyer.buy()
+    shop.cron(ref)
+    await desk.spool.save(ref, PICTURE)
+    await reconcile(housekeeping)
+    assert shop.status(ref) == "failed"
+    assert desk.spooled == []
+
+
+async def test_a_picture_waits_for_a_platform_that_is_away_and_so_does_its_session(
+    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, platform: FaultyPlatform
+) -> None:
+    ref = await buyer.buy()
+    await desk.spool.save(ref, PICTURE)
+    platform.break_next("store_picture")
+    await reconcile(housekeeping)
+    assert shop.status(ref) == "processing"
+    await reconcile(housekeeping)
+    await assert_completed(desk, shop, buyer, ref)

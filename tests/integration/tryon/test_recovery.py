@@ -181,6 +181,27 @@ async def test_a_task_is_found_though_the_list_moves_while_it_is_read(
         assert await housekeeping.find_orphans() == []
 
 
+async def test_those_that_wait_rightly_do_not_hide_the_orphans_behind_them(
+    redis_client: Redis, housekeeping: Housekeeping, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PAGE", 2)
+    moment = timedelta(hours=1)
+    for minutes in (9, 8, 8, 7, 6):
+        await push(redis_client, document(await bought(buyer, moment + timedelta(minutes=minutes))))
+    orphans = [await bought(buyer, moment), await bought(buyer, LONG_AGO)]
+    assert [session.ref for session in await housekeeping.find_orphans()] == orphans
+
+
+async def test_a_session_whose_paid_picture_is_here_is_left_to_a_worker(
+    housekeeping: Housekeeping, tmp_path: Path, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await bought(buyer, LONG_AGO, "processing")
+    await Spool(tmp_path / "spool").save(ref, PICTURE)
+    await housekeeping.deliver_left_behind()
+    assert await housekeeping.fail_orphans() == []
+    assert shop.status(ref) == "processing"
+
+
 async def test_documents_that_are_no_tasks_do_not_disturb(
     redis_client: Redis, housekeeping: Housekeeping, buyer: Buyer
 ) -> None:

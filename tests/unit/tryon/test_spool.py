@@ -193,3 +193,28 @@ async def test_a_torn_answer_counts_as_absent_and_an_old_one_is_swept(spool: Spo
     assert await spool.load_answer(REF) is None
     make_old(path)
     assert await spool.sweep(HOUR) == 1
+
+
+async def test_what_was_left_behind_is_told_with_whose_it_is(spool: Spool, folder: Path) -> None:
+    await spool.save_answer(REF, b"answer")
+    await spool.save(REF, IMAGE)
+    await spool.save(OTHER, IMAGE)
+    assert await spool.left_behind(HOUR) == []
+    for file in files(folder):
+        if OTHER.session_id not in file.name:
+            make_old(file)
+    assert await spool.left_behind(HOUR) == [REF]
+
+
+async def test_a_file_that_does_not_say_whose_it_is_was_left_behind_by_nobody(spool: Spool, folder: Path) -> None:
+    await spool.save(REF, IMAGE)
+    only_file(folder).write_bytes(b"\xff" * 10_000)
+    make_old(only_file(folder))
+    assert await spool.left_behind(HOUR) == []
+
+
+async def test_it_is_known_for_whom_anything_is_kept(spool: Spool) -> None:
+    assert not await spool.holds(REF)
+    await spool.save_answer(REF, b"answer")
+    assert await spool.holds(REF)
+    assert not await spool.holds(OTHER)
