@@ -15,7 +15,6 @@ from redis.asyncio import Redis
 
 from wearon import redis as redis_connections
 from wearon.api.console.parts import ConsoleParts
-from wearon.heap import keep_freed_memory
 from wearon.local_redis import LocalRedis
 from wearon.logs import Redaction
 from wearon.metrics import LoopWatch, Metrics
@@ -84,7 +83,6 @@ def spare_the_collector() -> None:
     Modules and what was built from them are 130,000 objects. Looking through them takes 50-90 ms, several times a
     minute under load, and all that time the event loop stands still.
     """
-    keep_freed_memory()
     gc.collect()
     gc.freeze()
 
