@@ -33,7 +33,7 @@ from wearon.platform.base import Channel
 from wearon.redis import connect
 from wearon.tryon.dead_letters import DeadLetter
 from wearon.tryon.desk import NotThere, Refunds
-from wearon.tryon.refunds import Intent, NeedsAPerson, Outstanding
+from wearon.tryon.refund_intents import Intent, NeedsAPerson, Outstanding
 
 SESSION = "6e0c1a52-5b1e-4a57-9a0b-2f6a3a3f9d11"
 HOSTILE = "<img src=x onerror=alert(1)> & <script>alert(2)</script>"

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from wearon.pose.pool import PosePool
 from wearon.supervisor import Part, PartState
 from wearon.tryon import keys
-from wearon.tryon.refunds import LATE_S, oldest_age_s
+from wearon.tryon.refund_intents import LATE_S, oldest_age_s
 
 REDIS_PATIENCE_S = 1.0
 """A Redis that takes longer is as good as away for a job's start, and a health check must not hang on it."""

@@ -11,7 +11,7 @@ from rich.text import Text
 from wearon.overview.models import Now, ProcessNow, QueuesNow, RunningJob
 from wearon.overview.problems import duration
 from wearon.supervisor import PartState
-from wearon.tryon.refunds import LATE_S
+from wearon.tryon.refund_intents import LATE_S
 
 BARS = "▁▂▃▄▅▆▇█"
 

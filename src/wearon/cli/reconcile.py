@@ -16,7 +16,7 @@ from wearon.cli.progress import progress
 if TYPE_CHECKING:
     from wearon.platform.base import Session
     from wearon.tryon.desk import Refunds
-    from wearon.tryon.refunds import Intent
+    from wearon.tryon.refund_intents import Intent
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
     from wearon.tryon.desk import Refunds, RefundsDesk
-    from wearon.tryon.refunds import Intent
+    from wearon.tryon.refund_intents import Intent
 
 app = typer.Typer(
     help="Look at refunds that are outstanding, and try them again.\n\nExample: wearon refunds list",

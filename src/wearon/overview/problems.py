@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from wearon.overview.models import Now
 from wearon.supervisor import PartState
 from wearon.tryon.leases import FRESH_S
-from wearon.tryon.refunds import LATE_S
+from wearon.tryon.refund_intents import LATE_S
 
 OLD_TASK_S = 120.0
 """A task that nobody has taken for this long: a generation takes a minute, so a shopper has waited for three."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wearon.overview.models import LedgerLine, RefundState, RefundStory
 from wearon.overview.problems import duration
 from wearon.platform.base import LedgerEntryType, Session, Status
-from wearon.tryon.refunds import NeedsAPerson, Outstanding
+from wearon.tryon.refund_intents import NeedsAPerson, Outstanding
 
 
 @dataclass(frozen=True, slots=True)

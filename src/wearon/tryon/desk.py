@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wearon.tryon.dead_letters import DeadLetter, DeadLetters
-from wearon.tryon.refunds import Intent, NeedsAPerson, Outstanding, RefundOutbox
+from wearon.tryon.refund_intents import Intent, NeedsAPerson, Outstanding
+from wearon.tryon.refunds import RefundOutbox
 
 
 class NotPossible(Exception):

@@ -17,11 +17,9 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -29,7 +27,6 @@ from redis.exceptions import RedisError
 
 from wearon.platform.base import (
     OPEN_STATUSES,
-    Channel,
     Platform,
     PlatformError,
     PlatformUnavailable,
@@ -45,16 +42,26 @@ from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon import keys
 from wearon.tryon.charges import ByHand, NothingOwed, what_to_give_back
 from wearon.tryon.progress import Settled, Settlement
+from wearon.tryon.refund_intents import (
+    Intent,
+    NeedsAPerson,
+    Outstanding,
+    dump,
+    intent_key,
+    load,
+    load_or_none,
+)
 from wearon.tryon.task import trace_of_session
 
 log = structlog.get_logger()
 
 LOCK_S = 20
-"""Longer than a refund call can be under way: our time-out (8 s) and the platform's own statement time-out (8 s).
-It is renewed right before that call, because the questions before it may have taken as long."""
+"""As long as a refund call can be under way, from renewing the lock to the end of it: `RENEWED_WITHIN_S`, our time-out
+for an answer (10 s) and the platform's own for a statement (8 s). It is renewed right before that call, because the
+questions before it may have taken as long."""
 
-LATE_S = 30.0
-"""An intent older than this is an alarm: the contract with the shopper is a refund within 30 s."""
+RENEWED_WITHIN_S = 2.0
+"""A renewal whose answer took longer, because Redis or this process stood still, has used up the lock's reserve."""
 
 RETRY_S = (2.0, 8.0)
 """First and longest pause between tries at one intent; it is tried for ever. With the 4 s between two beats, what is
@@ -82,7 +89,7 @@ class _RefundInDoubt(Exception):
 
 
 class _LockLost(Exception):
-    """The platform took so long to answer that another process may be at the same intent by now."""
+    """So much time has passed that another process may be at the same intent by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,77 +98,6 @@ class _Lock:
 
     key: str
     token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """One session that is to be failed and refunded."""
-
-    channel: Channel
-    owner_id: str
-    session_id: str
-    request_id: str
-    error_message: str
-    """What the shopper reads."""
-    reason: str
-    """What the operator reads."""
-    completed_at: str
-    """ISO 8601 with microseconds: the stamp by which we know our own transition again."""
-    traceparent: str | None = None
-    """The trace of the run that failed: a later try belongs to it."""
-
-    @property
-    def ref(self) -> SessionRef:
-        """The session and its owner."""
-        return SessionRef(self.channel, self.owner_id, self.session_id)
-
-    @property
-    def key(self) -> str:
-        """One intent a session."""
-        return _key(self.ref)
-
-    @property
-    def stamp(self) -> datetime:
-        """`completed_at` as a point in time."""
-        return datetime.fromisoformat(self.completed_at)
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since the generation failed."""
-        return (datetime.now(UTC) - self.stamp).total_seconds()
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the shopper has waited for longer than was promised."""
-        return self.age_s > LATE_S
-
-    def told(self) -> dict[str, Any]:
-        """What command line and console say of it as JSON: ids, when it failed, how long ago, and why."""
-        return {
-            "session_id": self.session_id,
-            "channel": self.channel.value,
-            "owner_id": self.owner_id,
-            "request_id": self.request_id,
-            "failed_at": self.completed_at,
-            "age_s": round(self.age_s, 1),
-            "reason": self.reason,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Outstanding:
-    """An intent that is not settled, and why the last try did not succeed (empty: not known)."""
-
-    intent: Intent
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class NeedsAPerson:
-    """A failed session whose charge cannot be given back as credit."""
-
-    intent: Intent
-    why: str
 
 
 class RefundOutbox:
@@ -199,9 +135,9 @@ class RefundOutbox:
             datetime.now(UTC).isoformat(timespec="microseconds"),
             outgoing_headers().get("traceparent"),
         )
-        if not await self._redis.hsetnx(keys.REFUNDS, intent.key, _dump(intent)):
+        if not await self._redis.hsetnx(keys.REFUNDS, intent.key, dump(intent)):
             earlier = await self._redis.hget(keys.REFUNDS, intent.key)
-            intent = _load(earlier) if earlier else intent
+            intent = load(earlier) if earlier else intent
         await self.settle(intent)
 
     async def pending(self) -> Sequence[Intent]:
@@ -225,16 +161,16 @@ class RefundOutbox:
     async def outstanding_of(self, ref: SessionRef) -> Outstanding | None:
         """The session's intent, with the last try's error; None: there is none that can be read."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(keys.REFUNDS, _key(ref))
-            pipe.hget(keys.REFUND_ERRORS, _key(ref))
+            pipe.hget(keys.REFUNDS, intent_key(ref))
+            pipe.hget(keys.REFUND_ERRORS, intent_key(ref))
             entry, error = await pipe.execute()
-        intent = _load_or_none(entry)
+        intent = load_or_none(entry)
         return None if intent is None else Outstanding(intent, (error or b"").decode(errors="replace"))
 
     async def by_hand_of(self, ref: SessionRef) -> NeedsAPerson | None:
         """The session's case for a person; None: there is none that can be read."""
-        entry = await self._redis.hget(keys.REFUNDS_BY_HAND, _key(ref))
-        intent = _load_or_none(entry)
+        entry = await self._redis.hget(keys.REFUNDS_BY_HAND, intent_key(ref))
+        intent = load_or_none(entry)
         return None if intent is None else NeedsAPerson(intent, str(json.loads(entry).get("why", "")))
 
     async def put_right(self, intent: Intent) -> None:
@@ -255,7 +191,7 @@ class RefundOutbox:
         intents = []
         for key, entry in (await self._redis.hgetall(name)).items():
             try:
-                intents.append(_load(entry))
+                intents.append(load(entry))
             except (ValueError, KeyError, TypeError, AttributeError):
                 # It stays, and the others must not wait for it.
                 log.exception("refund intent cannot be read", intent=key.decode(errors="replace"))
@@ -342,8 +278,11 @@ class RefundOutbox:
         return await self._pay(intent, verdict, lock)
 
     async def _pay(self, intent: Intent, refund: Refund, lock: _Lock) -> tuple[Settled, str]:
+        asked = time.monotonic()
         if not await self._renew(keys=[lock.key], args=[lock.token, LOCK_S * 1000]):
             raise _LockLost("the platform took longer to answer than the lock holds")
+        if time.monotonic() - asked > RENEWED_WITHIN_S:
+            raise _LockLost("the lock could not be renewed in time")
         try:
             paid_now = await self._platform.give_back(refund)
         except PlatformUnavailable as error:
@@ -368,39 +307,9 @@ class RefundOutbox:
         await self._tell(intent, Settled.POSTPONED, why)
 
 
-def _key(ref: SessionRef) -> str:
-    return f"{ref.channel}:{ref.session_id}"
-
-
-def _load_or_none(entry: bytes | None) -> Intent | None:
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        return _load(entry) if entry else None
-    return None
-
-
 def _failed_by(intent: Intent, session: Session) -> bool:
     return session.status is Status.FAILED and session.completed_at == intent.stamp
 
 
 def _names(intent: Intent) -> dict[str, str]:
     return {"session_id": intent.session_id, "channel": intent.channel.value, "request_id": intent.request_id}
-
-
-def _dump(intent: Intent) -> str:
-    return json.dumps(asdict(intent))
-
-
-def oldest_age_s(entries: Iterable[bytes]) -> float | None:
-    """Age of the oldest intent among the outbox's entries; None without one that can be read."""
-    ages = []
-    for entry in entries:
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
-            ages.append(_load(entry).age_s)
-    return max(ages, default=None)
-
-
-def _load(entry: bytes) -> Intent:
-    """Raises ValueError, KeyError, TypeError or AttributeError. Fields of a newer version are left out."""
-    found = json.loads(entry)
-    known = {field.name: found[field.name] for field in fields(Intent) if field.name in found}
-    return Intent(**known | {"channel": Channel(known["channel"])})

@@ -12,7 +12,7 @@ from wearon.api import health as module
 from wearon.api.health import Health
 from wearon.platform.base import Channel
 from wearon.tryon import keys
-from wearon.tryon.refunds import Intent
+from wearon.tryon.refund_intents import Intent
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,9 @@ from support.job_side import Buyer, FaultyPlatform, LocalShop, untyped
 from wearon.platform.base import Channel, PlatformRefused, SessionRef
 from wearon.platform.local import DEMO_CREDITS
 from wearon.tracing import Kind, Tracing, outgoing_headers
-from wearon.tryon import keys
-from wearon.tryon.refunds import Intent, RefundOutbox
+from wearon.tryon import keys, refunds
+from wearon.tryon.refund_intents import Intent
+from wearon.tryon.refunds import RefundOutbox
 
 pytestmark = pytest.mark.slow
 
@@ -193,6 +194,21 @@ async def test_a_lock_that_ended_before_the_payment_stops_it(
     assert len(shop.refunds(ref)) == 1
     assert await buyer.balance() == DEMO_CREDITS
     assert await outbox.pending() == []
+
+
+async def test_a_lock_that_was_renewed_too_slowly_stops_the_payment(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis renewed it, but what is left of it by the time we know may not last for the call."""
+    monkeypatch.setattr(refunds, "RENEWED_WITHIN_S", -1.0)
+    ref = await buyer.buy()
+    await fail(RefundOutbox(redis_client, platform), ref)
+    assert "give_back" not in platform.calls
+    assert len(await locks(redis_client)) == 1, "another process may have it"
+    monkeypatch.undo()
+    await let_locks_end(redis_client)
+    await RefundOutbox(redis_client, platform).settle_due()
+    assert len(shop.refunds(ref)) == 1
 
 
 async def test_the_lock_is_as_long_as_ever_when_the_payment_begins(

@@ -29,7 +29,7 @@ from wearon.tryon.failures import Reason
 from wearon.tryon.generator import Usage
 from wearon.tryon.journal import MAX_ENTRIES, RunEntry
 from wearon.tryon.progress import Outcome, Run, Settled, Settlement
-from wearon.tryon.refunds import Intent, NeedsAPerson, Outstanding
+from wearon.tryon.refund_intents import Intent, NeedsAPerson, Outstanding
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 REF = SessionRef(Channel.B2C, "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b")
