@@ -18,6 +18,8 @@ from typing import ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from wearon.heap import keep_freed_memory
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -66,6 +68,7 @@ class KillablePool:
 
 def _initialize(memory_limit_bytes: int | None) -> None:
     os.nice(NICENESS)
+    keep_freed_memory()
     # Ctrl-C reaches the whole process group, but stopping in order is the parent's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if memory_limit_bytes is not None:

@@ -40,7 +40,7 @@ from wearon.assembly import (
     open_redis,
     open_redis_url,
     open_telemetry,
-    spare_the_collector,
+    settle_memory,
 )
 from wearon.metrics import Metrics
 from wearon.platform import LocalPlatform
@@ -164,7 +164,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
             local_url.remember(settings.wearon_home, public_url)
         announce(Addresses(redis_url, public_url))
         await asyncio.sleep(0)  # the parts begin, and the API builds its routes
-        spare_the_collector()
+        settle_memory()
         await _until(stop, supervisor)
 
 

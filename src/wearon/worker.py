@@ -22,7 +22,7 @@ from wearon.assembly import (
     open_platform,
     open_redis,
     open_telemetry,
-    spare_the_collector,
+    settle_memory,
     worker_settings,
 )
 from wearon.local_redis import LocalRedis
@@ -98,7 +98,7 @@ async def start(ctx: dict[str, Any]) -> None:
             log.warning("lease not given back: others wait until it ends", error=str(error))
 
     stack.push_async_callback(stop_in_order)
-    spare_the_collector()
+    settle_memory()
     log.info("started", mode=SETTINGS.wearon_mode.value, redis=without_password(REDIS_URL))
 
 

@@ -28,7 +28,8 @@ LAYERS = {
     "redis": set(),
     "local_redis": set(),
     "local_url": set(),
-    "processes": set(),
+    "heap": set(),
+    "processes": {"heap"},
     "supervisor": set(),
 }
 FLOOR = {"processes", "redis", "metrics", "tracing", "logs"}
