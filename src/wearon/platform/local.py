@@ -384,7 +384,7 @@ def _session(channel: Channel, row: sqlite3.Row | dict[str, Any]) -> Session:
     try:
         return read_session(channel, dict(row))
     except UnreadableRow as error:
-        raise PlatformUnavailable(str(error)) from error
+        raise PlatformRefused(str(error)) from error
 
 
 def _account(channel: Channel, owner_id: str, shopper_email: str | None = None) -> _Account:

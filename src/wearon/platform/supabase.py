@@ -23,6 +23,7 @@ from wearon.platform.base import (
     Channel,
     LedgerEntry,
     LedgerEntryType,
+    PlatformRefused,
     PlatformUnavailable,
     Refund,
     Session,
@@ -314,7 +315,7 @@ def _session(channel: Channel, row: Mapping[str, Any]) -> Session:
     try:
         return read_session(channel, row)
     except UnreadableRow as error:
-        raise PlatformUnavailable(str(error)) from None
+        raise PlatformRefused(str(error)) from None  # asking again reads the same
 
 
 def _ledger_entry(row: Mapping[str, Any]) -> LedgerEntry:

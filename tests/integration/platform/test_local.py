@@ -179,7 +179,7 @@ class TestFiles:
         ref = local_side.add_session(Channel.B2C)
         local_side.sql("update generation_sessions set created_at = 'yesterday'")
 
-        with pytest.raises(PlatformUnavailable, match="created_at"):
+        with pytest.raises(PlatformRefused, match="created_at"):
             await local_side.local.find_session(Channel.B2C, ref.session_id)
 
 

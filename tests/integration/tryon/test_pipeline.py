@@ -514,6 +514,17 @@ async def test_a_job_of_another_version_fails_its_session_and_is_a_dead_letter(
     assert letter.reason.startswith("unusable job: ")
 
 
+async def test_a_session_that_cannot_be_read_is_put_before_a_person_and_not_tried_for_ever(
+    desk: Desk, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    shop.set_row(ref, status="failed", credits_used=-1)
+    assert await desk.run(ref) is None
+    (case,) = await desk.outbox.outstanding()
+    assert case.intent.ref == ref
+    assert "cannot read credits_used" in case.error
+
+
 @pytest.fixture
 def housekeeping(
     desk: Desk, redis_client: Redis, platform: FaultyPlatform, monkeypatch: pytest.MonkeyPatch

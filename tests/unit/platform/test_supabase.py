@@ -101,7 +101,7 @@ async def test_one_unreadable_session_is_an_error_when_it_is_asked_for(
 ) -> None:
     wire.get("/rest/v1/generation_sessions").respond(json=[{**ROW, "status": "paused"}])
 
-    with pytest.raises(PlatformUnavailable, match="cannot read status"):
+    with pytest.raises(PlatformRefused, match="cannot read status"):
         await platform.find_session(Channel.B2C, REF.session_id)
 
 
