@@ -86,27 +86,27 @@ class SizeChart(BaseModel):
         return tuple(size.name for size in self.sizes)
 
     def size_for(self, girths: NDArray[np.float64]) -> NDArray[np.intp]:
-        """Indices of the sizes for bodies (..., 3) of chest, waist and hip girths in cm."""
-        columns = [GIRTHS.index(girth) for girth in self.girths]
-        limits = np.array([[getattr(size, girth) for girth in self.girths] for size in self.sizes[:-1]], dtype=float)
-        # A body needs the first size above all limits that it exceeds: count those with any exceeded.
-        exceeded = (girths[..., None, columns] > limits.reshape(-1, len(columns))).any(axis=-1)
-        result: NDArray[np.intp] = exceeded.sum(axis=-1)
+        """Indices of the sizes for bodies (3, ...) of chest, waist and hip girths in cm."""
+        deciding = [(girth, girths[GIRTHS.index(girth)]) for girth in self.girths]
+        result = np.zeros(girths.shape[1:], dtype=np.intp)
+        for size in self.sizes[:-1]:
+            # A body needs the first size above all limits that it exceeds: count those with any exceeded.
+            exceeded = [values > getattr(size, girth) for girth, values in deciding]
+            result = result + np.logical_or.reduce(exceeded)
         return result
 
     def probabilities(self, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
         """How likely each size is when the girths (3,) are normal with that mean and covariance (cm, cm²)."""
-        bodies = mean + _standard_normal() @ np.linalg.cholesky(covariance).T
-        counts = np.bincount(self.size_for(bodies), minlength=len(self.sizes))
-        result: NDArray[np.float64] = counts / counts.sum()
+        bodies = np.linalg.cholesky(covariance) @ _standard_normal() + mean[:, None]
+        result: NDArray[np.float64] = np.bincount(self.size_for(bodies), minlength=len(self.sizes)) / bodies.shape[1]
         return result
 
 
 @cache
 def _standard_normal() -> NDArray[np.float64]:
-    """The same points every time, so that a photo always gets the same answer; mirrored, so as to favour no side."""
+    """Points (3, n), the same every time, so that a photo always gets the same answer; mirrored, to favour no side."""
     half = np.random.default_rng(2).standard_normal((_SAMPLES // 2, len(GIRTHS)))
-    return np.concatenate([half, -half])
+    return np.ascontiguousarray(np.concatenate([half, -half]).T)
 
 
 DEFAULT_CHART = SizeChart(

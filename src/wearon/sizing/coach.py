@@ -202,10 +202,13 @@ def _posture_faults(pose: Pose, sighting: Sighting) -> Iterator[WarningCode]:
 def _picture_faults(pose: Pose, pixels: Pixels, sighting: Sighting) -> Iterator[WarningCode]:
     if sighting.axis.length < SMALL_TRUNK:
         yield WarningCode.TOO_SMALL
-    # The trunk is enough to judge by, and a quarter of the picture.
+    # The trunk is enough to judge by: a tenth of the picture.
     rows = slice(max(0, int(sighting.axis.at(0)[1])), max(3, int(sighting.axis.at(1)[1])))
-    grey = np.asarray(cv2.cvtColor(pixels[rows], cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     body = pose.mask[rows] >= INSIDE
+    shown = np.flatnonzero(body.any(axis=0))
+    columns = slice(max(0, int(shown[0]) - 1), int(shown[-1]) + 2)
+    body = body[:, columns]
+    grey = np.asarray(cv2.cvtColor(pixels[rows, columns], cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     if grey[body].mean() < DARK:
         yield WarningCode.TOO_DARK
     if _sharpness(grey, body) < SHARPNESS:
@@ -239,13 +242,15 @@ def _is_hidden(pose: Pose, sighting: Sighting) -> bool:
         index = int(np.abs(outline.levels - level).argmin())
         if 0.1 < level < 0.95 and abs(offset) < 0.8 * outline.trunk[int(offset > 0), index]:
             return True
-    shown = outline.between(*BANDS["chest"]) | outline.between(*BANDS["hip"])
+    shown = np.r_[outline.between(*BANDS["chest"]), outline.between(*BANDS["hip"])]
     edges = axis.places(outline.levels[shown], outline.trunk[:, shown, None])[0]
     return bool(edges.min() < 1.5 or edges.max() > pose.width - 1.5)
 
 
 def _largest_other(poses: Sequence[Pose]) -> float:
     """Area of the largest other silhouette, of the main one's; one that is the main one found again is left out."""
+    if len(poses) == 1:
+        return 0.0
     main = poses[0].mask >= INSIDE
     area = max(1, np.count_nonzero(main))
     others = [pose.mask >= INSIDE for pose in poses[1:]]
@@ -258,10 +263,12 @@ def _largest_other(poses: Sequence[Pose]) -> float:
 def _sharpness(grey: NDArray[np.uint8], body: NDArray[np.bool_]) -> float:
     """Curvature over slope, where the slope is among the person's steepest tenth: falls when edges are smeared."""
     slope = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    inside = slope[body]
-    steep = inside >= np.quantile(inside, 0.9)
-    curvature = np.abs(cv2.Laplacian(grey, cv2.CV_32F))[body]
-    return float(curvature[steep].mean() / max(inside[steep].mean(), 1e-3))
+    places = np.flatnonzero(body)
+    inside = slope.ravel()[places]
+    steepest = int(0.9 * inside.size)
+    steep = inside >= np.partition(inside, steepest)[steepest]
+    curvature = np.abs(cv2.Laplacian(grey, cv2.CV_32F).ravel()[places[steep]])
+    return float(curvature.mean() / max(inside[steep].mean(), 1e-3))
 
 
 def _knees(sighting: Sighting) -> float:

@@ -11,6 +11,7 @@ from wearon.pose import Detector, Joint, Pose
 from wearon.sizing.body_type import body_type
 from wearon.sizing.chart import GIRTHS
 from wearon.sizing.coach import inspect, second_thoughts
+from wearon.sizing.features import Sighting
 from wearon.sizing.measure import MEASURES, Line, Measured, measure, measuring_lines
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.result import Measurements, PhotoWarning, SizeEstimate, SizeRange
@@ -30,8 +31,14 @@ class Examination:
 
     picture: Image.Image
     pose: Pose
-    lines: dict[str, Line]
+    sighting: Sighting
     estimate: SizeEstimate
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """Where each measurement was taken, by name."""
+        shoulders = (self.pose.point(Joint.RIGHT_SHOULDER), self.pose.point(Joint.LEFT_SHOULDER))
+        return measuring_lines(self.sighting, shoulders)
 
 
 def estimate(detector: Detector, photo: bytes, request: EstimateRequest) -> SizeEstimate:
@@ -48,10 +55,8 @@ def examine(detector: Detector, photo: bytes, request: EstimateRequest) -> Exami
     pixels = np.asarray(picture)
     scene = inspect(detector.detect(picture), pixels, request)
     measured = measure(scene.sighting, scene.frame, request, doubt=scene.doubt)
-    shoulders = (scene.pose.point(Joint.RIGHT_SHOULDER), scene.pose.point(Joint.LEFT_SHOULDER))
-    lines = measuring_lines(scene.sighting, shoulders)
     warnings = list(dict.fromkeys([*scene.warnings, *second_thoughts(measured)]))
-    return Examination(picture, scene.pose, lines, conclude(measured, request, warnings))
+    return Examination(picture, scene.pose, scene.sighting, conclude(measured, request, warnings))
 
 
 def conclude(measured: Measured, request: EstimateRequest, warnings: Sequence[WarningCode] = ()) -> SizeEstimate:

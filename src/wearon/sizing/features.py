@@ -195,8 +195,8 @@ def unit(sighting: Sighting, frame: Frame) -> tuple[float, float]:
 
 def armpit_level(outline: Profile) -> float:
     """The lowest level at which both arms touch the trunk: a broad chest pushes it down."""
-    between = outline.between(*_ARMPITS)
-    levels = np.where(outline.joined[:, between], outline.levels[between], _ARMPITS[0])
+    around = outline.between(*_ARMPITS)
+    levels = np.where(outline.joined[:, around], outline.levels[around], _ARMPITS[0])
     return float(levels.max(axis=1).min())
 
 

@@ -23,6 +23,9 @@ show (its network works on 256 x 256 pixels); inside a body the mask is 1.0 thro
 NEAREST_GAP = 0.4
 """Of the distance from the axis to the arm's bone: nearer to the axis the trunk never ends."""
 
+MAX_REACH = 1.6
+"""How far to both sides the silhouette is followed, in the trunk's lengths: an arm's."""
+
 REFINE_REACH = 5.0
 REFINE_SIGMA = 2.5
 """Pixels around the mask's edge within which the picture's own edge is looked for, and how much farther ones are
@@ -101,10 +104,10 @@ class Profile:
         """The trunk's mean breadth between two levels."""
         return float(self.trunk[:, self.between(lowest, highest)].sum(axis=0).mean())
 
-    def between(self, lowest: float, highest: float) -> NDArray[np.bool_]:
-        """Which levels lie in the closed range."""
-        inside: NDArray[np.bool_] = (self.levels >= lowest - 1e-6) & (self.levels <= highest + 1e-6)
-        return inside
+    def between(self, lowest: float, highest: float) -> slice:
+        """Which levels (they ascend) lie in the closed range."""
+        first, end = np.searchsorted(self.levels, (lowest - 1e-6, highest + 1e-6))
+        return slice(int(first), int(end))
 
 
 def trunk_axis(pose: Pose) -> Axis:
@@ -117,27 +120,47 @@ def trunk_axis(pose: Pose) -> Axis:
 
 def middle(pose: Pose, left: Joint, right: Joint) -> Array:
     """The point half way between two joints, in pixels."""
-    place: Array = np.mean([pose.point(left), pose.point(right)], axis=0)
-    return place
+    (x, y), (other_x, other_y) = pose.point(left), pose.point(right)
+    return np.array([(x + other_x) / 2, (y + other_y) / 2])
 
 
 def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
     """Follow the silhouette along the axis, and sharpen its edges with those of the picture itself."""
-    offsets = np.arange(0.0, 1.6 * axis.length)
+    offsets = np.arange(0.0, min(MAX_REACH * axis.length, _farthest(pose, axis, levels) + 2))
     values = sample(pose.mask, axis.places(levels, offsets))
     outer = _first_below(values, np.full(values.shape[:2], INSIDE))
     bones = _arm_offsets(pose, axis, levels)
-    gap_from, gap_to = NEAREST_GAP * bones[..., None], bones[..., None]
-    deepest = np.where((offsets >= gap_from) & (offsets <= gap_to), values, 1.0).min(axis=2)
-    # A gap's edge is half way down to its deepest place: for a wide one, that is where the mask is one half.
-    gap = _first_below(np.where(offsets >= gap_from, values, 1.0), (1 + deepest) / 2)
-    # Nothing to be seen of it: the arm is as thick inwards of its bone as outwards.
-    guess = np.maximum(2 * bones - outer, NEAREST_GAP * bones)
     joined = (outer > 0) & (outer >= bones)  # False where there is no arm: bones is NaN
-    unseen = joined & (deepest >= GAP)
-    trunk = np.where(unseen, guess, np.where(joined, gap, outer))
+    trunk, unseen = outer.copy(), np.zeros_like(joined)
+    trunk[joined], unseen[joined] = _without_arms(values[joined], offsets, outer[joined], bones[joined])
     edges = _to_picture_edges(pixels, axis, levels, trunk)
     return Profile(levels, without_leaks(edges, levels, LEAK * axis.length), outer, joined, unseen)
+
+
+def _farthest(pose: Pose, axis: Axis, levels: Array) -> float:
+    """Pixels from the axis within which all of the silhouette at these levels lies: a box around it tells."""
+    ends = [axis.at(level, side * MAX_REACH * axis.length)[1] for level in levels[[0, -1]] for side in _SIDES]
+    top, bottom = (int(np.clip(end, 0, pose.height)) for end in (min(ends) - 1, max(ends) + 2))
+    columns = np.flatnonzero((pose.mask[top:bottom] >= INSIDE).any(axis=0))
+    if columns.size == 0:
+        return 0.0
+    corners = [(x, y) for x in (int(columns[0]), int(columns[-1]) + 1) for y in (top, bottom)]
+    return float(np.abs((np.array(corners) - axis.start) @ axis.across).max())
+
+
+def _without_arms(
+    values: NDArray[np.float32], offsets: Array, outer: Array, bones: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Where the trunk ends on lines (n, offsets) on which an arm touches it, and whether no gap can be seen there."""
+    nearest = NEAREST_GAP * bones
+    # 1, which is no gap, nearer to the axis than a gap can be, and behind the bone.
+    beyond = np.maximum(values, offsets < nearest[:, None])
+    deepest = np.maximum(beyond, offsets > bones[:, None]).min(axis=1)
+    # A gap's edge is half way down to its deepest place: for a wide one, that is where the mask is one half.
+    gap = _first_below(beyond, (1 + deepest) / 2)
+    unseen = deepest >= GAP
+    # Nothing to be seen of it: the arm is as thick inwards of its bone as outwards.
+    return np.where(unseen, np.maximum(2 * bones - outer, nearest), gap), unseen
 
 
 def without_leaks(trunk: Array, levels: Array, tolerance: float) -> Array:
@@ -162,7 +185,8 @@ def extent(pose: Pose, down: Array) -> tuple[float, float]:
             return 0.0, 0.0
         return float(places[_EDGE_PIXELS - 1] - 0.5), float(places[-_EDGE_PIXELS] + 0.5)
     # Three pixels of mask in a row make an edge: single specks are the segmentation's noise.
-    inside = np.flatnonzero(np.count_nonzero(pose.mask >= INSIDE, axis=1) >= _EDGE_PIXELS)
+    counts = (pose.mask >= INSIDE).view(np.uint8).sum(axis=1, dtype=np.uint16)
+    inside = np.flatnonzero(counts >= _EDGE_PIXELS)
     if inside.size == 0:
         return 0.0, 0.0
     first, last, end = int(inside[0]), int(inside[-1]), pose.mask.shape[0]
@@ -211,18 +235,23 @@ def _to_picture_edges(pixels: Pixels, axis: Axis, levels: Array, trunk: Array) -
     """Move each edge to the centre of the strongest change of colour near it."""
     steps = np.arange(-REFINE_REACH - 1, REFINE_REACH + 1.01, 0.5)
     x, y = axis.places(levels, trunk[..., None] + steps)
-    first = int(np.clip(y.min() - 2, 0, pixels.shape[0] - 1))
-    last = int(np.clip(y.max() + 3, first + 1, pixels.shape[0]))
-    blurred = cv2.GaussianBlur(pixels[first:last], (3, 3), 0.7).astype(np.float32)
-    colours = sample(blurred, (x, y - np.float32(first)))
-    change = np.abs(colours[:, :, 4:] - colours[:, :, :-4]) @ np.ones(
-        3, np.float32
-    )  # over two pixels, around steps[2:-2]
+    # Only what lies around the edges is blurred, and two pixels more, so that the cut changes nothing.
+    (left, right), (first, last) = _reach(x, pixels.shape[1]), _reach(y, pixels.shape[0])
+    blurred = cv2.GaussianBlur(pixels[first:last, left:right], (3, 3), 0.7).astype(np.float32)
+    colours = sample(blurred, (x - np.float32(left), y - np.float32(first)))
+    # Over two pixels, around steps[2:-2].
+    change = np.abs(colours[:, :, 4:] - colours[:, :, :-4]) @ np.ones(3, np.float32)
     around = steps[2:-2]
     weights = (change * np.exp(-0.5 * (around / REFINE_SIGMA) ** 2)) ** 2
     moved = (weights @ around) / np.maximum(weights.sum(axis=-1), 1e-6)
     result: Array = np.where(trunk > 0, trunk + moved, 0.0)
     return result
+
+
+def _reach(places: Map, size: int) -> tuple[int, int]:
+    """The first pixel that the places touch, and the one behind the last, with two more on both sides."""
+    first = int(np.clip(places.min() - 3, 0, size - 1))
+    return first, int(np.clip(places.max() + 4, first + 1, size))
 
 
 def _edge_fraction(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:

@@ -9,7 +9,7 @@ from support.figures import Figure
 from wearon.sizing.annotate import HEIGHT, draw
 from wearon.sizing.coach import inspect
 from wearon.sizing.estimate import Examination, conclude
-from wearon.sizing.measure import measure, measuring_lines
+from wearon.sizing.measure import measure
 from wearon.sizing.request import EstimateRequest
 
 
@@ -17,12 +17,13 @@ def test_it_shows_the_photo_with_lines_on_it_and_sizes_under_it() -> None:
     request = EstimateRequest(height_cm=170)
     pose, picture = Figure().draw()
     scene = inspect([pose], picture, request)
-    lines = measuring_lines(scene.sighting, ((100.0, 120.0), (220.0, 120.0)))
-    assert set(lines) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
-    assert all(line.start[0] < 160 < line.end[0] for line in lines.values())
     answer = conclude(measure(scene.sighting, scene.frame, request), request)
     photo = Image.fromarray(picture)
-    with Image.open(io.BytesIO(draw(Examination(photo, pose, lines, answer)))) as drawn:
+    examination = Examination(photo, pose, scene.sighting, answer)
+    lines = examination.lines
+    assert set(lines) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
+    assert all(line.start[0] < 160 < line.end[0] for line in lines.values())
+    with Image.open(io.BytesIO(draw(examination))) as drawn:
         assert drawn.format == "JPEG"
         assert drawn.height > HEIGHT
         left = (drawn.width - 640) // 2
