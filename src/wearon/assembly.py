@@ -149,25 +149,53 @@ def open_fetcher(stack: AsyncExitStack, settings: Settings, public_url: str, tel
     return fetcher
 
 
-def open_generator(
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a process has whichever of the parts it runs."""
+
+    settings: Settings
+    telemetry: Telemetry
+    progress: Progress
+    redis: Redis
+    platform: Platform
+    fetcher: PictureFetcher
+    pose_pool: PosePool | None
+    """None: it neither estimates sizes nor draws previews."""
+
+
+async def open_base(
     stack: AsyncExitStack,
     settings: Settings,
-    redis: Redis,
-    fetcher: PictureFetcher,
-    pictures: PicturePool,
-    pose_pool: PosePool | None,
-    progress: Progress,
     telemetry: Telemetry,
-) -> ImageGenerator:
+    *,
+    redis: Redis,
+    public_url: str,
+    pose_pool: PosePool | None,
+) -> Base:
+    """Connect to the platform and to picture servers; `redis` and `pose_pool` are the caller's to close."""
+    return Base(
+        settings,
+        telemetry,
+        Progress(),
+        redis,
+        await open_platform(stack, settings, public_url, telemetry),
+        open_fetcher(stack, settings, public_url, telemetry),
+        pose_pool,
+    )
+
+
+def open_generator(stack: AsyncExitStack, base: Base, pictures: PicturePool) -> ImageGenerator:
     """OpenAI's model in production, the preview in local mode."""
+    settings = base.settings
     generator: ImageGenerator
     if settings.wearon_mode is Mode.LOCAL:
         from wearon.tryon.preview import PreviewGenerator
 
-        assert pose_pool is not None
-        generator = PreviewGenerator(pose_pool)
+        assert base.pose_pool is not None
+        generator = PreviewGenerator(base.pose_pool)
     else:
         assert settings.openai_api_key
+        limiter = RequestLimiter(base.redis, settings.openai_requests_per_minute)
         generator = OpenAIImages(
             api_key=settings.openai_api_key.get_secret_value(),
             base_url=settings.openai_base_url,
@@ -176,11 +204,11 @@ def open_generator(
             quality=settings.openai_image_quality,
             input_fidelity=settings.openai_input_fidelity,
             max_retries=settings.openai_max_retries,
-            before_attempt=progress.before_each_call(RequestLimiter(redis, settings.openai_requests_per_minute).wait),
-            fetch_url=lambda url: fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
+            before_attempt=base.progress.before_each_call(limiter.wait),
+            fetch_url=lambda url: base.fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
             ensure_jpeg=pictures.ensure_jpeg,
-            metrics=telemetry.metrics,
-            tracing=telemetry.tracing,
+            metrics=base.telemetry.metrics,
+            tracing=base.telemetry.tracing,
         )
     stack.push_async_callback(generator.aclose)
     return generator
@@ -208,29 +236,20 @@ def worker_settings(settings: Settings, redis: Redis) -> dict[str, object]:
 
 
 async def open_job_side(
-    stack: AsyncExitStack,
-    settings: Settings,
-    *,
-    redis: Redis,
-    consumer_redis: Redis | None,
-    worker: JobWorker | None,
-    platform: Platform,
-    fetcher: PictureFetcher,
-    pose_pool: PosePool | None,
-    progress: Progress,
-    telemetry: Telemetry,
+    stack: AsyncExitStack, base: Base, *, worker: JobWorker | None, consumer_redis: Redis | None
 ) -> JobSide:
     """Connect worker, consumer, lease and housekeeping with each other. No `consumer_redis`: no consumer."""
-    progress.listeners.append(JobMetrics(telemetry.metrics, telemetry.tracing))
-    progress.around_step = telemetry.tracing.span
-    queue = JobQueue(redis)
+    settings, redis, telemetry = base.settings, base.redis, base.telemetry
+    base.progress.listeners.append(JobMetrics(telemetry.metrics, telemetry.tracing))
+    base.progress.around_step = telemetry.tracing.span
     worker_id = worker.worker_id if worker else f"watcher:{secrets.token_hex(6)}"
-    recorder = Recorder(progress, make_journal(settings, redis, worker_id))
-    dead_letters = DeadLetters(redis, recorder.dead_letter_added)
-    outbox = RefundOutbox(redis, platform, recorder.refund_moved, telemetry.tracing)
-    spool = Spool(settings.spool_folder)
     lease = Lease(redis, worker_id, settings.worker_concurrency if worker else 0)
-    housekeeping = Housekeeping(redis, platform, queue, outbox, spool)
+    queue = JobQueue(redis)
+    recorder = Recorder(base.progress, make_journal(settings, redis, worker_id))
+    dead_letters = DeadLetters(redis, recorder.dead_letter_added)
+    outbox = RefundOutbox(redis, base.platform, recorder.refund_moved, telemetry.tracing)
+    spool = Spool(settings.spool_folder)
+    housekeeping = Housekeeping(redis, base.platform, queue, outbox, spool)
     lease.on_beat.append(housekeeping.see_fleet)
     consumer = None
     if consumer_redis is not None:
@@ -239,15 +258,11 @@ async def open_job_side(
         if worker is not None:
             worker.on_job_finished = consumer.see_job_finished
     if worker is not None:
-        lease.on_lost = worker.cancel_jobs
-        lease.on_jobs_freed = worker.wake_up.set
-        pictures = PicturePool(settings.picture_processes)
-        stack.callback(pictures.close)
-        await pictures.start()
+        pictures = await _open_pictures(stack, settings)
         pipeline = Pipeline(
-            platform=platform,
-            photos=Photos(fetcher, pictures.prepare),
-            generator=open_generator(stack, settings, redis, fetcher, pictures, pose_pool, progress, telemetry),
+            platform=base.platform,
+            photos=Photos(base.fetcher, pictures.prepare),
+            generator=open_generator(stack, base, pictures),
             spool=spool,
             outbox=outbox,
             dead_letters=dead_letters,
@@ -256,13 +271,27 @@ async def open_job_side(
             recorder=recorder,
         )
         housekeeping.deliver = pipeline.deliver
-        worker.ctx[JOB_FUNCTIONS] = {
-            GENERATE: traced(GENERATE, pipeline.generate, telemetry.tracing),
-            REJECT: traced(REJECT, pipeline.reject, telemetry.tracing),
-        }
-        telemetry.metrics.slots.set(worker.max_jobs)
-        telemetry.metrics.in_flight.set_function(lambda: worker.job_counter)
+        _put_to_work(worker, pipeline, lease, telemetry)
     return JobSide(lease, housekeeping, worker, consumer)
+
+
+async def _open_pictures(stack: AsyncExitStack, settings: Settings) -> PicturePool:
+    pictures = PicturePool(settings.picture_processes)
+    stack.callback(pictures.close)
+    await pictures.start()
+    return pictures
+
+
+def _put_to_work(worker: JobWorker, pipeline: Pipeline, lease: Lease, telemetry: Telemetry) -> None:
+    """The worker's jobs are the pipeline's, for as long as the lease holds."""
+    lease.on_lost = worker.cancel_jobs
+    lease.on_jobs_freed = worker.wake_up.set
+    worker.ctx[JOB_FUNCTIONS] = {
+        GENERATE: traced(GENERATE, pipeline.generate, telemetry.tracing),
+        REJECT: traced(REJECT, pipeline.reject, telemetry.tracing),
+    }
+    telemetry.metrics.slots.set(worker.max_jobs)
+    telemetry.metrics.in_flight.set_function(lambda: worker.job_counter)
 
 
 def make_journal(settings: Settings, redis: Redis, worker_id: str = "") -> Journal:
@@ -270,9 +299,7 @@ def make_journal(settings: Settings, redis: Redis, worker_id: str = "") -> Journ
     return Journal(redis, worker_id, kept_hours=settings.journal_hours, redaction=Redaction(settings.secrets))
 
 
-def make_reporter(
-    settings: Settings, progress: Progress, supervisor: Supervisor, jobs: JobSide, telemetry: Telemetry
-) -> Reporter:
+def make_reporter(base: Base, supervisor: Supervisor, jobs: JobSide) -> Reporter:
     """What this process says of itself, with every beat of its lease and to its own overview."""
 
     def parts() -> list[ReportedPart]:
@@ -282,10 +309,10 @@ def make_reporter(
         ]
 
     reporter = Reporter(
-        progress,
-        settings.worker_concurrency if jobs.worker else 0,
+        base.progress,
+        base.settings.worker_concurrency if jobs.worker else 0,
         parts=parts,
-        take_longest_lag=telemetry.loop_watch.take_longest,
+        take_longest_lag=base.telemetry.loop_watch.take_longest,
     )
     jobs.lease.report = reporter.beat
     return reporter

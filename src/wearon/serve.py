@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon import local_url
@@ -27,6 +28,7 @@ from wearon.api.health import Health
 from wearon.api.metrics import create_metrics_app
 from wearon.api.parts import ApiParts
 from wearon.assembly import (
+    Base,
     JobSide,
     Telemetry,
     make_console,
@@ -34,9 +36,8 @@ from wearon.assembly import (
     make_overview,
     make_reporter,
     make_worker,
-    open_fetcher,
+    open_base,
     open_job_side,
-    open_platform,
     open_redis,
     open_redis_url,
     open_telemetry,
@@ -49,7 +50,7 @@ from wearon.redis import without_password
 from wearon.settings import Mode, Settings
 from wearon.supervisor import Supervisor
 from wearon.tracing.tracing import TracingError
-from wearon.tryon.progress import Progress
+from wearon.tryon.reports import Reporter
 
 log = structlog.get_logger()
 
@@ -101,68 +102,35 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
         supervisor = Supervisor()
-        progress = Progress()
         telemetry = await _open_telemetry(stack, settings)
         supervisor.start("loop_watch", telemetry.loop_watch.run)
         listening = listen(stack, settings.host, settings.port) if roles.api else None
-        public_url = _public_url(settings, listening)
-        redis_url = await open_redis_url(stack, settings)
-        redis = open_redis(stack, redis_url, "worker", telemetry.metrics)
-        platform = await open_platform(stack, settings, public_url, telemetry)
-        fetcher = open_fetcher(stack, settings, public_url, telemetry)
-        pose_pool = _open_pose_pool(stack, settings, roles, telemetry)
-        if pose_pool is not None:
-            supervisor.start("pose_pool", lambda: _keep_warm(pose_pool))
-        jobs = await open_job_side(
+        addresses = Addresses(await _open_redis_url(stack, settings), _public_url(settings, listening))
+        base = await open_base(
             stack,
             settings,
-            redis=redis,
-            consumer_redis=(
-                open_redis(stack, redis_url, "consumer", telemetry.metrics, blocking=True) if roles.consumer else None
-            ),
-            worker=make_worker(settings, redis) if roles.worker else None,
-            platform=platform,
-            fetcher=fetcher,
-            pose_pool=pose_pool,
-            progress=progress,
-            telemetry=telemetry,
+            telemetry,
+            redis=open_redis(stack, addresses.redis_url, "worker", telemetry.metrics),
+            public_url=addresses.public_url,
+            pose_pool=_open_pose_pool(stack, supervisor, settings, roles, telemetry),
         )
-        reporter = make_reporter(settings, progress, supervisor, jobs, telemetry)
-        if roles.consumer or roles.worker:
-            _start_jobs(supervisor, jobs)
-        if jobs.worker is not None and jobs.consumer is None:
-            worker, waker = jobs.worker, open_redis(stack, redis_url, "waker", telemetry.metrics, blocking=True)
-            supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
+        jobs = await _open_jobs(stack, supervisor, base, roles, addresses.redis_url)
+        reporter = make_reporter(base, supervisor, jobs)
         if listening is not None:
-            assert pose_pool is not None
-            health = Health(settings.wearon_mode.value, lambda: supervisor.parts, pose_pool, redis)
-            overview = make_overview(
-                settings,
-                redis,
-                platform,
-                progress=progress,
-                own=(jobs.lease.worker_id, reporter.report),
-                pose_pool=pose_pool,
-            )
-            local_platform = platform if isinstance(platform, LocalPlatform) else None
-            parts = ApiParts(
-                health,
-                fetcher,
-                pose_pool,
-                local_platform,
-                overview,
-                make_console(settings, redis, platform, overview, public_url),
-                metrics=telemetry.metrics,
-                tracing=telemetry.tracing,
-            )
+            parts = _api_parts(base, supervisor, jobs, reporter, addresses.public_url)
             supervisor.start("api", lambda: _serve_api(settings, parts, listening))
         else:
             start_metrics(stack, supervisor, settings, telemetry.metrics)
         stack.push_async_callback(_stop_in_order, supervisor, jobs, settings.shutdown_grace_s)
-        log.info("started", mode=settings.wearon_mode.value, url=public_url, redis=without_password(redis_url))
+        log.info(
+            "started",
+            mode=settings.wearon_mode.value,
+            url=addresses.public_url,
+            redis=without_password(addresses.redis_url),
+        )
         if settings.wearon_mode is Mode.LOCAL and listening is not None:
-            local_url.remember(settings.wearon_home, public_url)
-        announce(Addresses(redis_url, public_url))
+            local_url.remember(settings.wearon_home, addresses.public_url)
+        announce(addresses)
         await asyncio.sleep(0)  # the parts begin, and the API builds its routes
         settle_memory()
         await _until(stop, supervisor)
@@ -212,12 +180,25 @@ def _public_url(settings: Settings, listening: socket.socket | None) -> str:
     return local_url.recall(settings.wearon_home) or f"http://127.0.0.1:{Settings.model_fields['port'].default}"
 
 
-def _open_pose_pool(stack: AsyncExitStack, settings: Settings, roles: Roles, telemetry: Telemetry) -> PosePool | None:
-    """For the API's estimates, and for local mode's previews."""
+async def _open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
+    """In local mode this is the first that is written below `WEARON_HOME`."""
+    try:
+        return await open_redis_url(stack, settings)
+    except OSError as error:
+        raise ServeError(f"WEARON_HOME={settings.wearon_home} cannot be used: {error.strerror or error}") from error
+
+
+def _open_pose_pool(
+    stack: AsyncExitStack, supervisor: Supervisor, settings: Settings, roles: Roles, telemetry: Telemetry
+) -> PosePool | None:
+    """For the API's estimates, and for local mode's previews. Raises ServeError when its model is not there."""
     if not roles.api and not (roles.worker and settings.wearon_mode is Mode.LOCAL):
         return None
+    if settings.pose_model_path is not None and not settings.pose_model_path.is_file():
+        raise ServeError(f"POSE_MODEL_PATH: there is no file {settings.pose_model_path}")
     pool = PosePool(settings.pose_model_path, settings.pose_processes, metrics=telemetry.metrics)
     stack.callback(pool.close)
+    supervisor.start("pose_pool", lambda: _keep_warm(pool))
     return pool
 
 
@@ -226,13 +207,54 @@ async def _keep_warm(pool: PosePool) -> None:
     await asyncio.Event().wait()
 
 
-def _start_jobs(supervisor: Supervisor, jobs: JobSide) -> None:
-    supervisor.start("lease", jobs.lease.run)
-    supervisor.start("housekeeping", jobs.housekeeping.run)
-    if jobs.worker is not None:
-        supervisor.start("worker", jobs.worker.main)
+async def _open_jobs(
+    stack: AsyncExitStack, supervisor: Supervisor, base: Base, roles: Roles, redis_url: str
+) -> JobSide:
+    """Make what moves tasks, and start as much of it as this process is for."""
+
+    def blocking(name: str) -> Redis:
+        return open_redis(stack, redis_url, name, base.telemetry.metrics, blocking=True)
+
+    jobs = await open_job_side(
+        stack,
+        base,
+        worker=make_worker(base.settings, base.redis) if roles.worker else None,
+        consumer_redis=blocking("consumer") if roles.consumer else None,
+    )
+    worker = jobs.worker
+    if worker is not None or jobs.consumer is not None:
+        supervisor.start("lease", jobs.lease.run)
+        supervisor.start("housekeeping", jobs.housekeeping.run)
+    if worker is not None:
+        supervisor.start("worker", worker.main)
     if jobs.consumer is not None:
         supervisor.start("consumer", jobs.consumer.run)
+    elif worker is not None:
+        waker = blocking("waker")
+        supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
+    return jobs
+
+
+def _api_parts(base: Base, supervisor: Supervisor, jobs: JobSide, reporter: Reporter, public_url: str) -> ApiParts:
+    assert base.pose_pool is not None
+    overview = make_overview(
+        base.settings,
+        base.redis,
+        base.platform,
+        progress=base.progress,
+        own=(jobs.lease.worker_id, reporter.report),
+        pose_pool=base.pose_pool,
+    )
+    return ApiParts(
+        Health(base.settings.wearon_mode.value, lambda: supervisor.parts, base.pose_pool, base.redis),
+        base.fetcher,
+        base.pose_pool,
+        base.platform if isinstance(base.platform, LocalPlatform) else None,
+        overview,
+        make_console(base.settings, base.redis, base.platform, overview, public_url),
+        metrics=base.telemetry.metrics,
+        tracing=base.telemetry.tracing,
+    )
 
 
 class _Server(uvicorn.Server):

@@ -17,9 +17,8 @@ from wearon.assembly import (
     local_redis_folder,
     make_metrics,
     make_reporter,
-    open_fetcher,
+    open_base,
     open_job_side,
-    open_platform,
     open_redis,
     open_telemetry,
     settle_memory,
@@ -33,7 +32,6 @@ from wearon.serve import start_metrics
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
 from wearon.tryon.job_worker import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
-from wearon.tryon.progress import Progress
 
 log = structlog.get_logger()
 
@@ -62,28 +60,17 @@ async def start(ctx: dict[str, Any]) -> None:
     worker: JobWorker = ctx[JOB_WORKER]
     stack = ctx[STACK] = AsyncExitStack()
     public_url = local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"
-    progress = Progress()
     telemetry = await open_telemetry(stack, SETTINGS, METRICS)
     pose_pool = None
     if SETTINGS.wearon_mode is Mode.LOCAL:
         pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes, metrics=METRICS)
         stack.callback(pose_pool.close)
         await pose_pool.start()
-    jobs = await open_job_side(
-        stack,
-        SETTINGS,
-        redis=worker.pool,
-        consumer_redis=None,
-        worker=worker,
-        platform=await open_platform(stack, SETTINGS, public_url, telemetry),
-        fetcher=open_fetcher(stack, SETTINGS, public_url, telemetry),
-        pose_pool=pose_pool,
-        progress=progress,
-        telemetry=telemetry,
-    )
+    base = await open_base(stack, SETTINGS, telemetry, redis=worker.pool, public_url=public_url, pose_pool=pose_pool)
+    jobs = await open_job_side(stack, base, worker=worker, consumer_redis=None)
     waker = open_redis(stack, REDIS_URL, "waker", METRICS, blocking=True)
     supervisor = Supervisor()
-    make_reporter(SETTINGS, progress, supervisor, jobs, telemetry)
+    make_reporter(base, supervisor, jobs)
     supervisor.start("loop_watch", telemetry.loop_watch.run)
     start_metrics(stack, supervisor, SETTINGS, METRICS)
     supervisor.start("lease", jobs.lease.run)

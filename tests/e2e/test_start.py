@@ -46,7 +46,25 @@ def test_a_port_in_use_is_one_clear_line(machines: Machines, tmp_path: Path, pro
     assert "Traceback" not in process.log
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_process(tmp_path: Path, production_env: dict[str, str]) -> None:
+def test_a_home_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("a file where a folder should be")
+    with worker(SERVE, {"WEARON_HOME": str(home), "PORT": "0", "LOCAL_REDIS_PORT": "0"}, tmp_path) as process:
+        assert process.wait() == 1
+    assert f"WEARON_HOME={home} cannot be used" in process.log
+    assert "Traceback" not in process.log
+
+
+def test_a_model_that_is_not_there_is_one_clear_line(tmp_path: Path, production_env: dict[str, str]) -> None:
+    with worker(SERVE, {**production_env, "POSE_MODEL_PATH": "/there/is/none.task"}, tmp_path) as process:
+        assert process.wait() == 1
+    assert "POSE_MODEL_PATH: there is no file /there/is/none.task" in process.log
+    assert "Traceback" not in process.log
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_again_and_seen_in_health(
+    tmp_path: Path, production_env: dict[str, str]
+) -> None:
     broken = tmp_path / "model.task"
     broken.write_bytes(b"this is no model")
     with worker(SERVE, {**production_env, "POSE_MODEL_PATH": str(broken)}, tmp_path) as process:
