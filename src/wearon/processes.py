@@ -40,7 +40,7 @@ class KillablePool:
         self.processes = processes
         self._pool = ProcessPool(
             max_workers=processes,
-            initializer=_initialize,
+            initializer=begin_process,
             initargs=[memory_limit_bytes],
             context=multiprocessing.get_context("spawn"),
         )
@@ -66,7 +66,8 @@ class KillablePool:
         self._pool.join()
 
 
-def _initialize(memory_limit_bytes: int | None) -> None:
+def begin_process(memory_limit_bytes: int | None) -> None:
+    """What every process for CPU work does first."""
     os.nice(NICENESS)
     keep_freed_memory()
     # Ctrl-C reaches the whole process group, but stopping in order is the parent's business.

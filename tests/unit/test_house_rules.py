@@ -28,11 +28,12 @@ LAYERS = {
     "redis": set(),
     "local_redis": set(),
     "local_url": set(),
+    "child_process": set(),
     "heap": set(),
     "processes": {"heap"},
     "supervisor": set(),
 }
-FLOOR = {"processes", "redis", "metrics", "tracing", "logs"}
+FLOOR = {"child_process", "processes", "redis", "metrics", "tracing", "logs"}
 
 ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""

@@ -4,15 +4,14 @@
     ├── PoseBusy          too many are waiting: an answer would come too late to be of use
     └── PoseUnavailable   no process could do it: starting, replaced, hung on this picture or died of it
 
-Each process is a `KillablePool` of one: whichever hangs, dies or breaks is thrown away and a new one warmed in its
-place, while the others go on. A process is given work only when it has run an inference.
+Whichever process hangs or dies is thrown away and a new one warmed in its place, while the others go on. A process is
+given work only when it has run an inference.
 
 Who would wait too long is refused at once (`PosePool.place`): a queue that only grows serves nobody in time.
 """
 
 import asyncio
 import itertools
-import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -22,9 +21,10 @@ from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import structlog
 
+from wearon.child_process import ChildProcess
 from wearon.metrics import Metrics
 from wearon.pose.detector import Detector
-from wearon.processes import KillablePool
+from wearon.processes import ProcessFailed
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -184,7 +184,7 @@ class PosePool:
         for task in self._background:
             task.cancel()
         for slot in self._slots:
-            slot.pool.close()
+            slot.close()
         self._slots = []
         self._line.clear()
         self._idle = asyncio.Queue()
@@ -232,9 +232,9 @@ class PosePool:
     ) -> "_Returned[R] | _Raised":
         started = time.monotonic()
         try:
-            outcome: _Returned[R] | _Raised = await slot.pool.run(timeout, _call, function, args)
-        except Exception as error:  # noqa: BLE001 (whatever Pebble says: this process is not to be used again)
-            self._log.warning("pose process lost", error=str(error), error_type=type(error).__name__)
+            outcome = await slot.run(timeout, function, args)
+        except ProcessFailed as error:
+            self._log.warning("pose process lost", error=str(error))
             self._replace(slot)
             return _Raised(PoseUnavailable(f"the pose process was lost: {error}"))
         finally:
@@ -249,14 +249,11 @@ class PosePool:
         return outcome
 
     def _replace(self, slot: "_Slot") -> None:
-        slot.pid = None
         self._in_background(self._warm_again(slot))
 
     async def _warm_again(self, slot: "_Slot") -> None:
         for attempt in itertools.count():
             try:
-                await asyncio.to_thread(slot.pool.close)
-                slot.pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
                 await slot.warm_up(self._model_path)
             except Exception as error:  # noqa: BLE001 (there is nobody to tell; /health shows it, and we try again)
                 delay = RESTART_DELAYS_SECONDS[min(attempt, len(RESTART_DELAYS_SECONDS) - 1)]
@@ -264,7 +261,7 @@ class PosePool:
                 await asyncio.sleep(delay)
             else:
                 self._idle.put_nowait(slot)
-                self._log.info("pose process replaced", pid=slot.pid)
+                self._log.info("pose process replaced")
                 return
 
     def _in_background(self, coroutine: Coroutine[object, object, R]) -> asyncio.Task[R]:
@@ -316,29 +313,46 @@ class _Ticket:
 
 
 class _Slot:
-    """One process: a pool of one, and its pid while it is warm."""
+    """The place of one process; usable while there is a warm one."""
 
     def __init__(self) -> None:
-        self.pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
-        self.pid: int | None = None
+        self._process: ChildProcess | None = None
+        self._warm = False
 
     @property
     def usable(self) -> bool:
-        return self.pid is not None and _is_alive(self.pid)
+        return self._warm and self._process is not None and self._process.alive
 
     async def warm_up(self, model_path: Path | None) -> None:
-        self.pid = await self.pool.run(WARM_UP_SECONDS, _load, model_path)
+        """Put a new process in the place of the one that was there.
 
+        Raises what loading the model raises, and ProcessFailed.
+        """
+        self._warm = False
+        if self._process is not None:
+            self._process.kill()
+            await asyncio.to_thread(self._process.join)
+        self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
+        await self._process.run(WARM_UP_SECONDS, _load, model_path)
+        self._warm = True
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    async def run(
+        self, timeout: float, function: Callable[[Detector, *Ts], R], args: tuple[*Ts]
+    ) -> "_Returned[R] | _Raised":
+        """Raises ProcessFailed; what the function raises is a value here."""
+        assert self._process is not None
+        try:
+            return _Returned(await self._process.run(timeout, _call, function, args))
+        except ProcessFailed:
+            raise
+        except Exception as error:  # noqa: BLE001 (raised again for whoever called)
+            return _Raised(error)
 
-
-# What follows runs in the pose processes.
+    def close(self) -> None:
+        self._warm = False
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,22 +362,21 @@ class _Returned(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class _Raised:
-    """An error of the function itself, carried as a value: whatever is raised instead concerns the process."""
+    """An error as a value: of a call that may have nobody any more who waits for it."""
 
     error: Exception
+
+
+# What follows runs in the pose processes.
 
 
 _detectors: list[Detector] = []
 """The process's detector: loading one takes seconds, and a process is asked for one thing at a time."""
 
 
-def _load(model_path: Path | None) -> int:
+def _load(model_path: Path | None) -> None:
     _detectors.append(Detector(model_path))
-    return os.getpid()
 
 
-def _call(function: Callable[[Detector, *Ts], R], args: tuple[*Ts]) -> _Returned[R] | _Raised:
-    try:
-        return _Returned(function(_detectors[0], *args))
-    except Exception as error:  # noqa: BLE001 (raised again in the parent)
-        return _Raised(error)
+def _call(function: Callable[[Detector, *Ts], R], args: tuple[*Ts]) -> R:
+    return function(_detectors[0], *args)

@@ -1,0 +1,124 @@
+"""A process beside the loop: what comes back from it, and that nothing which happens in it is waited for in vain."""
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from support import child_jobs as jobs
+from wearon.child_process import ChildProcess
+from wearon.processes import NICENESS, ProcessFailed
+
+pytestmark = pytest.mark.slow
+
+LONG = 60.0
+
+
+@pytest.fixture
+async def child() -> AsyncIterator[ChildProcess]:
+    child = await ChildProcess.start(memory_limit_bytes=512 * 1024 * 1024)
+    yield child
+    child.kill()
+    child.join()
+
+
+async def ended(pid: int) -> None:
+    async with asyncio.timeout(30):
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(pid, 0)
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("size", [0, 1, 10_000_000])
+async def test_bytes_of_any_size_go_there_and_come_back(child: ChildProcess, size: int) -> None:
+    data = os.urandom(size)
+    pid, back = await child.run(LONG, jobs.echo, data)
+    assert back == data
+    assert pid != os.getpid()
+
+
+async def test_lets_the_event_loop_go_first(child: ChildProcess) -> None:
+    assert await child.run(LONG, jobs.priority) == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
+
+
+async def test_errors_come_back_and_the_process_goes_on(child: ChildProcess) -> None:
+    pid = await child.run(LONG, jobs.own_pid)
+    with pytest.raises(KeyError, match="this one"):
+        await child.run(LONG, jobs.fail, "this one")
+    with pytest.raises(MemoryError):
+        await child.run(LONG, jobs.take_memory, 1024 * 1024 * 1024)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        await child.run(LONG, jobs.unsendable)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        await child.run(LONG, lambda: None)
+    assert await child.run(LONG, jobs.own_pid) == pid
+    assert child.alive
+
+
+async def test_one_that_takes_too_long_is_ended(child: ChildProcess) -> None:
+    pid = await child.run(LONG, jobs.own_pid)
+    with pytest.raises(ProcessFailed, match=r"^took longer than 0\.2 s$"):
+        await child.run(0.2, jobs.sleep, LONG)
+    assert not child.alive
+    await ended(pid)
+    with pytest.raises(ProcessFailed):
+        await child.run(LONG, jobs.own_pid)
+
+
+async def test_one_that_dies_at_work_is_told_at_once(child: ChildProcess) -> None:
+    with pytest.raises(ProcessFailed, match=r"^its process died \(exit code 7\)$"):
+        await child.run(LONG, jobs.die, 7)
+    assert not child.alive
+
+
+async def test_one_that_is_killed_while_it_is_idle_is_noticed(child: ChildProcess) -> None:
+    os.kill(await child.run(LONG, jobs.own_pid), 9)
+    async with asyncio.timeout(30):
+        while child.alive:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.01)
+
+
+async def test_an_answer_that_cannot_be_read_ends_it(child: ChildProcess) -> None:
+    with pytest.raises(ProcessFailed, match="cannot be read"):
+        await child.run(LONG, jobs.unreadable)
+    assert not child.alive
+
+
+async def test_cancelling_a_call_ends_it(child: ChildProcess) -> None:
+    pid = await child.run(LONG, jobs.own_pid)
+    call = asyncio.create_task(child.run(LONG, jobs.sleep, LONG))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert not child.alive
+    child.join()
+    await ended(pid)
+
+
+PARENT = """
+import asyncio, os, signal
+from support import child_jobs
+from wearon.child_process import ChildProcess
+
+async def main():
+    child = await ChildProcess.start()
+    print(await child.run(60, child_jobs.own_pid), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_does_not_outlive_the_process_that_started_it() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", PARENT], env=environment, capture_output=True, check=False
+    )
+    await ended(int(parent.stdout))
