@@ -7,6 +7,7 @@ that was fitted without its person. The factors of all codes are fitted together
 the model's own covariance, and judged on people left out. Prints the table; whoever agrees writes it into the coach.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,6 @@ import train
 from wearon.sizing.coach import DOUBT
 from wearon.sizing.features import Frame
 from wearon.sizing.photo_model import FARTHEST
-from wearon.sizing.silhouette import Array
 from wearon.sizing.warnings import WarningCode
 
 LARGEST = 4.0
@@ -112,8 +112,7 @@ def _scaled(case: Case, factors: Mapping[WarningCode, float]) -> float:
 
 
 def _doubt(case: Case, factors: Mapping[WarningCode, float]) -> float:
-    product: Array = np.prod([factors.get(code, 1.0) for code in case.codes])
-    return min(LARGEST, float(product))
+    return min(LARGEST, math.prod(factors.get(code, 1.0) for code in case.codes))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from wearon.sizing.bodies import Population
 from wearon.sizing.coach import DOUBT, MAX_DOUBT
 from wearon.sizing.estimate import conclude
 from wearon.sizing.features import Frame
-from wearon.sizing.measure import MEASURES, measure_features
+from wearon.sizing.measure import MEASURES, Measured, measure_features
 from wearon.sizing.photo_model import BEND, FrameModel, Regression
 from wearon.sizing.request import EstimateRequest, Sex
 from wearon.sizing.silhouette import Array
@@ -34,24 +34,34 @@ FOLDS = 9
 REPEATS = 5
 SIMULATED = 1500
 """People of ANSUR on whom a photo is simulated."""
+FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2)
+"""On the standard errors: whether another one than 1 would make the confidence mean more."""
+LEAST_PROBABILITY = 1e-3
+"""What a size counts as that none of the chart's points fell into."""
 TRUE_WEIGHT_ERROR = 0.02
 """Standard error of the logarithm of the weight they state: rounding, clothes, flattery."""
 RIDGE = {Frame.FULL: 2.0, Frame.TO_KNEES: 3.0, Frame.TO_THIGHS: 3.0, Frame.NO_HEAD: 2.0}
 
 GIRTH_FEATURES = (
-    "chest", "waist", "narrowest", "hip_joints", "hip", "seat", "thighs", "upper_arms", "hem", "armpit", "arms_close",
-    "shoulders_at", "hips_at", "knees_at", "camera_tilt",
+    "chest", "ribs", "waist", "narrowest", "hip_joints", "hip", "seat", "thighs", "upper_arms", "hem", "arms_close",
+    "shoulders_at", "hips_at", "camera_tilt",
 )  # fmt: skip
 """No height: a photo has no scale of its own, so 1 % more stature is 1 % more girth."""
-SCALE_FEATURES = {Frame.TO_KNEES: ("upper_arm", "forearm"), Frame.TO_THIGHS: ("upper_arm", "forearm")}
-"""Where the ground is not in the picture, the arms' lengths make the scale surer; elsewhere they add only noise."""
+SCALE_FEATURES = {
+    Frame.TO_KNEES: ("upper_arm", "forearm", "nose_at"),
+    Frame.TO_THIGHS: ("upper_arm", "forearm", "nose_at"),
+}
+"""Where the ground is not in the picture, the arms' lengths and the head's make the scale surer (0.1 cm of hip each);
+elsewhere they add only noise."""
 STRETCH_FEATURES = (
     "shoulder", "ears", "hip_span", "hip", "waist", "nose_at", "shoulders_at", "hips_at", "knees_at",
 )  # fmt: skip
 """What is broad about everybody, and what is high. Not the arms: on photographs of bare-armed people their outline is
 narrower than on the rendered ones, which looked like a squeezed picture."""
 STRETCH_RIDGE = 2.0
-SHOULDER_FEATURES = ("upper_arms", "shoulder", "hip", "seat", "yaw2", "nose_at", "shoulders_at", "hips_at", "height")
+SHOULDER_FEATURES = (
+    "deltoids", "upper_arms", "shoulder", "hip", "seat", "yaw2", "nose_at", "shoulders_at", "hips_at", "height",
+)  # fmt: skip
 
 # How much a row counts, by frame: (variant, whether the picture really ends at the knees).
 ROW_WEIGHTS = {
@@ -209,19 +219,43 @@ def fit_frame(rows: Rows, truth: Sequence[Mapping[str, str]], frame: Frame) -> F
     return FrameModel(girths, shoulder, covariance, fit_stretch(rows, everybody), error)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A picture measured by a model that was fitted without its person."""
+
+    person: int
+    """Index in the truth."""
+    measured: Measured
+    request: EstimateRequest
+
+
 def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows]) -> None:
-    scored = left_out_scores(truth, rows, with_sex=False)
+    plain = measure_left_out(truth, rows)
     print(f"photo model: {FOLDS}-fold cross-validation over {len(truth)} people, {REPEATS} times, seed {SEED}")
-    print(evaluate.as_text(scored))
-    print("the same with the sex stated")
-    print("\n".join(evaluate.as_text(left_out_scores(truth, rows, with_sex=True)).splitlines()[:6]))
+    print(_as_text(truth, plain))
+    print("the same pictures mirrored: as good a test, but not the one that choices were made by")
+    mirrored = measure_left_out(truth, rows, variant="mirrored")
+    print(_as_text(truth, mirrored, lines=6))
+    changed = [
+        conclude(one.measured, one.request).recommended_size != conclude(other.measured, other.request).recommended_size
+        for one, other in zip(plain, mirrored, strict=True)
+    ]
+    print(f"another size than the picture's: {np.mean(changed):.3f}")
+    print_recalibration(truth, plain + mirrored)
+    print("the pictures as they are, with the sex stated")
+    print(_as_text(truth, measure_left_out(truth, rows, with_sex=True), lines=6))
 
 
-def left_out_scores(
-    truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows], *, with_sex: bool
-) -> list[evaluate.Scored]:
-    """Every person scored by models that were fitted without them."""
-    scored = []
+def _as_text(truth: Sequence[Mapping[str, str]], people: Sequence[LeftOut], lines: int | None = None) -> str:
+    scored = [evaluate.Scored(truth[one.person], conclude(one.measured, one.request)) for one in people]
+    return "\n".join(evaluate.as_text(scored).splitlines()[:lines])
+
+
+def measure_left_out(
+    truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows], *, variant: str = "plain", with_sex: bool = False
+) -> list[LeftOut]:
+    """Every person, as often as the cross-validation is repeated."""
+    found = []
     whole = {frame: fit_frame(rows[frame], truth, frame) for frame in (Frame.FULL, Frame.TO_KNEES)}
     for repeat in range(REPEATS):
         fold = folds(len(truth), repeat)
@@ -233,14 +267,35 @@ def left_out_scores(
                 stretch = None if cropped else fit_stretch(table, ~left_out)
                 model = {frame: replace(whole[frame], girths=girths, shoulder=shoulder, stretch=stretch)}
                 for i in np.flatnonzero(left_out):
-                    if table.kinds[i] != ("plain", cropped):
+                    if table.kinds[i] != (variant, cropped):
                         continue
                     person = truth[table.people[i]]
                     sex = {"F": Sex.FEMALE, "M": Sex.MALE}[person["sex"]] if with_sex else None
                     request = EstimateRequest(height_cm=float(person["height_cm"]), sex=sex)
                     measured = measure_features(table.values[i], frame, request, doubt=table.doubts[i], model=model)
-                    scored.append(evaluate.Scored(person, conclude(measured, request)))
-    return scored
+                    found.append(LeftOut(int(table.people[i]), measured, request))
+    return found
+
+
+def print_recalibration(truth: Sequence[Mapping[str, str]], people: Sequence[LeftOut]) -> None:
+    """Whether the confidence would mean more with all standard errors times a factor, chosen on other people.
+
+    Judged by the logarithm of the probability that the true size was given.
+    """
+    surprise = np.array([[_log_probability(truth, one, factor) for factor in FACTORS] for one in people])
+    fold = folds(len(truth), 0)[[one.person for one in people]]
+    chosen = [int(surprise[fold != number].mean(axis=0).argmax()) for number in range(FOLDS)]
+    nested = np.mean([surprise[i, chosen[number]] for i, number in enumerate(fold)])
+    print("mean log-probability of the true size with all standard errors times a factor")
+    print("; ".join(f"{factor:.2f} {value:.4f}" for factor, value in zip(FACTORS, surprise.mean(axis=0), strict=True)))
+    print(f"factors chosen without each fold: {', '.join(f'{FACTORS[i]:.2f}' for i in chosen)}; with them {nested:.4f}")
+
+
+def _log_probability(truth: Sequence[Mapping[str, str]], one: LeftOut, factor: float) -> float:
+    chart = one.request.size_chart
+    spread = one.measured.covariance[:3, :3] * factor**2
+    probability = chart.probabilities(one.measured.mean[:3], spread)[chart.names.index(truth[one.person]["size"])]
+    return float(np.log(max(probability, LEAST_PROBABILITY)))
 
 
 def print_statement_scores(model: FrameModel) -> None:
@@ -313,7 +368,7 @@ def write_photo_model(models: Mapping[Frame, FrameModel]) -> None:
             "provenance": {
                 "script": "sizing/train.py",
                 "data": "162 synthetic people (CC0), sizing/data/truth.csv and features.csv.gz",
-                "detector": "pose_landmark_full of mediapipe 0.10.21, pictures of 512 px",
+                "detector": "pose_landmark_full of mediapipe 0.10.21, pictures as wearon.pictures decodes them to 512 px",
                 "seed": SEED,
                 "folds": FOLDS,
                 "repeats": REPEATS,

@@ -94,11 +94,22 @@ class Summary:
     width: float
     calibration: tuple[tuple[float, float, int], ...]
     """By bins of confidence: mean confidence, share of right sizes, pictures."""
+    repeats: float
+    """How many of those are of the same picture, on average: more than 1 only in a repeated cross-validation."""
 
     @property
     def calibration_gap(self) -> float:
         """Mean distance between confidence and share of right sizes over the bins."""
         return float(np.mean([abs(confidence - right) for confidence, right, _ in self.calibration]))
+
+    @property
+    def gap_by_chance(self) -> float:
+        """The gap to be expected of as many people if every confidence were exactly the probability to be right.
+
+        The mean absolute deviation of a share that is nearly normal is the root of 2 / pi of its standard error.
+        """
+        variances = [said * (1 - said) * self.repeats / count for said, _, count in self.calibration]
+        return float(np.sqrt(2 / np.pi) * np.mean(np.sqrt(variances)))
 
 
 def evaluate_folder(
@@ -155,6 +166,7 @@ def summarise(scored: Sequence[Scored]) -> Summary:
         calibration=tuple(
             (float(confidence[part].mean()), float((steps[part] == 0).mean()), len(part)) for part in bins
         ),
+        repeats=len(answered) / len({one.truth["image"] for one in answered}),
     )
 
 
@@ -184,7 +196,9 @@ def as_text(scored: Sequence[Scored]) -> str:
             f"{name:22}{f'{one.answered}/{one.pictures}':>10}{errors}"
             f"{one.exact:8.3f}{one.within_one:8.3f}{one.covered:8.3f}{one.width:8.2f}{one.calibration_gap:8.3f}"
         )
-    lines.append("confidence, share right, pictures: " + _calibration_text(summarise(scored)))
+    whole = summarise(scored)
+    lines.append("confidence, share right, pictures: " + _calibration_text(whole))
+    lines.append(f"calibration gap to be expected by chance of as many people: {whole.gap_by_chance:.3f}")
     return "\n".join(lines)
 
 

@@ -48,6 +48,7 @@ class Frame(StrEnum):
 
 BANDS: Mapping[str, tuple[float, float]] = {
     "chest": (0.35, 0.50),
+    "ribs": (0.50, 0.55),
     "waist": (0.55, 0.70),
     "hip_joints": (0.90, 1.00),
     "hip": (1.03, 1.12),
@@ -58,6 +59,7 @@ band is the highest where they are mostly clear of it."""
 
 NATURAL_WAIST = (0.51, 0.84)
 _UPPER_ARMS = (0.05, 0.15)
+_DELTOIDS = (0.00, 0.06)
 _HEM = (0.75, 1.17)
 _ARMPITS = (0.05, 0.90)
 _HEM_STEP = 3
@@ -146,6 +148,7 @@ def lengths(sighting: Sighting) -> dict[str, float]:
     narrowest = np.sort(outline.trunk[:, outline.between(*NATURAL_WAIST)].sum(axis=0))[:3]
     found["narrowest"] = float(narrowest.mean())
     found["upper_arms"] = float(outline.outer[:, outline.between(*_UPPER_ARMS)].sum(axis=0).mean())
+    found["deltoids"] = float(outline.outer[:, outline.between(*_DELTOIDS)].sum(axis=0).mean())
     found["shoulder"] = sighting.shoulder / float(np.cos(sighting.yaw))
     found["thighs"] = sighting.thighs
     found["ears"], found["hip_span"] = sighting.ears, sighting.hip_span
@@ -164,7 +167,6 @@ def features(sighting: Sighting, frame: Frame, height_cm: float) -> dict[str, fl
         part = (sighting.heights[name] - start) / px
         found[f"{name}_at"] = float(np.log(np.clip(part, 0.02, 2.0)))
     found["hem"] = hem_step(sighting.profile) / px * 100
-    found["armpit"] = armpit_level(sighting.profile)
     found["arms_close"] = float(sighting.profile.hidden[:, sighting.profile.between(*_ARMPITS)].mean())
     found["yaw2"] = sighting.yaw**2
     found["height"] = float(np.log(height_cm))
@@ -191,13 +193,6 @@ def unit(sighting: Sighting, frame: Frame) -> tuple[float, float]:
         Frame.TO_THIGHS: (sighting.top, heights["hips"]),
         Frame.NO_HEAD: (heights["shoulders"], heights["ankles"]),
     }[frame]
-
-
-def armpit_level(outline: Profile) -> float:
-    """The lowest level at which both arms touch the trunk: a broad chest pushes it down."""
-    around = outline.between(*_ARMPITS)
-    levels = np.where(outline.joined[:, around], outline.levels[around], _ARMPITS[0])
-    return float(levels.max(axis=1).min())
 
 
 def hem_step(outline: Profile) -> float:

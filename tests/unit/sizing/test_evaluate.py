@@ -49,6 +49,20 @@ def test_calibration_is_the_distance_between_what_was_said_and_what_was_right() 
     assert summary.calibration_gap == pytest.approx(1, abs=0.01)
 
 
+def test_what_chance_alone_makes_of_the_calibration_gap() -> None:
+    estimate = _scored(98, error=4).estimate
+    assert estimate is not None
+    rng = np.random.default_rng(6)
+    summaries = []
+    for _ in range(200):
+        sizes = np.where(rng.random(60) < estimate.confidence, estimate.recommended_size, "XXL")
+        people = [Scored({**TRUTH, "image": str(i), "size": size}, estimate) for i, size in enumerate(sizes.tolist())]
+        summaries.append(summarise(people))
+    by_chance = summaries[0].gap_by_chance
+    assert np.mean([summary.calibration_gap for summary in summaries]) == pytest.approx(by_chance, rel=0.1)
+    assert summarise(people * 5).gap_by_chance == pytest.approx(by_chance)  # the same people again are no new ones
+
+
 def test_groups_by_what_the_truth_names() -> None:
     assert {name: len(group) for name, group in groups(SCORED).items()} == {
         "all": 5, "sex F": 2, "sex M": 3, "size M": 5,
