@@ -26,7 +26,8 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
-from wearon.platform.local import DEMO_CREDITS, DEMO_STORE_ID, DEMO_USER_ID
+from wearon.platform.local import DEMO_STORE_ID, DEMO_USER_ID
+from wearon.platform.local_credits import DEMO_CREDITS
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 EMAIL = "anna@shopper.example"

@@ -29,7 +29,7 @@ from support.job_side import (
 from wearon.net import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.platform.base import Channel, PlatformRefused, SessionRef
-from wearon.platform.local import DEMO_CREDITS
+from wearon.platform.local_credits import DEMO_CREDITS
 from wearon.tryon import pipeline as pipeline_module
 from wearon.tryon import recovery
 from wearon.tryon.dead_letters import DeadLetters

@@ -21,7 +21,7 @@ from support.job_side import (
     untyped,
 )
 from wearon.platform.base import Channel, PlatformUnavailable, SessionRef
-from wearon.platform.local import DEMO_CREDITS
+from wearon.platform.local_credits import DEMO_CREDITS
 from wearon.tryon import keys, recovery
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.failures import INTERNAL_MESSAGE

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from support.job_side import Buyer, FaultyPlatform, LocalShop, untyped
 from wearon.platform.base import Channel, PlatformRefused, SessionRef
-from wearon.platform.local import DEMO_CREDITS
+from wearon.platform.local_credits import DEMO_CREDITS
 from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon import keys, refunds
 from wearon.tryon.refund_intents import Intent
