@@ -368,7 +368,7 @@ def write_photo_model(models: Mapping[Frame, FrameModel]) -> None:
             "provenance": {
                 "script": "sizing/train.py",
                 "data": "162 synthetic people (CC0), sizing/data/truth.csv and features.csv.gz",
-                "detector": "pose_landmark_full of mediapipe 0.10.21, pictures as wearon.pictures decodes them to 512 px",
+                "detector": "pose_landmark_full of mediapipe 0.10.21, on pictures decoded to 512 px or a little less",
                 "seed": SEED,
                 "folds": FOLDS,
                 "repeats": REPEATS,
