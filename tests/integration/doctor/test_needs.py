@@ -14,7 +14,8 @@ import pytest
 from support.gateway import Exchange
 from support.platform_side import SupabaseSide
 from support.postgrest import Supabase
-from wearon.doctor.supabase import BUCKET, FUNCTIONS, TABLES
+from wearon.doctor.supabase import TABLES
+from wearon.doctor.supabase_verdicts import BUCKET, FUNCTIONS
 from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, Completion, ShopperRefund, Status, StoreRefund, UserRefund
 

@@ -15,7 +15,8 @@ from support.postgrest import JWT_SECRET, TABLES, Supabase
 from support.processes import wait_until
 from support.shop import Shop
 from wearon.doctor import Finding, Level, Promise
-from wearon.doctor.supabase import FUNCTIONS, NO_SUCH_ARGUMENT, SupabaseDoctor
+from wearon.doctor.supabase import NO_SUCH_ARGUMENT, SupabaseDoctor
+from wearon.doctor.supabase_verdicts import FUNCTIONS
 
 pytestmark = pytest.mark.slow
 

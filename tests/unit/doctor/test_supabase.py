@@ -8,7 +8,8 @@ import pytest
 import respx
 
 from wearon.doctor import Finding, Level
-from wearon.doctor.supabase import SupabaseDoctor, judge_key
+from wearon.doctor.supabase import SupabaseDoctor
+from wearon.doctor.supabase_verdicts import judge_key
 
 URL = "https://project.supabase.co"
 NOW = 1_800_000_000.0

@@ -1,0 +1,165 @@
+"""What Supabase's answers mean: findings about its key, its refund functions and its bucket. Pure rules, no I/O."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wearon.doctor.findings import Finding, Promise, fault, ok, warning
+from wearon.platform.base import MAX_PICTURE_BYTES
+
+BUCKET = "virtual-tryon-images"
+
+FUNCTIONS: Mapping[str, frozenset[str]] = {
+    "refund_credits": frozenset({"p_user_id", "p_amount", "p_description"}),
+    "refund_store_credits": frozenset({"p_store_id", "p_amount", "p_request_id", "p_description"}),
+    "refund_store_shopper_credits": frozenset(
+        {"p_store_id", "p_shopper_email", "p_amount", "p_request_id", "p_description"}
+    ),
+}
+"""Refund functions and the arguments by whose names PostgREST picks them (the contract, section 3)."""
+
+MIME_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
+RESULT_TYPE = "image/jpeg"
+
+KEY_ENDS_SOON_S = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Arguments of a function as PostgREST describes them."""
+
+    all: frozenset[str]
+    required: frozenset[str]
+
+    def fits(self, arguments: frozenset[str]) -> bool:
+        """Whether a call with just these finds it."""
+        return self.required <= arguments <= self.all
+
+
+def described_arguments(description: Mapping[str, Any] | None, function: str) -> Described | None:
+    """What the description says of a function; None when it does not."""
+    try:
+        parameters = (description or {})["paths"][f"/rpc/{function}"]["post"]["parameters"]
+        schema = next(p["schema"] for p in parameters if p.get("in") == "body")
+        return Described(frozenset(schema.get("properties", {})), frozenset(schema.get("required", ())))
+    except (LookupError, TypeError, AttributeError, StopIteration):
+        return None
+
+
+def judge_function(
+    function: str, described: Described | None, nearest: frozenset[str] | None, *, is_described: bool
+) -> Finding:
+    """About a function that is not described as it is needed. `is_described`: there was a description to look into."""
+    check, needed = "supabase functions", FUNCTIONS[function]
+    signature = f"{function}({listed(needed)})"
+    if nearest == needed and is_described and described is None:
+        return fault(
+            check,
+            f"{function} may not be run by this key",
+            f"grant execute on function {function} to service_role",
+            Promise.GIVEN_BACK_ONCE,
+        )
+    if nearest == needed:
+        return ok(check, signature)
+    others = nearest or (described.all if described else None)
+    has = f"{function} takes ({listed(others)})" if others else f"there is no {function}"
+    return fault(
+        check,
+        f"{has}: it is called with ({listed(needed)})",
+        f"make {signature}; then reload PostgREST's schema cache (notify pgrst, 'reload schema')",
+        Promise.GIVEN_BACK_ONCE,
+    )
+
+
+def judge_key(key: str, now: float) -> list[Finding]:
+    """What the key itself tells, unasked: findings only when there is something to say."""
+    check, advice = "supabase key", "put the project's service role (secret) key into SUPABASE_SERVICE_ROLE_KEY"
+    claims = _claims(key)
+    role = claims.get("role")
+    if key.startswith("sb_publishable_") or role in {"anon", "authenticated"}:
+        return [
+            fault(
+                check,
+                "is a public one: row level security hides every session from it",
+                advice,
+                Promise.EVERY_TASK_ENDS,
+            )
+        ]
+    if not key.startswith("sb_secret_") and role != "service_role":
+        return [warning(check, "has no role in it: whether it is the service role's cannot be told", advice)]
+    ends = claims.get("exp")
+    if isinstance(ends, int | float) and ends < now + KEY_ENDS_SOON_S:
+        if ends <= now:
+            return [fault(check, "has expired", advice, Promise.EVERY_TASK_ENDS)]
+        return [warning(check, f"expires in {(ends - now) / 86400:.0f} days", advice)]
+    return []
+
+
+def judge_bucket(bucket: Mapping[str, Any]) -> list[Finding]:
+    """Privacy, size limit and types of the bucket, as Storage tells them."""
+    judged = (
+        _judge_privacy(public=bool(bucket.get("public"))),
+        _judge_size(bucket.get("file_size_limit")),
+        _judge_types(bucket.get("allowed_mime_types")),
+    )
+    found = [finding for finding in judged if finding is not None]
+    return found or [ok("supabase bucket", f"{BUCKET}: private, 10 MB, {listed(MIME_TYPES)}")]
+
+
+def _judge_privacy(*, public: bool) -> Finding | None:
+    if not public:
+        return None
+    return fault(
+        "supabase bucket",
+        "is public: shoppers' pictures open without a signature",
+        "make it private",
+        Promise.PICTURES_PRIVATE,
+    )
+
+
+def _judge_size(limit: int | None) -> Finding | None:
+    """`limit` in bytes; None is the project's."""
+    if limit == MAX_PICTURE_BYTES:
+        return None
+    if limit is not None and limit < MAX_PICTURE_BYTES:
+        return fault(
+            "supabase bucket",
+            f"takes only {limit / 2**20:.1f} MB: a larger result cannot be stored",
+            "set its limit to 10 MB",
+            Promise.EVERY_TASK_ENDS,
+        )
+    told = "has no size limit of its own" if limit is None else f"takes {limit / 2**20:.0f} MB"
+    return warning("supabase bucket", told, "set its limit to 10 MB: the worker reads no larger picture")
+
+
+def _judge_types(types: Sequence[str] | None) -> Finding | None:
+    """`types` None: any."""
+    if types is not None and set(types) == MIME_TYPES:
+        return None
+    if types is not None and RESULT_TYPE not in types:
+        return fault(
+            "supabase bucket",
+            f"refuses {RESULT_TYPE}: no result can be stored",
+            f"allow {listed(MIME_TYPES)}",
+            Promise.EVERY_TASK_ENDS,
+        )
+    told = "takes files of any type" if types is None else f"allows {listed(types)}"
+    return warning("supabase bucket", told, f"allow just {listed(MIME_TYPES)}")
+
+
+def _claims(key: str) -> Mapping[str, Any]:
+    """What a JSON web token says, unchecked; nothing when it is none."""
+    try:
+        payload = key.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def listed(names: Sequence[str] | frozenset[str]) -> str:
+    """As they stand in a sentence."""
+    return ", ".join(sorted(names))
