@@ -350,6 +350,6 @@ def make_console(
         overview=overview,
         letters=LettersDesk(DeadLetters(redis)),
         refunds=RefundsDesk(RefundOutbox(redis, platform, by_hand.refund_moved)),
-        picture_origin=public_url if local else str(Origin.parse(settings.supabase_url or "")),
+        picture_origin=public_url if local else str(settings.supabase_origin),
         producer=LocalProducer(local, redis) if local else None,
     )

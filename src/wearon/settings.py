@@ -60,18 +60,40 @@ def _parse_origins(value: object) -> object:
 
 def _check_redis_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
-        raise ValueError("must look like redis://host:6379 or rediss://user:password@host:6379")
+    try:
+        usable = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port; the message quotes it, and that may be a piece of the password
+        usable = False
+    if not usable:
+        raise ValueError(
+            "must look like redis://host:6379 or rediss://user:password@host:6379, with special characters of user and "
+            "password percent-encoded"
+        )
     return value
 
 
 def _check_http_url(value: str) -> str:
-    parts = urlsplit(value)
-    Origin.parse(f"{parts.scheme}://{parts.netloc}")
+    _origin_of(value)
+    if "?" in value or "#" in value:
+        raise ValueError("must have no query and no fragment")
     return value.rstrip("/")
 
 
+def _origin_of(url: str) -> Origin:
+    parts = urlsplit(url)
+    return Origin.parse(f"{parts.scheme}://{parts.netloc}")
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    """Keys go into HTTP headers, and a copied one often has a line's end behind it."""
+    text = key.get_secret_value().strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("is empty, or holds characters that no key has")
+    return SecretStr(text)
+
+
 RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
+Key = Annotated[SecretStr, AfterValidator(_check_key)]
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parse_origins)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
@@ -95,10 +117,10 @@ class Settings(BaseSettings):
 
     # Platform
     supabase_url: HttpUrl | None = None
-    supabase_service_role_key: SecretStr | None = None
+    supabase_service_role_key: Key | None = None
 
     # Image model
-    openai_api_key: SecretStr | None = None
+    openai_api_key: Key | None = None
     openai_base_url: HttpUrl = "https://api.openai.com/v1"
     openai_model: str = "gpt-image-1.5"
     openai_image_size: str = "1024x1536"
@@ -118,7 +140,7 @@ class Settings(BaseSettings):
     # HTTP
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    api_token: SecretStr | None = None
+    api_token: Key | None = None
     cors_origins: Names = ()
     image_trusted_origins: Origins = ()
 
@@ -159,11 +181,15 @@ class Settings(BaseSettings):
         return self.spool_dir or self.wearon_home / "spool"
 
     @property
+    def supabase_origin(self) -> Origin | None:
+        """Where the platform's pictures are; None without one."""
+        return _origin_of(self.supabase_url) if self.supabase_url else None
+
+    @property
     def trusted_origins(self) -> tuple[Origin, ...]:
         """Origins whose pictures may come from private addresses."""
-        if self.wearon_mode is Mode.PRODUCTION and self.supabase_url:
-            return (Origin.parse(self.supabase_url), *self.image_trusted_origins)
-        return self.image_trusted_origins
+        ours = self.supabase_origin
+        return (ours, *self.image_trusted_origins) if ours else self.image_trusted_origins
 
     @property
     def traces_url(self) -> str | None:
@@ -187,7 +213,7 @@ class Settings(BaseSettings):
         found = [secret.get_secret_value() for secret in named if secret]
         found.extend(self.traces_headers.values())
         if self.redis_url and (password := urlsplit(self.redis_url).password):
-            found.append(password)
+            found += dict.fromkeys((password, unquote(password)))
         return tuple(found)
 
 

@@ -94,6 +94,54 @@ def test_supabase_is_trusted_in_production_and_further_origins_are_listed(monkey
     }
 
 
+def test_of_a_platform_below_a_path_the_origin_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION | {"SUPABASE_URL": "https://gate.example/supabase/"})
+    assert settings.supabase_url == "https://gate.example/supabase"
+    assert settings.trusted_origins == (Origin.parse("https://gate.example"),)
+
+
+def test_the_platforms_origin_is_trusted_in_local_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, WEARON_MODE="local", SUPABASE_URL="http://10.0.0.7:54321")
+    assert settings.trusted_origins == (Origin.parse("http://10.0.0.7:54321"),)
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_SERVICE_ROLE_KEY", "OPENAI_API_KEY", "API_TOKEN"])
+def test_a_key_is_taken_without_the_line_end_that_it_was_copied_with(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    settings = load(monkeypatch, **PRODUCTION | {name: " the-key\n"})
+    assert "the-key" in settings.secrets
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENAI_API_KEY", "sk-half other-half"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "ey\u0430"),
+        ("API_TOKEN", "to\nken"),
+        ("API_TOKEN", " "),
+        ("SUPABASE_URL", "https://project.supabase.co?key=half-other"),
+        ("OPENAI_BASE_URL", "https://api.example/v1#half-other"),
+        ("REDIS_URL", "redis://host:half-other"),
+        ("REDIS_URL", "redis://:half/other@host:6379"),
+        ("REDIS_URL", "redis://host:99999"),
+    ],
+)
+def test_what_would_only_fail_later_is_said_at_once_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError) as error:
+        load(monkeypatch, **PRODUCTION | {name: value})
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{name}: ")
+    assert "other" not in problem
+
+
+def test_a_password_is_secret_in_both_its_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, REDIS_URL="redis://:pass%21word@host:6379")
+    assert {"pass%21word", "pass!word"} <= set(settings.secrets)
+
+
 def test_secrets_are_known_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, **PRODUCTION, API_TOKEN="api-token")
     assert set(settings.secrets) == {"redis-password", "service-role-key", "sk-openai-key", "api-token"}
