@@ -48,6 +48,7 @@ from wearon.platform import LocalPlatform
 from wearon.pose.pool import PosePool
 from wearon.redis import without_password
 from wearon.settings import Mode, Settings
+from wearon.stop_signals import StopSignals, Wish
 from wearon.supervisor import Supervisor
 from wearon.tracing.tracing import TracingError
 from wearon.tryon.reports import Reporter
@@ -139,13 +140,16 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
 def _stop_on_signals() -> asyncio.Event:
     """Set by the first SIGTERM or SIGINT; the second ends the process on the spot."""
     stop = asyncio.Event()
+    signals = StopSignals()
 
     def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
-            log.warning("second signal: ended at once", signal=number.name)
-            os._exit(128 + number)
-        log.info("stopping", signal=number.name)
-        stop.set()
+        match signals.next():
+            case Wish.STOP:
+                log.info("stopping", signal=number.name)
+                stop.set()
+            case Wish.END_AT_ONCE:
+                log.warning("second signal: ended at once", signal=number.name)
+                os._exit(128 + number)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

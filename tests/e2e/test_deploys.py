@@ -1,6 +1,7 @@
 """SIGTERM with a full house: exit status 0, nothing lost, nothing paid twice, and no shopper who sees an error."""
 
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from support.machines import Machines
 from support.openai_stub import Hang, OpenAIStub, Picture
 from support.processes import WorkerProcess, wait_until
 from support.shop import Order, Shop
+from wearon.stop_signals import SAME_WISH_S
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +56,17 @@ def test_running_jobs_finish_within_the_grace_period_and_the_rest_is_the_next_on
     assert openai.pictures_sent == len(openai.requests) == 8
 
 
+def test_a_signal_that_is_delivered_twice_is_one_wish(shop: Shop, openai: OpenAIStub, start: Start) -> None:
+    openai.latency_s = 2.0
+    process = start(WORKER_CONCURRENCY="2")
+    orders = full_house(shop, openai, running=2, waiting=0)
+    process.signal(signal.SIGTERM)
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    all_completed(shop, orders)
+    assert openai.pictures_sent == len(openai.requests) == 2
+
+
 def test_handed_back_jobs_are_taken_by_a_worker_that_is_there_already(
     shop: Shop, openai: OpenAIStub, start: Start
 ) -> None:
@@ -73,6 +86,8 @@ def test_a_second_signal_ends_it_at_once_and_loses_nothing(shop: Shop, openai: O
     orders = full_house(shop, openai, running=4, waiting=2)
     process.signal(signal.SIGTERM)
     process.wait_for("stopping")
+    process.signal(signal.SIGTERM)  # at once: an echo of the first
+    time.sleep(1.2 * SAME_WISH_S)
     process.signal(signal.SIGTERM)
     process.wait()
     openai.always(Picture())

@@ -31,9 +31,10 @@ LAYERS = {
     "child_process": set(),
     "heap": set(),
     "processes": {"heap"},
+    "stop_signals": set(),
     "supervisor": set(),
 }
-FLOOR = {"child_process", "processes", "redis", "metrics", "tracing", "logs"}
+FLOOR = {"child_process", "processes", "redis", "metrics", "tracing", "logs", "stop_signals"}
 
 ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""

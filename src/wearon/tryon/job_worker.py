@@ -29,6 +29,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon.redis import LONGEST_BLOCK_S
+from wearon.stop_signals import StopSignals, Wish
 from wearon.tryon import keys
 from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.job_queue import (
@@ -118,6 +119,7 @@ class JobWorker(Worker):
         super().__init__(*args, **kwargs)
         self.ctx[JOB_WORKER] = self
         self.worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._stop_signals = StopSignals()
         self.wake_up = asyncio.Event()
         self.on_job_finished: Callable[[], None] = lambda: None
         self._take = self.pool.register_script(TAKE_JOBS)
@@ -171,12 +173,13 @@ class JobWorker(Worker):
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
         """arq's handler for its command line: the first signal drains, the second ends it at once."""
-        if self.allow_pick_jobs:
-            log.info("stopping", signal=signum.name)
-            super().handle_sig_wait_for_completion(signum)
-        else:
-            log.warning("second signal: ended at once", signal=signum.name)
-            self.handle_sig(signum)
+        match self._stop_signals.next():
+            case Wish.STOP:
+                log.info("stopping", signal=signum.name)
+                super().handle_sig_wait_for_completion(signum)
+            case Wish.END_AT_ONCE:
+                log.warning("second signal: ended at once", signal=signum.name)
+                self.handle_sig(signum)
 
     async def drain(self, grace_s: float) -> int:
         """Take no more jobs, let the running ones finish for `grace_s`, cancel the rest; returns how many that were.
