@@ -10,7 +10,7 @@ from wearon.api.parts import ApiParts
 from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.pose.pool import PoseBusy, PoseError
-from wearon.sizing import DEFAULT_CHART, EstimateRequest, RefusalCode, Sex, SizeChart, SizeEstimate, estimate
+from wearon.sizing import DEFAULT_CHART, EstimateRequest, RefusalCode, Sex, SizeChart, SizeEstimate, estimate_size
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ async def estimate_body(body: EstimateBody, request: Request) -> SizeEstimate:
     parts: ApiParts = request.app.state.parts
     try:
         # The place first: who cannot be served in time is told so before his photo is fetched.
-        with parts.pose_pool.place(estimate) as place:
+        with parts.pose_pool.place(estimate_size) as place:
             photo = await parts.fetcher.fetch(body.image_url, deadline_s=DOWNLOAD_DEADLINE_S)
             with parts.tracing.span("pose"):
                 answer = await place.run(photo, body.question(), timeout=INFERENCE_LIMIT_S)

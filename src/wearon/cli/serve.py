@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from wearon.cli.lazy import nothing_collected
 from wearon.cli.output import CommandError, errors
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
@@ -24,10 +25,10 @@ def serve(
     """
     settings = settings_or_error()
     configure_logs(settings.log_level, settings.log_format, settings.secrets)
-    # Imported here, because they take a second that `wearon --help` should not.
-    from wearon.local_redis import LocalRedisError
-    from wearon.serve import Addresses, Roles, ServeError, run
-    from wearon.supervisor import PartGaveUp
+    with nothing_collected():  # imported here, because they take a second that `wearon --help` should not
+        from wearon.local_redis import LocalRedisError
+        from wearon.serve import Addresses, Roles, ServeError, run
+        from wearon.supervisor import PartGaveUp
 
     def announce(addresses: Addresses) -> None:
         if settings.wearon_mode is Mode.LOCAL:

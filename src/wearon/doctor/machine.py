@@ -19,7 +19,7 @@ from wearon.platform.session_rows import SESSION_TABLES
 from wearon.pose.pool import PoseError, PosePool
 from wearon.samples import MAN_L
 from wearon.settings import Settings
-from wearon.sizing import EstimateRequest, NoPerson, estimate
+from wearon.sizing import EstimateRequest, NoPerson, estimate_size
 
 PAID_ANSWER_MB = 8
 """What one picture under way puts on the disk: its answer (4 MB of base64) and the picture, doubled."""
@@ -136,7 +136,7 @@ async def check_pose_model(model: Path | None) -> AsyncGenerator[Finding, None]:
         await pool.start()
         started_s = time.monotonic() - began
         began = time.monotonic()
-        size = (await pool.run(estimate, photo, request, timeout=30.0)).recommended_size
+        size = (await pool.run(estimate_size, photo, request, timeout=30.0)).recommended_size
         took_s = time.monotonic() - began
     except (PoseError, NoPerson) as error:
         yield fault("pose model", f"does not work: {error}", "see POSE_MODEL_PATH", Promise.SIZES_ALWAYS)

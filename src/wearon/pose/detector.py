@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from wearon.pose.pose import Pose
+
+if TYPE_CHECKING:  # numpy and mediapipe come where a detector is made: the pool's parent process needs neither
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_PEOPLE = 3
 """The person meant, and enough others to notice them and still pick the right one. Looking for more costs time
@@ -57,6 +60,8 @@ class Detector:
 
     def detect(self, picture: Image.Image) -> list[Pose]:
         """People in an upright RGB picture, the one who takes up most of it first."""
+        import numpy as np
+
         pixels = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=pixels)
         found = self._landmarker.detect(image)
@@ -76,9 +81,9 @@ class Detector:
         self._landmarker.close()
 
 
-def _mask(view: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mask(view: "NDArray[np.float32]") -> "NDArray[np.float32]":
     # A copy: the view points into memory of mediapipe's that is freed with the result.
-    return np.array(view, dtype=np.float32).reshape(view.shape[0], view.shape[1])
+    return view.reshape(view.shape[0], view.shape[1]).copy()
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Joint(IntEnum):
@@ -46,9 +48,9 @@ class Pose:
     Points outside the picture are guessed by the model: x and y leave 0..1 there and the visibility is low.
     """
 
-    landmarks: NDArray[np.float32]
+    landmarks: "NDArray[np.float32]"
     """(33, 4): x, y in 0..1 of width and height, z (about the scale of x, smaller is nearer), visibility 0..1."""
-    mask: NDArray[np.float32]
+    mask: "NDArray[np.float32]"
     """(height, width): how surely each pixel belongs to this person, 0..1."""
     width: int
     height: int

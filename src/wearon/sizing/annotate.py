@@ -5,9 +5,8 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from wearon.pose import Detector, Pose
-from wearon.sizing.estimate import Examination, examine
-from wearon.sizing.request import EstimateRequest
+from wearon.pose import Pose
+from wearon.sizing.estimate import Examination
 from wearon.sizing.result import SizeEstimate
 from wearon.sizing.silhouette import INSIDE
 
@@ -22,21 +21,6 @@ _LINES = (0, 168, 255)
 _BAR_HEIGHT = 150
 _FIRST_BODY_JOINT = 11
 """Landmarks before it are the face's: eleven dots on an inch tell nothing."""
-
-
-def annotated_estimate(detector: Detector, photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
-    """The estimate, and a JPEG of the photo with landmarks, silhouette, measuring lines and size bar.
-
-    Runs in a pose process like `estimate` and raises what that raises.
-    """
-    examination = examine(detector, photo, request)
-    return examination.estimate, draw(examination)
-
-
-def measured_photo(detector: Detector, photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
-    """The same without the size bar below the photo: for who shows the sizes in another way."""
-    examination = examine(detector, photo, request)
-    return examination.estimate, draw(examination, with_sizes=False)
 
 
 def draw(examination: Examination, *, with_sizes: bool = True) -> bytes:

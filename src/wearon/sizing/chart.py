@@ -4,11 +4,13 @@ import itertools
 import math
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:  # imported where it is needed: the API only reads charts
+    import numpy as np
+    from numpy.typing import NDArray
 
 GIRTHS = ("chest_cm", "waist_cm", "hip_cm")
 """The measurements that a chart may limit, in the order of every girth vector here."""
@@ -85,8 +87,10 @@ class SizeChart(BaseModel):
         """The sizes' names, smallest first."""
         return tuple(size.name for size in self.sizes)
 
-    def size_for(self, girths: NDArray[np.float64]) -> NDArray[np.intp]:
+    def size_for(self, girths: "NDArray[np.float64]") -> "NDArray[np.intp]":
         """Indices of the sizes for bodies (3, ...) of chest, waist and hip girths in cm."""
+        import numpy as np
+
         deciding = [(girth, girths[GIRTHS.index(girth)]) for girth in self.girths]
         result = np.zeros(girths.shape[1:], dtype=np.intp)
         for size in self.sizes[:-1]:
@@ -95,16 +99,20 @@ class SizeChart(BaseModel):
             result = result + np.logical_or.reduce(exceeded)
         return result
 
-    def probabilities(self, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    def probabilities(self, mean: "NDArray[np.float64]", covariance: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """How likely each size is when the girths (3,) are normal with that mean and covariance (cm, cm²)."""
+        import numpy as np
+
         bodies = np.linalg.cholesky(covariance) @ _standard_normal() + mean[:, None]
         result: NDArray[np.float64] = np.bincount(self.size_for(bodies), minlength=len(self.sizes)) / bodies.shape[1]
         return result
 
 
 @cache
-def _standard_normal() -> NDArray[np.float64]:
+def _standard_normal() -> "NDArray[np.float64]":
     """Points (3, n), the same every time, so that a photo always gets the same answer; mirrored, to favour no side."""
+    import numpy as np
+
     half = np.random.default_rng(2).standard_normal((_SAMPLES // 2, len(GIRTHS)))
     return np.ascontiguousarray(np.concatenate([half, -half]).T)
 

@@ -41,16 +41,11 @@ class Examination:
         return measuring_lines(self.sighting, shoulders)
 
 
-def estimate(detector: Detector, photo: bytes, request: EstimateRequest) -> SizeEstimate:
-    """The size of the person in the photo.
+def examine(detector: Detector, photo: bytes, request: EstimateRequest) -> Examination:
+    """The size, and what it was made from.
 
     Raises PictureError when the bytes are not a picture, NoPerson when nobody can be measured in it.
     """
-    return examine(detector, photo, request).estimate
-
-
-def examine(detector: Detector, photo: bytes, request: EstimateRequest) -> Examination:
-    """The size, and what it was made from. Raises like `estimate`."""
     picture = decode(photo, PHOTO_EDGE)
     pixels = np.asarray(picture)
     scene = inspect(detector.detect(picture), pixels, request)

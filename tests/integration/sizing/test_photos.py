@@ -18,7 +18,7 @@ from wearon.sizing import (
     SizeEstimate,
     WarningCode,
     annotated_estimate,
-    estimate,
+    estimate_size,
 )
 from wearon.sizing.evaluate import evaluate_folder, summarise
 
@@ -58,7 +58,7 @@ def _girths(answer: SizeEstimate) -> list[float]:
 
 
 def _estimate(detector: Detector, photo: bytes, height: float) -> SizeEstimate:
-    return estimate(detector, photo, EstimateRequest(height_cm=height))
+    return estimate_size(detector, photo, EstimateRequest(height_cm=height))
 
 
 def test_known_people_are_measured(detector: Detector) -> None:
@@ -182,9 +182,9 @@ async def test_answers_drawings_and_refusals_come_back_from_the_pose_processes()
         assert answer.recommended_size in ("M", "L")
         assert drawing.startswith(b"\xff\xd8")
         with pytest.raises(NoPerson) as refused:
-            await pool.run(estimate, _jpeg(Image.new("RGB", (300, 400))), request)
+            await pool.run(estimate_size, _jpeg(Image.new("RGB", (300, 400))), request)
         assert refused.value.code is RefusalCode.NO_PERSON
         with pytest.raises(PictureError):
-            await pool.run(estimate, b"not a picture", request)
+            await pool.run(estimate_size, b"not a picture", request)
     finally:
         pool.close()

@@ -1,0 +1,22 @@
+"""What the process that serves does not import: it would pay for it in start-up time and memory, and never use it."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "cv2": "only the pose processes measure",
+    "numpy": "only the pose processes measure",
+    "mediapipe": "only the pose processes infer",
+    "supabase": "imported when it is connected to",
+    "opentelemetry.sdk": "imported when traces are wanted",
+}
+
+
+@pytest.mark.slow
+def test_serving_imports_nothing_that_it_does_not_use() -> None:
+    code = "import sys, wearon.cli.app, wearon.cli.serve, wearon.serve; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "wearon.api.estimate" in loaded
+    assert [name for name in HEAVY if name in loaded] == []
