@@ -25,6 +25,9 @@ URL_CREDENTIALS = re.compile(r"(\w+://)[^\s/@]+@")
 SHORTEST_SECRET = 6
 """Shorter ones are no secrets, and taking them out would leave no readable line."""
 
+SIGNED_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]+)+")
+"""JSON web tokens: what a signed URL carries, also where it stands without its URL."""
+
 E_MAIL = re.compile(r"[\w.%+-]+@[\w-]+(?:\.[\w-]+)+")
 
 OTHER_LOGGERS = {
@@ -54,7 +57,7 @@ class Redaction:
         if isinstance(value, str):
             return self.clean_text(value)
         if isinstance(value, dict):
-            return {key: self._clean(item) for key, item in value.items()}
+            return {self._clean(key): self._clean(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set):
             return [self._clean(item) for item in value]
         if isinstance(value, int | float | bool | None):
@@ -69,6 +72,8 @@ class Redaction:
             text = E_MAIL.sub("***@***", URL_CREDENTIALS.sub(r"\1***@", text))
         if "://" in text:
             text = URL_WITH_QUERY.sub(r"\1?***", text)
+        if "eyJ" in text:
+            text = SIGNED_TOKEN.sub("***", text)
         return text
 
 

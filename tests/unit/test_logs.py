@@ -58,6 +58,15 @@ def test_secrets_tokens_and_addresses_are_taken_out_wherever_they_stand(capsys: 
     assert "ValueError" in text
 
 
+def test_a_signed_token_is_taken_out_without_its_url_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", secrets=["sk-secret"])
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJ1cmwiOiJ4In0.c2lnbmF0dXJl"  # no real one
+    structlog.get_logger().info("odd answer", path=f"/object/sign/b/x.jpg?token={token}", seen={"sk-secret": 1})
+    (line,) = lines(capsys)
+    assert line["path"] == "/object/sign/b/x.jpg?token=***"
+    assert line["seen"] == {"***": 1}
+
+
 def test_quiet_loggers_speak_only_when_something_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json")
     logging.getLogger("httpx").info("HTTP Request: GET https://x/y?token=z")
