@@ -42,6 +42,9 @@ DESCRIPTORS_BESIDES = 256
 ESTIMATE_LIMIT_S = 0.7
 """An answer is promised in under a second, with the photo's download in it."""
 
+LEAST_TOKEN_CHARACTERS = 16
+"""64 bits of hex: at a thousand tries a second, which nothing here limits, they outlive everybody."""
+
 PORT_S = 2.0
 """For a neighbour on loopback to answer."""
 
@@ -188,7 +191,15 @@ def check_settings(settings: Settings, problems: Sequence[str]) -> list[Finding]
     ]
     if settings.host not in {"127.0.0.1", "localhost", "::1"} and settings.api_token is None:
         found.append(
-            warning("settings", f"API_TOKEN is not set, and {settings.host} is not loopback", "set it, or let a proxy")
+            warning(
+                "settings",
+                f"API_TOKEN is not set, and {settings.host} is not loopback",
+                "set it, or let a proxy decide who may call",
+            )
+        )
+    if settings.api_token is not None and len(settings.api_token) < LEAST_TOKEN_CHARACTERS:
+        found.append(
+            warning("settings", "API_TOKEN is so short that it can be guessed", "make one with `openssl rand -hex 32`")
         )
     return found or [ok("settings", f"complete, {settings.wearon_mode} mode")]
 

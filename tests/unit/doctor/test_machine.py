@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from support.gateway import Response, running_gateway
 from wearon.doctor import Finding, Level, Promise, machine
@@ -113,6 +114,12 @@ def test_local_sessions_are_looked_at_and_not_made(tmp_path: Path) -> None:
 def test_an_open_api_is_a_warning() -> None:
     levels = [finding.level for finding in machine.check_settings(Settings(_env_file=None, host="0.0.0.0"), [])]
     assert levels == [Level.WARNING]
+
+
+@pytest.mark.parametrize(("token", "level"), [("t" * 15, Level.WARNING), ("t" * 16, Level.OK)])
+def test_a_token_that_can_be_guessed_is_a_warning(token: str, level: Level) -> None:
+    settings = Settings(_env_file=None, api_token=SecretStr(token))
+    assert [finding.level for finding in machine.check_settings(settings, [])] == [level]
 
 
 def test_every_problem_of_the_settings_is_a_fault() -> None:
