@@ -52,7 +52,13 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     if api_token:
         app.add_middleware(BearerToken, token=api_token)
     if cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["GET", "POST"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "X-Request-Id", "traceparent"],  # besides the harmless ones
+            expose_headers=["X-Request-Id", "Retry-After"],
+        )
     app.add_middleware(RequestId, observation=Observation(parts.metrics, parts.tracing))
     describe(app, needs_token=bool(api_token))
     return app

@@ -316,5 +316,8 @@ async def test_browsers_stay_out_unless_their_origin_is_let_in() -> None:
     async with open_.client as client:
         response = await client.options("/estimate-body", headers=preflight)
         assert response.headers["access-control-allow-origin"] == "https://shop.example.com"
+        for header in ("content-type", "x-request-id", "authorization"):
+            asked = {**preflight, "Access-Control-Request-Headers": header}
+            assert (await client.options("/estimate-body", headers=asked)).status_code == 200, header
         other = await client.options("/estimate-body", headers={**preflight, "Origin": "https://evil.example.com"})
         assert "access-control-allow-origin" not in other.headers
