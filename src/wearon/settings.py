@@ -58,6 +58,14 @@ def _parse_origins(value: object) -> object:
     return parts
 
 
+def _parse_browser_origins(value: object) -> object:
+    """As browsers spell them, since they are compared as text; `*` is all of them."""
+    parts = _split_commas(value)
+    if isinstance(parts, tuple):
+        return tuple(part if part == "*" else str(Origin.parse(part)) for part in parts)
+    return parts
+
+
 def _check_redis_url(value: str) -> str:
     parts = urlsplit(value)
     try:
@@ -96,7 +104,7 @@ RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parse_origins)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+BrowserOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_browser_origins)]
 
 
 class Settings(BaseSettings):
@@ -141,7 +149,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     api_token: Key | None = None
-    cors_origins: Names = ()
+    cors_origins: BrowserOrigins = ()
     image_trusted_origins: Origins = ()
 
     # Metrics and traces

@@ -100,6 +100,13 @@ def test_of_a_platform_below_a_path_the_origin_is_trusted(monkeypatch: pytest.Mo
     assert settings.trusted_origins == (Origin.parse("https://gate.example"),)
 
 
+def test_browsers_origins_are_spelt_as_browsers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, CORS_ORIGINS="https://Shop.example/, http://localhost:3000,*")
+    assert settings.cors_origins == ("https://shop.example", "http://localhost:3000", "*")
+    with pytest.raises(SettingsError, match="CORS_ORIGINS"):
+        load(monkeypatch, CORS_ORIGINS="shop.example")
+
+
 def test_the_platforms_origin_is_trusted_in_local_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, WEARON_MODE="local", SUPABASE_URL="http://10.0.0.7:54321")
     assert settings.trusted_origins == (Origin.parse("http://10.0.0.7:54321"),)
