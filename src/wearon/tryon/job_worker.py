@@ -129,6 +129,8 @@ class JobWorker(Worker):
         """Held while what is written beside our name changes: a job that was just taken must not look like a stray."""
         self.due_again_in_s: dict[str, float] = {}
         """Jobs that are being put back, and for how long."""
+        self.unwritten: dict[str, Attempt] = {}
+        """By job id: what its next start must know and Redis was not there to be told."""
         self._strays_possible = True
         """An answer of Redis was lost: what is written beside our name may not be what runs here."""
 
@@ -283,7 +285,8 @@ async def reject(ctx: dict[str, Any], payload: dict[str, Any], progress: dict[st
 async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], progress: dict[str, Any]) -> None:
     """Call the job function; when it is put back or cancelled, write down what the next start must know."""
     worker: JobWorker = ctx[JOB_WORKER]
-    attempt = _attempt(progress, ctx["job_try"], ctx["enqueue_time"].timestamp())
+    written = _attempt(progress, ctx["job_try"], ctx["enqueue_time"].timestamp())
+    attempt = _newer(written, worker.unwritten.pop(ctx["job_id"], written))
     if not attempt.first_started_at:
         attempt = replace(attempt, first_started_at=time.time())
     handler: JobFunction = ctx[JOB_FUNCTIONS][function]
@@ -291,8 +294,11 @@ async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], prog
     async def remember(*, rate_limited: bool) -> None:
         later = replace(attempt, put_back=attempt.put_back + 1, rate_limited=attempt.rate_limited + int(rate_limited))
         job = serialize_job_with_progress(function, payload, later, int(ctx["enqueue_time"].timestamp() * 1000))
-        with suppress(RedisError, OSError):  # then the next start counts as one after a crash, which does no harm
+        try:
             await worker.pool.set(job_key_prefix + ctx["job_id"], job, xx=True)
+        except (RedisError, OSError):
+            # When another process goes on with the job, this start counts as a crash there.
+            worker.unwritten[ctx["job_id"]] = later
 
     try:
         answer = await handler(payload, attempt)
@@ -342,6 +348,13 @@ def arq_redis(redis: Redis) -> ArqRedis:
         job_deserializer=from_json,
         default_queue_name=keys.JOBS,
     )
+
+
+def _newer(written: Attempt, remembered: Attempt) -> Attempt:
+    """What was written down, or what only this process remembers, whichever is of a later start."""
+    if remembered.put_back <= written.put_back:
+        return written
+    return replace(remembered, number=written.number)
 
 
 def _attempt(progress: dict[str, Any], number: int, handed_over_at: float) -> Attempt:

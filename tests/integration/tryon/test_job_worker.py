@@ -176,6 +176,26 @@ async def test_a_job_that_is_put_back_runs_again_and_knows_what_was(redis_client
     assert len({attempt.first_started_at for attempt in job.attempts}) == 1
 
 
+async def test_an_end_that_could_not_be_written_down_is_no_crash(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = some_session()
+    await enqueue(redis_client, ref)
+    job = ScriptedJob(deque([PutBack(0.0, rate_limited=True), PutBack(0.0), None]))
+    async with running_worker(redis_client, job) as worker:
+        write, lost = worker.pool.set, deque([True])
+
+        async def lose_the_first(*args: Any, **options: Any) -> Any:
+            if lost and lost.pop():
+                raise RedisConnectionError("away")
+            return await write(*args, **options)
+
+        monkeypatch.setattr(worker.pool, "set", lose_the_first)
+        await job.wait_for_starts(3)
+    told = [(attempt.number, attempt.put_back, attempt.rate_limited, attempt.crashes) for attempt in job.attempts]
+    assert told == [(1, 0, 0, 0), (2, 1, 1, 0), (3, 2, 1, 0)]
+
+
 async def test_a_job_that_is_put_back_for_long_is_free_meanwhile(redis_client: Redis) -> None:
     ref = some_session()
     await enqueue(redis_client, ref)
