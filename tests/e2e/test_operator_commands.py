@@ -73,13 +73,13 @@ def test_dead_letters_are_listed_shown_retried_and_discarded(shop: Shop, machine
     shop.supabase.sql("delete from generation_sessions where id = %s", [early.session_id])
     shop.push(early)
     shop.push_raw("this is not [bold]JSON[/bold]")
-    shop.push_raw(b"x" * 70_000)
+    shop.push_raw(b"x" * 600_000)
     wait_until(lambda: len(shop.dead_letters()) == 3 or None, lambda: "no dead letters")
     shop.wait_until_settled()
 
     letters = answer_of(wearon("dead-letters", "list", "--json"))["dead_letters"]
     by_reason = {letter["reason"].split(":")[0]: letter for letter in letters}
-    missing, garbage, large = by_reason["no such session"], by_reason["not JSON"], by_reason["larger than 65536 bytes"]
+    missing, garbage, large = by_reason["no such session"], by_reason["not JSON"], by_reason["larger than 524288 bytes"]
     assert missing["session_id"] == early.session_id
     assert garbage["id"] in wearon("dead-letters", "list").stdout
     assert "[bold]JSON[/bold]" in wearon("dead-letters", "show", garbage["id"]).stdout
@@ -165,7 +165,7 @@ def test_many_dead_letters_are_retried_at_once(shop: Shop, machines: Machines, w
         rows[order.session_id] = shop.row(order)
         shop.supabase.sql("delete from generation_sessions where id = %s", [order.session_id])
         shop.push(order)
-    shop.push_raw(b"x" * 70_000)
+    shop.push_raw(b"x" * 600_000)
     wait_until(lambda: len(shop.dead_letters()) == 4 or None, lambda: "no dead letters")
     for order in orders:
         shop.supabase.sql(
