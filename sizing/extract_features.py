@@ -4,13 +4,12 @@
 
 PICTURES holds the pictures and their truth.csv (the columns of the synthetic pictures, see docs/sizing.md). Each is
 looked at as it is, mirrored, and cut at the knees and thighs, so that the model learns what the detector's whims do
-to the features. Writes sizing/data/features.csv.gz and sizing/data/truth.csv.
+to the features. Writes sizing/data/features.csv.gz, and sizing/data/truth.csv with the tone of the skin added.
 """
 
 import csv
 import gzip
 import io
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from wearon.pictures.decode import decode
 from wearon.pose import Detector, Joint, Pose
 from wearon.sizing.coach import inspect
 from wearon.sizing.estimate import PHOTO_EDGE
+from wearon.sizing.evaluate import skin_tone
 from wearon.sizing.features import Frame, features, look
 from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest
@@ -40,11 +40,13 @@ def main(pictures: Path) -> None:
         truth = list(csv.DictReader(file))
     for person in truth:
         data = (pictures / person["image"]).read_bytes()
+        plain = decode(data, PHOTO_EDGE)
+        person["skin"] = skin_tone(plain, detector.detect(plain)[0])
         whole = person["category"] != "knee_crop"
         for variant, picture in variants(data, detector, rng, whole=whole):
             rows += feature_rows(detector, picture, person, variant)
     write_rows(DATA / "features.csv.gz", rows)
-    shutil.copyfile(pictures / "truth.csv", DATA / "truth.csv")
+    write_truth(truth)
     print(f"{len(rows)} rows from {len(truth)} pictures")
 
 
@@ -114,6 +116,13 @@ def spoilt_row(detector: Detector, picture: Image.Image, person: dict[str, str],
         return {**names, "frame": "", "warnings": refusal.code.value}
     found = _rounded(features(scene.sighting, scene.frame, height))
     return {**names, "frame": scene.frame.value, "warnings": " ".join(scene.warnings), **found}
+
+
+def write_truth(truth: list[dict[str, str]]) -> None:
+    with (DATA / "truth.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(truth[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(truth)
 
 
 def write_rows(path: Path, rows: list[dict[str, object]]) -> None:

@@ -1,16 +1,18 @@
 """Step 2 of 2: fit the photo model and the body statistics, and print how wrong they are on what they have not seen.
 
-    uv run python sizing/train.py
+    uv run python sizing/train.py [IMAGES]
 
-Reads sizing/data (see extract_features.py and distort.py; ansur2.csv.gz is a fixed 70 % of ANSUR II,
-public domain), writes src/wearon/sizing/photo_model.json and bodies.json. Same inputs, same numbers: the only chance is
-the seed of the cross-validation's folds, which are over people: a person's other pictures are never in another fold.
+Reads sizing/data (see extract_features.py and distort.py; ansur2.csv.gz is a fixed 70 % of ANSUR II, public domain),
+writes src/wearon/sizing/photo_model.json and bodies.json, and the plots of docs/sizing.md into the folder IMAGES if one
+is named. Same inputs, same numbers: the only chance is the seed of the cross-validation's folds, which are over people:
+a person's other pictures are never in another fold.
 """
 
 import csv
 import gzip
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from wearon.sizing.estimate import conclude
 from wearon.sizing.features import Frame
 from wearon.sizing.measure import MEASURES, Measured, measure_features
 from wearon.sizing.photo_model import BEND, FrameModel, Regression
+from wearon.sizing.report import histograms_png, reliability_png
 from wearon.sizing.request import EstimateRequest, Sex
 from wearon.sizing.silhouette import Array
 from wearon.sizing.warnings import WarningCode
@@ -107,13 +110,13 @@ class Rows:
         return np.array([by_kind.get(kind, 0.0) for kind in self.kinds])
 
 
-def main() -> None:
+def main(images: Path | None) -> None:
     truth = read_truth()
     rows = read_rows(truth)
     models = {frame: fit_frame(rows[frame], truth, frame) for frame in Frame}
     write_photo_model(models)
     write_bodies()
-    print_photo_scores(truth, rows)
+    print_photo_scores(truth, rows, images)
     print_statement_scores(models[Frame.FULL])
     print_ansur_scores()
 
@@ -229,26 +232,41 @@ class LeftOut:
     request: EstimateRequest
 
 
-def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows]) -> None:
+def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows], images: Path | None) -> None:
     plain = measure_left_out(truth, rows)
     print(f"photo model: {FOLDS}-fold cross-validation over {len(truth)} people, {REPEATS} times, seed {SEED}")
     print(_as_text(truth, plain))
+    if images:
+        (images / "sizing-reliability.png").write_bytes(reliability_png(_scored(truth, plain)))
+        (images / "sizing-errors.png").write_bytes(histograms_png(_scored(truth, plain)))
     print("the same pictures mirrored: as good a test, but not the one that choices were made by")
     mirrored = measure_left_out(truth, rows, variant="mirrored")
     print(_as_text(truth, mirrored, lines=6))
-    changed = [
-        conclude(one.measured, one.request).recommended_size != conclude(other.measured, other.request).recommended_size
-        for one, other in zip(plain, mirrored, strict=True)
-    ]
-    print(f"another size than the picture's: {np.mean(changed):.3f}")
+    print_changes(plain, mirrored)
     print_recalibration(truth, plain + mirrored)
     print("the pictures as they are, with the sex stated")
     print(_as_text(truth, measure_left_out(truth, rows, with_sex=True), lines=6))
 
 
+def print_changes(people: Sequence[LeftOut], others: Sequence[LeftOut]) -> None:
+    """How much differs between two pictures of the same people, in the same order."""
+    pairs = list(zip(people, others, strict=True))
+    moved = np.abs([one.measured.mean - other.measured.mean for one, other in pairs])
+    sizes = [[conclude(one.measured, one.request).recommended_size for one in pair] for pair in pairs]
+    print(f"another size than the picture's: {np.mean([one != other for one, other in sizes]):.3f}")
+    for label, values in (("mean", moved.mean(axis=0)), ("95 % below", np.quantile(moved, 0.95, axis=0))):
+        print(f"distance from the picture's, {label}:" + "".join(f"{value:8.2f}" for value in values))
+
+
 def _as_text(truth: Sequence[Mapping[str, str]], people: Sequence[LeftOut], lines: int | None = None) -> str:
-    scored = [evaluate.Scored(truth[one.person], conclude(one.measured, one.request)) for one in people]
-    return "\n".join(evaluate.as_text(scored).splitlines()[:lines])
+    return "\n".join(evaluate.as_text(_scored(truth, people)).splitlines()[:lines])
+
+
+def _scored(truth: Sequence[Mapping[str, str]], people: Sequence[LeftOut]) -> list[evaluate.Scored]:
+    return [
+        evaluate.Scored(truth[one.person], conclude(one.measured, one.request), skin=truth[one.person]["skin"])
+        for one in people
+    ]
 
 
 def measure_left_out(
@@ -420,4 +438,4 @@ def _write(path: Path, data: Mapping[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -35,7 +35,7 @@ DOUBT: Mapping[WarningCode, float] = {
     WarningCode.SITTING: 2.5,
     WarningCode.TILTED: 1.05,  # fitted: 1.0
     WarningCode.CHILD_LIKE_PROPORTIONS: 2.0,
-    WarningCode.BODY_PARTLY_HIDDEN: 1.8,
+    WarningCode.BODY_PARTLY_HIDDEN: 1.4,  # fitted: 1.25, but only to bags beside the waist
     WarningCode.STRETCHED: 1.0,  # the measuring widens by as much as the picture seems stretched
     WarningCode.UNUSUAL_PROPORTIONS: 1.3,  # besides, the model widens by how unusual the photo is
 }
@@ -76,6 +76,9 @@ SKIRT_DOUBT = 1.6
 """Chosen: nothing of the hips shows, and the fit has seen no dress."""
 HIDDEN_ARM = 0.6
 """Share of the waist's levels at which an arm touches the trunk without a gap."""
+BULGE = 0.006
+"""How far one side sticks out, on average, of the trunk's length: 1 % of the synthetic pictures and 3 % of their mirror
+images have more, and 85 % of those in which a bag was put before one side of the waist."""
 OTHER_PERSON = 0.1
 """Area of another silhouette, of the main one's, from which it is no passer-by far behind."""
 RIVAL = 0.5
@@ -234,8 +237,10 @@ def _looseness(sighting: Sighting) -> float:
 
 
 def _is_hidden(pose: Pose, sighting: Sighting) -> bool:
-    """A hand or what it holds before the trunk, or the trunk cut by the side of the picture."""
+    """A hand or what it holds before the trunk or beside it, or the trunk cut by the side of the picture."""
     axis, outline = sighting.axis, sighting.profile
+    if outline.bulge > BULGE:
+        return True
     for wrist in (Joint.LEFT_WRIST, Joint.RIGHT_WRIST):
         place = np.array(pose.point(wrist)) - axis.start
         level, offset = place @ axis.along / axis.length, place @ axis.across

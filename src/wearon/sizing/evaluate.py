@@ -13,12 +13,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from wearon.pose import Detector, Joint
+from wearon.pose import Detector, Joint, Pose
 from wearon.sizing import bodies
 from wearon.sizing.bodies import Population, girths_from_breadths
 from wearon.sizing.chart import DEFAULT_CHART
-from wearon.sizing.estimate import Examination, examine
+from wearon.sizing.estimate import examine
 from wearon.sizing.measure import MEASURES
 from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest, Sex
@@ -133,15 +134,18 @@ def _score(detector: Detector, folder: Path, truth: Truth) -> Scored:
         seen = examine(detector, (folder / truth["image"]).read_bytes(), request)
     except NoPerson as refusal:
         return Scored(truth, None, refusal.code)
-    return Scored(truth, seen.estimate, skin=_skin(seen))
+    return Scored(truth, seen.estimate, skin=skin_tone(seen.picture, seen.pose))
 
 
-def _skin(seen: Examination) -> str:
-    """Tone of the face between eyes and mouth. Light and camera have their part in it, so it is for groups only."""
+def skin_tone(picture: Image.Image, pose: Pose) -> str:
+    """Tone of the face between eyes and mouth, a key of SKIN_TONES.
+
+    Light and camera have their part in it, so it is for groups only.
+    """
     joints = (Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.MOUTH_LEFT, Joint.MOUTH_RIGHT)
-    x, y = np.array([seen.pose.point(joint) for joint in joints]).T
+    x, y = np.array([pose.point(joint) for joint in joints]).T
     box = (int(x.min()), int(y.min()), max(int(x.max()), int(x.min()) + 1), max(int(y.max()), int(y.min()) + 1))
-    face = np.asarray(seen.picture.crop(box), dtype=np.float32) / 255
+    face = np.asarray(picture.crop(box), dtype=np.float32) / 255
     lightness, _, yellow = np.median(cv2.cvtColor(face, cv2.COLOR_RGB2LAB).reshape(-1, 3), axis=0)
     angle = np.degrees(np.arctan2(lightness - 50, max(float(yellow), 1e-3)))
     return [tone for tone, lowest in SKIN_TONES.items() if angle >= lowest][-1]

@@ -99,15 +99,19 @@ class Profile:
     """Whether the arm touches the trunk there, as far as the mask can tell."""
     hidden: NDArray[np.bool_]
     """Where it touches without any gap to be seen: the trunk's edge is then a guess from the arm's thickness."""
+    bulge: float
+    """How far one side stuck out before that was cut off, on average, of the trunk's length: background that was
+    taken for body, or something held before it."""
 
     def breadth(self, lowest: float, highest: float) -> float:
         """The trunk's mean breadth between two levels."""
-        return float(self.trunk[:, self.between(lowest, highest)].sum(axis=0).mean())
+        part = self.trunk[:, self.between(lowest, highest)]
+        return float(part.sum()) / part.shape[1]
 
     def between(self, lowest: float, highest: float) -> slice:
         """Which levels (they ascend) lie in the closed range."""
-        first, end = np.searchsorted(self.levels, (lowest - 1e-6, highest + 1e-6))
-        return slice(int(first), int(end))
+        first, end = (int(self.levels.searchsorted(level)) for level in (lowest - 1e-6, highest + 1e-6))
+        return slice(first, end)
 
 
 def trunk_axis(pose: Pose) -> Axis:
@@ -134,7 +138,9 @@ def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
     trunk, unseen = outer.copy(), np.zeros_like(joined)
     trunk[joined], unseen[joined] = _without_arms(values[joined], offsets, outer[joined], bones[joined])
     edges = _to_picture_edges(pixels, axis, levels, trunk)
-    return Profile(levels, without_leaks(edges, levels, LEAK * axis.length), outer, joined, unseen)
+    even = without_leaks(edges, levels, LEAK * axis.length)
+    bulge = float((edges - even)[:, _telling(levels)].mean()) / axis.length
+    return Profile(levels, even, outer, joined, unseen, bulge)
 
 
 def _farthest(pose: Pose, axis: Axis, levels: Array) -> float:
@@ -168,12 +174,17 @@ def without_leaks(trunk: Array, levels: Array, tolerance: float) -> Array:
 
     The mirror is the body's own middle, which may be off the axis by the joints' errors.
     """
-    told = (levels >= _UNEVEN_BETWEEN[0]) & (levels <= _UNEVEN_BETWEEN[1])
+    told = _telling(levels)
     off = float(np.median(trunk[0, told] - trunk[1, told])) / 2
     shift = np.array([[-off], [off]])
     about_middle = trunk + shift
     result: Array = np.minimum(about_middle, about_middle[::-1] + tolerance) - shift
     return np.where(trunk > 0, np.maximum(result, 0.0), 0.0)
+
+
+def _telling(levels: Array) -> NDArray[np.bool_]:
+    told: NDArray[np.bool_] = (levels >= _UNEVEN_BETWEEN[0]) & (levels <= _UNEVEN_BETWEEN[1])
+    return told
 
 
 def extent(pose: Pose, down: Array) -> tuple[float, float]:

@@ -64,6 +64,16 @@ def test_table_of_faults(figure: Figure, frame: Frame, warnings: set[WarningCode
     assert warnings <= set(scene.warnings)
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_bag_before_one_side_of_the_body(side: int) -> None:
+    pose, picture = Figure().draw()
+    x, y = (round(value) for value in pose.point(Joint.RIGHT_HIP if side < 0 else Joint.LEFT_HIP))
+    rows, columns = slice(y - 60, y + 10), slice(min(x, x + side * 60), max(x, x + side * 60))
+    mask, with_bag = pose.mask.copy(), picture.copy()
+    mask[rows, columns], with_bag[rows, columns] = 1.0, (160, 40, 40)
+    assert WarningCode.BODY_PARTLY_HIDDEN in inspect([dataclasses.replace(pose, mask=mask)], with_bag, REQUEST).warnings
+
+
 def test_a_dark_and_a_blurred_photo_are_told_apart() -> None:
     pose, picture = Figure().draw()
     dark = (picture * 0.3).astype(np.uint8)
