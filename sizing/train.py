@@ -239,7 +239,7 @@ def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, 
     if images:
         (images / "sizing-reliability.png").write_bytes(reliability_png(_scored(truth, plain)))
         (images / "sizing-errors.png").write_bytes(histograms_png(_scored(truth, plain)))
-    print("the same pictures mirrored: as good a test, but not the one that choices were made by")
+    print("the same pictures mirrored: as good a test, and few choices were made by it")
     mirrored = measure_left_out(truth, rows, variant="mirrored")
     print(_as_text(truth, mirrored, lines=6))
     print_changes(plain, mirrored)
