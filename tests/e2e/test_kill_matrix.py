@@ -6,6 +6,7 @@ No time is measured, but `wait_until` gives up after a minute: what comes back o
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from support.openai_stub import OpenAIStub, Picture
 from support.processes import WorkerProcess, wait_until
 from support.redis import RedisServer
 from support.redis_proxy import running_redis_proxy
-from support.shop import Shop
+from support.shop import Order, Shop
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +77,8 @@ def settled(world: World) -> None:
     assert left == []
 
 
-def test_killed_between_the_answer_and_the_picture(world: World, machines: Machines) -> None:
+def killed_with_an_answer(world: World, machines: Machines) -> Order:
+    """An order whose answer has come, and of which nobody has made the picture."""
     process = machines.serve("--no-api")
     order = world.shop.buy()
     world.openai.when(order.session_id, Picture(latency_s=1.0))
@@ -89,7 +91,27 @@ def test_killed_between_the_answer_and_the_picture(world: World, machines: Machi
     process.kill()
     for pid in frozen:
         os.kill(pid, signal.SIGKILL)
+    return order
+
+
+def test_killed_between_the_answer_and_the_picture(world: World, machines: Machines) -> None:
+    order = killed_with_an_answer(world, machines)
     machines.serve("--no-api")
+    settled(world)
+    assert world.shop.check_books(order)["status"] == "completed"
+    assert world.paid(order) == 1
+
+
+def test_killed_with_a_paid_answer_and_redis_has_lost_everything(
+    world: World, machines: Machines, tmp_path: Path
+) -> None:
+    order = killed_with_an_answer(world, machines)
+    world.shop.redis.flushall()
+    world.shop.age(order, minutes=11)  # old enough to be taken for an orphan
+    (answer,) = tmp_path.rglob("*.answer")
+    os.utime(answer, (0, 0))
+    machines.serve("--no-api")
+    world.shop.wait_for_end(order)
     settled(world)
     assert world.shop.check_books(order)["status"] == "completed"
     assert world.paid(order) == 1
