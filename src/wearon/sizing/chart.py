@@ -95,8 +95,10 @@ class SizeChart(BaseModel):
         result = np.zeros(girths.shape[1:], dtype=np.intp)
         for size in self.sizes[:-1]:
             # A body needs the first size above all limits that it exceeds: count those with any exceeded.
-            exceeded = [values > getattr(size, girth) for girth, values in deciding]
-            result = result + np.logical_or.reduce(exceeded)
+            exceeded = np.zeros(girths.shape[1:], dtype=bool)
+            for girth, values in deciding:
+                exceeded |= values > getattr(size, girth)
+            result += exceeded
         return result
 
     def probabilities(self, mean: "NDArray[np.float64]", covariance: "NDArray[np.float64]") -> "NDArray[np.float64]":

@@ -169,9 +169,8 @@ def _frame(pose: Pose) -> Frame:
     joints = pose.landmarks
     toes = joints[[Joint.LEFT_TOE, Joint.RIGHT_TOE, Joint.LEFT_HEEL, Joint.RIGHT_HEEL], 1].max()
     ankles = min(pose.visibility(Joint.LEFT_ANKLE), pose.visibility(Joint.RIGHT_ANKLE))
-    rows = pose.mask.max(axis=1) >= INSIDE
-    feet = bool(toes < 1.0 and ankles >= VISIBLE and not rows[-2:].any())
-    head = not rows[:2].any()
+    feet = bool(toes < 1.0 and ankles >= VISIBLE and not (pose.mask[-2:] >= INSIDE).any())
+    head = not (pose.mask[:2] >= INSIDE).any()
     if not head:
         if not feet:
             raise NoPerson(RefusalCode.BODY_OUT_OF_FRAME)

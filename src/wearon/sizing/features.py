@@ -5,6 +5,7 @@ much of the stature that part is. So a scaled or mirrored picture has the same f
 1 % more makes every girth 1 % more.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -160,16 +161,16 @@ def features(sighting: Sighting, frame: Frame, height_cm: float) -> dict[str, fl
     """Inputs of the model by name: lengths as logarithms of their share of the stature, and pure numbers."""
     start, end = unit(sighting, frame)
     px = max(end - start, 1.0)
-    found = {name: float(np.log(max(value / px, 0.01))) for name, value in lengths(sighting).items()}
+    found = {name: math.log(max(value / px, 0.01)) for name, value in lengths(sighting).items()}
     if frame is Frame.TO_THIGHS:
         del found["thighs"]
     for name in _PROPORTIONS[frame]:
         part = (sighting.heights[name] - start) / px
-        found[f"{name}_at"] = float(np.log(np.clip(part, 0.02, 2.0)))
+        found[f"{name}_at"] = math.log(min(max(part, 0.02), 2.0))
     found["hem"] = hem_step(sighting.profile) / px * 100
     found["arms_close"] = float(sighting.profile.hidden[:, sighting.profile.between(*_ARMPITS)].mean())
     found["yaw2"] = sighting.yaw**2
-    found["height"] = float(np.log(height_cm))
+    found["height"] = math.log(height_cm)
     if frame in (Frame.FULL, Frame.NO_HEAD):
         found["camera_tilt"] = sighting.camera_tilt
     return found
@@ -208,9 +209,9 @@ def _yaw(pose: Pose) -> float:
     """From the depths that the pose model gives shoulders and hips."""
     turns = []
     for left, right in ((Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER), (Joint.LEFT_HIP, Joint.RIGHT_HIP)):
-        across, depth = (pose.landmarks[left] - pose.landmarks[right])[[0, 2]]
-        turns.append(np.arctan2(depth, abs(across) + 1e-6))
-    return float(np.clip(np.mean(turns) * _YAW_PER_DEPTH, -_LARGEST_YAW, _LARGEST_YAW))
+        across, _, depth, _ = (pose.landmarks[left] - pose.landmarks[right]).tolist()
+        turns.append(math.atan2(depth, abs(across) + 1e-6))
+    return min(max(sum(turns) / len(turns) * _YAW_PER_DEPTH, -_LARGEST_YAW), _LARGEST_YAW)
 
 
 _YAW_PER_DEPTH = 0.42
@@ -224,7 +225,7 @@ def _longer(pose: Pose, left: tuple[Joint, Joint], right: tuple[Joint, Joint]) -
 
 
 def _distance(pose: Pose, one: Joint, other: Joint) -> float:
-    return float(np.hypot(*np.subtract(pose.point(one), pose.point(other))))
+    return math.dist(pose.point(one), pose.point(other))
 
 
 def _thighs(pose: Pose, axis: Axis, outline: Profile) -> float:

@@ -145,8 +145,9 @@ def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
 
 def _farthest(pose: Pose, axis: Axis, levels: Array) -> float:
     """Pixels from the axis within which all of the silhouette at these levels lies: a box around it tells."""
-    ends = [axis.at(level, side * MAX_REACH * axis.length)[1] for level in levels[[0, -1]] for side in _SIDES]
-    top, bottom = (int(np.clip(end, 0, pose.height)) for end in (min(ends) - 1, max(ends) + 2))
+    reach = MAX_REACH * axis.length
+    ends = [axis.at(level, side)[1] for level in (levels[0], levels[-1]) for side in (-reach, reach)]
+    top, bottom = (min(max(int(end), 0), pose.height) for end in (min(ends) - 1, max(ends) + 2))
     columns = np.flatnonzero((pose.mask[top:bottom] >= INSIDE).any(axis=0))
     if columns.size == 0:
         return 0.0
@@ -235,8 +236,9 @@ def _first_below(values: NDArray[np.float32], thresholds: Array) -> Array:
     below = values < thresholds[..., None]
     below[..., -1] = True
     index = below.argmax(axis=-1)
-    before = np.take_along_axis(values, np.maximum(index - 1, 0)[..., None], -1)[..., 0].astype(np.float64)
-    after = np.take_along_axis(values, index[..., None], -1)[..., 0].astype(np.float64)
+    places = np.arange(index.size).reshape(index.shape) * values.shape[-1] + index
+    flat = values.ravel()
+    before, after = flat[places - (index > 0)].astype(np.float64), flat[places].astype(np.float64)
     fraction = np.clip((before - thresholds) / np.maximum(before - after, 1e-6), 0.0, 1.0)
     result: Array = np.where(index == 0, 0.0, index - 1 + fraction)
     return result
@@ -261,8 +263,8 @@ def _to_picture_edges(pixels: Pixels, axis: Axis, levels: Array, trunk: Array) -
 
 def _reach(places: Map, size: int) -> tuple[int, int]:
     """The first pixel that the places touch, and the one behind the last, with two more on both sides."""
-    first = int(np.clip(places.min() - 3, 0, size - 1))
-    return first, int(np.clip(places.max() + 4, first + 1, size))
+    first = min(max(int(places.min() - 3), 0), size - 1)
+    return first, min(max(int(places.max() + 4), first + 1), size)
 
 
 def _edge_fraction(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:
