@@ -15,12 +15,8 @@ log = structlog.get_logger()
 DOWNLOAD_DEADLINE_S = 30.0
 """For one picture, all tries together, from waiting for a connection to the last byte; 10 MB need 2.7 Mbit/s."""
 
-TRIES = 3
-"""A reset or a 503 is often gone a moment later."""
-
 PAUSE_S = (0.3, 1.2)
-"""Before the second and the third try."""
-
+"""Before the second and the third try: a reset or a 503 is often gone a moment later."""
 
 MOST_HELD = 16
 """Pictures being fetched or waiting to be prepared, for each of trusted and other origins. As many as there are

@@ -87,8 +87,9 @@ class Spool:
             log.warning("spooled file not deleted", session_id=ref.session_id, reason=type(error).__name__)
 
     async def holds(self, ref: SessionRef) -> bool:
-        """Whether anything is kept for the session."""
-        return await asyncio.to_thread(lambda: any(self._path(ref, kind).exists() for kind in (ANSWER, PICTURE)))
+        """Whether anything is kept for the session. Nothing is in a folder that cannot be looked into."""
+        paths = [self._path(ref, kind) for kind in (ANSWER, PICTURE)]
+        return await asyncio.to_thread(lambda: any(os.path.exists(path) for path in paths))  # noqa: PTH110 (Path's raises)
 
     async def left_behind(self, older_than: timedelta) -> Sequence[SessionRef]:
         """The sessions for which something has been kept for longer than that, if it says readably whose it is."""
@@ -146,7 +147,10 @@ class Spool:
 
     def _left_behind(self, before: float) -> Sequence[SessionRef]:
         found: dict[SessionRef, None] = {}
-        for path in [path for kind in (ANSWER, PICTURE) for path in self._folder.glob(f"*{kind}")]:
+        paths: list[Path] = []
+        with suppress(OSError):
+            paths = [path for kind in (ANSWER, PICTURE) for path in self._folder.glob(f"*{kind}")]
+        for path in paths:
             with suppress(OSError, ValueError):  # gone by now, or damaged: `sweep` takes it away
                 if path.stat().st_mtime < before:
                     found[_first_line_of(path).ref] = None

@@ -218,3 +218,13 @@ async def test_it_is_known_for_whom_anything_is_kept(spool: Spool) -> None:
     await spool.save_answer(REF, b"answer")
     assert await spool.holds(REF)
     assert not await spool.holds(OTHER)
+
+
+async def test_a_folder_that_cannot_be_looked_into_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    spool = Spool(tmp_path / "loop" / "spool")
+    assert not await spool.holds(REF)
+    assert await spool.left_behind(HOUR) == []
+    too_long = Spool(tmp_path / ("x" * 300))  # ENAMETOOLONG, which Path.exists raises
+    assert not await too_long.holds(REF)
+    assert await too_long.left_behind(HOUR) == []
