@@ -1,14 +1,18 @@
 """One process beside the event loop that does one thing at a time, and can be ended whatever it is doing.
 
-    ProcessFailed   a call took too long, or the process died of it: the process is gone, make another one
+    ProcessFailed     a call took too long: the process is gone, make another one
+      ProcessDied     the process is gone by itself, of the call or of something else
 
-Calls and answers travel pickled over a pair of sockets that the loop itself reads. Pebble's pool of one
-(`wearon.processes`) needs three threads for the same, which all compete with the loop: 2 ms of CPU a call, and wake-ups
-without an end when there is none.
+Calls and answers travel pickled over a pair of sockets that the loop itself reads. The standard ProcessPoolExecutor
+cannot end one process (a crash breaks the whole pool, a hang stays for ever), and Pebble's pool of one needs three
+threads for it, which all compete with the loop: 2 ms of CPU a call, and wake-ups without an end when there is none.
 """
 
 import asyncio
 import multiprocessing
+import os
+import resource
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -18,10 +22,14 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Generic, Self, TypeVar, TypeVarTuple
 
-from wearon.processes import ProcessFailed, begin_process
+from wearon.heap import keep_freed_memory
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
+
+NICENESS = 5
+"""The event loop goes first: it has little to do, and everybody waits for it. Without a loop to serve, these processes
+still get every core that there is."""
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -30,6 +38,14 @@ _HEAD = struct.Struct("!Q")
 
 _READ_BYTES = 1024 * 1024
 """Of an answer that may wait to be read: a picture with lines drawn on it has 0.3 MB."""
+
+
+class ProcessFailed(Exception):
+    """The process took too long or died."""
+
+
+class ProcessDied(ProcessFailed):
+    """A crash, or the system wanted its memory: the call may have nothing to do with it."""
 
 
 class ChildProcess:
@@ -57,7 +73,7 @@ class ChildProcess:
     def alive(self) -> bool:
         """Whether it can be given a call."""
         lost = self._writer.is_closing() or self._reader.at_eof() or self._reader.exception() is not None
-        return not lost
+        return not lost and self._process.is_alive()
 
     async def run(self, timeout: float, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Run `function` there, for at most `timeout` seconds; one call at a time.
@@ -74,7 +90,7 @@ class ChildProcess:
             raise ProcessFailed(f"took longer than {timeout:g} s") from error
         except (asyncio.IncompleteReadError, OSError) as error:
             await self._end()
-            raise ProcessFailed(f"its process died (exit code {self._process.exitcode})") from error
+            raise ProcessDied(f"its process died (exit code {self._process.exitcode})") from error
         except asyncio.CancelledError:
             self.kill()
             raise
@@ -118,7 +134,12 @@ class _Raised:
 
 
 def _serve(calls: socket.socket, memory_limit_bytes: int | None) -> None:
-    begin_process(memory_limit_bytes)
+    os.nice(NICENESS)
+    keep_freed_memory()
+    # Ctrl-C reaches the whole process group, but stopping in order is the parent's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if memory_limit_bytes is not None:
+        _limit_memory(memory_limit_bytes)
     with suppress(ConnectionError):  # nobody is there any more to be told the answer
         while (call := _receive(calls)) is not None:
             answer = _answer(call)
@@ -150,3 +171,9 @@ def _receive_bytes(calls: socket.socket, count: int) -> bytearray | None:
             return None
         missing = missing[arrived:]
     return received
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    # RLIMIT_DATA, not RLIMIT_AS: libraries map files and reserve addresses far beyond what they use.
+    with suppress(ValueError, OSError):  # an administrator's hard limit is lower, or the system has no such thing
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))

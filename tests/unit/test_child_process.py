@@ -11,8 +11,7 @@ from contextlib import suppress
 import pytest
 
 from support import child_jobs as jobs
-from wearon.child_process import ChildProcess
-from wearon.processes import NICENESS, ProcessFailed
+from wearon.child_process import NICENESS, ChildProcess, ProcessFailed
 
 pytestmark = pytest.mark.slow
 

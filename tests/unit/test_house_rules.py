@@ -28,13 +28,12 @@ LAYERS = {
     "redis": set(),
     "local_redis": set(),
     "local_url": set(),
-    "child_process": set(),
+    "child_process": {"heap"},
     "heap": set(),
-    "processes": {"heap"},
     "stop_signals": set(),
     "supervisor": set(),
 }
-FLOOR = {"child_process", "processes", "redis", "metrics", "tracing", "logs", "stop_signals"}
+FLOOR = {"child_process", "redis", "metrics", "tracing", "logs", "stop_signals"}
 
 ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""

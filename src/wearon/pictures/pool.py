@@ -3,18 +3,15 @@
 import asyncio
 from collections.abc import Callable
 
+from wearon.child_process import ChildProcess, ProcessDied, ProcessFailed
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
-from wearon.processes import KillablePool, ProcessFailed
 
 TIME_LIMIT_S = 15.0
 """For one picture. The slowest one known (a WebP of 50 megapixels with alpha) takes 2 s on an idle core, and
 ten processes may share one."""
 
-HAND_OVER_LIMIT_S = 10.0
-"""From handing a picture to an idle process until it begins. A process that must be started first needs 0.4 s."""
-
 START_LIMIT_S = 60.0
-"""For the first start, which may happen on a cold disk."""
+"""For a process to begin: 0.4 s, but the first one may happen on a cold disk."""
 
 MEMORY_LIMIT_BYTES = 1280 * 1024 * 1024
 """For one process. The hungriest picture (a WebP of 50 megapixels with alpha) needs 870 MB. What
@@ -38,7 +35,7 @@ class PicturePool:
     async def prepare(self, data: bytes) -> bytes:
         """See `wearon.pictures.decode.prepare`.
 
-        Raises PictureError, also when the picture took too long or its process died of it, and ProcessFailed when
+        Raises PictureError, also when the picture took too long or two processes died of it, and ProcessFailed when
         no process could be had.
         """
         return await self._run(prepare, data)
@@ -71,47 +68,46 @@ class PicturePool:
 
 
 class _Slot:
-    """One process.
-
-    Pebble replaces a process that is ended or dies at work. When one dies idle, its pool is broken for good, and
-    when one dies while it takes a picture over, its pool never answers: then the pool is replaced. Pools of one,
-    so that this concerns nobody else.
-    """
+    """The place of one process. One that is gone, at work or idle, is replaced when the next picture comes."""
 
     def __init__(self, time_limit_s: float) -> None:
         self._time_limit_s = time_limit_s
-        self._pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
+        self._process: ChildProcess | None = None
 
-    async def start(self) -> None:
-        await self._pool.run(START_LIMIT_S, _warm_up)
+    async def start(self) -> ChildProcess:
+        self.close()  # one that died idle has left its socket behind
+        try:
+            process = self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
+        except OSError as error:  # the system has no memory or process number left
+            raise ProcessFailed(f"no process could be had: {error}") from error
+        await process.run(START_LIMIT_S, _warm_up)
+        return process
 
     async def run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
+        process = await self._ready()
         try:
-            return await self._attempt(function, data)
-        except _PoolBroken:
-            # No fault of this picture's: it has not been looked at.
-            await asyncio.to_thread(self._pool.close)
-            self._pool = KillablePool(1, memory_limit_bytes=MEMORY_LIMIT_BYTES)
+            return await process.run(self._time_limit_s, function, data)
+        except ProcessDied:
+            # The system may have ended it for others' sake, idle or at work. Dying twice is the picture's fault.
+            process = await self.start()
+        except ProcessFailed as error:
+            raise _not_decoded(error) from error
         try:
-            return await self._attempt(function, data)
-        except _PoolBroken as error:
-            raise ProcessFailed("no process could be had for the picture") from error
+            return await process.run(self._time_limit_s, function, data)
+        except ProcessFailed as error:
+            raise _not_decoded(error) from error
+
+    async def _ready(self) -> ChildProcess:
+        return self._process if self._process is not None and self._process.alive else await self.start()
 
     def close(self) -> None:
-        self._pool.close()
-
-    async def _attempt(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
-        try:
-            async with asyncio.timeout(self._time_limit_s + HAND_OVER_LIMIT_S):
-                return await self._pool.run(self._time_limit_s, function, data)
-        except ProcessFailed as error:
-            raise PictureError(f"could not be decoded: {error}") from error
-        except (RuntimeError, TimeoutError) as error:  # RuntimeError is what Pebble says of a broken pool
-            raise _PoolBroken from error
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
 
 
-class _PoolBroken(Exception):
-    """The process is gone, and nobody will bring it back."""
+def _not_decoded(error: ProcessFailed) -> PictureError:
+    return PictureError(f"could not be decoded: {error}")
 
 
 def _warm_up() -> None:

@@ -21,10 +21,9 @@ from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import structlog
 
-from wearon.child_process import ChildProcess
+from wearon.child_process import ChildProcess, ProcessFailed
 from wearon.metrics import Metrics
 from wearon.pose.detector import Detector
-from wearon.processes import ProcessFailed
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")

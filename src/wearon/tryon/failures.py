@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from redis.exceptions import RedisError
 
+from wearon.child_process import ProcessFailed
 from wearon.platform.base import PlatformError, PlatformUnavailable
-from wearon.processes import ProcessFailed
 from wearon.tryon.generator import GenerationError, Moderated, RateLimited
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
