@@ -54,8 +54,8 @@ SCALE_FEATURES = {
     Frame.TO_KNEES: ("upper_arm", "forearm", "nose_at"),
     Frame.TO_THIGHS: ("upper_arm", "forearm", "nose_at"),
 }
-"""Where the ground is not in the picture, the arms' lengths and the head's make the scale surer (0.1 cm of hip each);
-elsewhere they add only noise."""
+"""Where the ground is not in the picture, the lengths of arms and head make the scale surer (0.1 cm of hip each, the
+arms 0.05 cm of shoulder); elsewhere they add only noise."""
 STRETCH_FEATURES = (
     "shoulder", "ears", "hip_span", "hip", "waist", "nose_at", "shoulders_at", "hips_at", "knees_at",
 )  # fmt: skip
@@ -159,8 +159,8 @@ def fit_regressions(
     used = np.flatnonzero(weights)
     wanted = targets(truth)[rows.people[used]]
     fitted = []
-    girths = (*GIRTH_FEATURES, *SCALE_FEATURES.get(frame, ()))
-    for names, columns, bend in ((girths, slice(0, 3), BEND), (SHOULDER_FEATURES, slice(3, 4), 0.0)):
+    for of_all, columns, bend in ((GIRTH_FEATURES, slice(0, 3), BEND), (SHOULDER_FEATURES, slice(3, 4), 0.0)):
+        names = dict.fromkeys((*of_all, *SCALE_FEATURES.get(frame, ())))
         present = tuple(name for name in names if name in rows.values[0])
         table = np.array([[rows.values[i][name] for name in present] for i in used])
         fitted.append(Regression.fit(present, table, wanted[:, columns], weights[used], RIDGE[frame], bend))
