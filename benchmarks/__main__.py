@@ -5,6 +5,8 @@ import importlib
 import os
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -38,7 +40,8 @@ def main() -> None:
     arguments = parser.parse_args()
     scale = Scale(smoke=arguments.smoke)
     out = arguments.out or (None if scale.smoke else RESULTS)
-    results = [_run(name, scale, out) for name in arguments.only or NAMES]
+    with ThreadPoolExecutor(scale.pick(1, 2)) as threads:
+        results = list(threads.map(partial(_run, scale=scale, out=out), arguments.only or NAMES))
     print("\n" + report.table(results))
     if out is not None:
         kept = report.read(out, NAMES)
@@ -50,15 +53,13 @@ def main() -> None:
 
 
 def _run(name: str, scale: Scale, out: Path | None) -> report.Result:
-    print(f"== {name}", flush=True)
     began = time.monotonic()
     before = machine.noise(scale.pick(30, 5))
     result: report.Result = uvloop.run(importlib.import_module(f"benchmarks.{name}").run(scale))
     result.noise = max(before, machine.noise(scale.pick(30, 5)))
     result.seconds = time.monotonic() - began
-    for figure in result.figures:
-        print(figure.line())
-    print(f"   {result.seconds:.0f} s, noise of the machine {result.noise:.0%}", flush=True)
+    heading = f"== {name}: {result.seconds:.0f} s, noise of the machine {result.noise:.0%}"
+    print("\n".join([heading, *(figure.line() for figure in result.figures)]), flush=True)
     if out is not None:
         report.write(out, result)
     return result

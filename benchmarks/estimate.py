@@ -17,6 +17,7 @@ from benchmarks.scale import Scale
 from benchmarks.scene import Scene, open_scene
 from wearon.pictures.decode import decode
 from wearon.pose import Detector
+from wearon.processes import begin_process
 from wearon.samples import PEOPLE
 from wearon.sizing.estimate import PHOTO_EDGE
 
@@ -83,15 +84,15 @@ async def run(scale: Scale) -> Result:
             worker = scene.serve(POSE_PROCESSES=str(PROCESSES))
             worker.wait_until_healthy()
             await _bare(bare, 2)
-            await _load_with(scene, worker.url, MANY, scale.pick(2.0, 0.2))
+            await _ask(scene, worker.url, MANY, scale.pick(2.0, 0.2))
             for _ in range(scale.runs):
                 measured.bare_rate.append(await _bare(bare, seconds))
-                answers, _ = await _load_with(scene, worker.url, MANY, seconds)
-                measured.many(answers, seconds)
-                measured.bare_one.extend([await _bare_times(bare, scale.pick(40, 3))])
-                answers, _ = await _load_with(scene, worker.url, 1, seconds / 2)
-                measured.one(answers)
-                answers, health = await _load_with(scene, worker.url, TOO_MANY, seconds)
+                measured.many(await _ask(scene, worker.url, MANY, seconds), seconds)
+                measured.bare_one.append(await _bare_times(bare, scale.pick(40, 3)))
+                measured.one(await _ask(scene, worker.url, 1, seconds / 2))
+                answers, health = await asyncio.gather(
+                    _ask(scene, worker.url, TOO_MANY, seconds), _watch_health(worker.url, seconds)
+                )
                 measured.overload(answers, health)
     return Result("estimate", measured.figures())
 
@@ -176,12 +177,11 @@ class _Measured:
         ]
 
 
-async def _load_with(scene: Scene, url: str, callers: int, seconds: float) -> tuple[list[Answer], list[Answer]]:
-    """So many callers ask one after the other for so long; what they got, and what `/health` said meanwhile."""
+async def _ask(scene: Scene, url: str, callers: int, seconds: float) -> list[Answer]:
+    """So many callers ask, each one thing after the other, for so long."""
     photos = [scene.stand_in.picture_url(f"{number}.jpg") for number in range(len(PEOPLE))]
     stop = time.perf_counter() + seconds
     answers: list[Answer] = []
-    health: list[Answer] = []
 
     async def call(number: int) -> None:
         caller = Caller(url)
@@ -193,24 +193,29 @@ async def _load_with(scene: Scene, url: str, callers: int, seconds: float) -> tu
                 await asyncio.sleep(answer.retry_after)
         caller.close()
 
-    async def watch() -> None:
-        caller = Caller(url)
-        while time.perf_counter() < stop:
-            health.append(await caller.health())
-            await asyncio.sleep(HEALTH_EVERY_S)
-        caller.close()
-
-    await asyncio.gather(watch(), *(call(number) for number in range(callers)))
-    return answers, health
+    await asyncio.gather(*(call(number) for number in range(callers)))
+    return answers
 
 
-# The bare reference, in processes of its own.
+async def _watch_health(url: str, seconds: float) -> list[Answer]:
+    stop = time.perf_counter() + seconds
+    caller = Caller(url)
+    health: list[Answer] = []
+    while time.perf_counter() < stop:
+        health.append(await caller.health())
+        await asyncio.sleep(HEALTH_EVERY_S)
+    caller.close()
+    return health
+
+
+# The bare reference, in processes of its own: as ready to give way, and to keep freed memory, as the worker's are.
 
 _detectors: list[Detector] = []
 _photos: list[bytes] = []
 
 
 def _load(photos: list[bytes]) -> None:
+    begin_process(None)
     _detectors.append(Detector())
     _photos.extend(photos)
 

@@ -27,7 +27,7 @@ async def run(scale: Scale) -> Result:
                 worker = scene.serve("--no-api", WORKER_CONCURRENCY=str(SLOTS), PICTURE_PROCESSES="1")
                 worker.line("started")
             for _ in range(scale.pick(2, 1)):
-                rates[size].append(await _rate(scene, size, waves=scale.pick(6, 1)))
+                rates[size].append(await _rate(scene, size, scale.pick(6, 1), scale.pick(OPENAI_S, 0.2)))
     backlog = await _backlogs(scale)
     alone = max(rates[1])
     return Result(
@@ -51,9 +51,9 @@ async def run(scale: Scale) -> Result:
     )
 
 
-async def _rate(scene: Scene, size: int, waves: int) -> float:
+async def _rate(scene: Scene, size: int, waves: int, openai_s: float) -> float:
     """Jobs a second while all slots of so many workers are full."""
-    scene.stand_in.reset(OPENAI_S)
+    scene.stand_in.reset(openai_s)
     sessions = await scene.push(size * SLOTS * waves, NAMES)
     ended = await scene.wait_for(sessions)
     began = min(moves["processing"] for moves in scene.stand_in.moves().values())
