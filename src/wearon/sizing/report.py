@@ -67,7 +67,7 @@ def _reliability(answered: Sequence[Scored]) -> "Figure":
     (axes,) = figure.axes
     said, right, counts = zip(*summary.calibration, strict=True)
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
-    deviations = [np.sqrt(max(r * (1 - r), 0.01) / n) for r, n in zip(right, counts, strict=True)]
+    deviations = [np.sqrt(max(r * (1 - r), 0.01) * summary.repeats / n) for r, n in zip(right, counts, strict=True)]
     axes.errorbar(said, right, yerr=deviations, fmt="o", color=_BLUE, capsize=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right sizes")
     axes.set_title(f"calibration gap {summary.calibration_gap:.3f}, {summary.gap_by_chance:.3f} by chance", fontsize=10)
