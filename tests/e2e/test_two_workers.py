@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from support.processes import wait_until
 from support.redis import RedisServer
 from support.redis_proxy import running_redis_proxy
 from support.shop import Shop
+from wearon.tryon.leases import LEASE_S
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +57,25 @@ def test_one_is_killed_with_a_full_house_and_the_other_does_its_work(
     freed = [line for line in other.lines if line["event"] == "jobs of a dead worker freed"]
     assert len(set(itertools.chain.from_iterable(line["jobs"] for line in freed))) == 4, "it was the reaper"
     assert openai.pictures_sent == 4
+
+
+def test_redis_is_away_for_longer_than_a_lease_and_no_call_under_way_is_paid_again(
+    shop: Shop, machines: Machines, openai: OpenAIStub, redis_server: RedisServer
+) -> None:
+    openai.latency_s = LEASE_S + 12.0
+    both = [machines.serve("--no-api", WORKER_CONCURRENCY="2") for _ in range(2)]
+    orders = [shop.buy() for _ in range(4)]
+    for order in orders:
+        shop.push(order, prompt=order.session_id)
+    wait_until(lambda: len(openai.requests) == 4 or None, lambda: "not all jobs run")
+    redis_server.stop()
+    time.sleep(LEASE_S + 2.0)
+    redis_server.start()
+    shop.wait_until_settled()
+    for order in orders:
+        assert shop.check_books(order)["status"] == "completed"
+    assert len(openai.requests) == 4
+    assert all("lease lost" not in process.log for process in both)
 
 
 def test_what_a_dead_consumer_had_popped_is_handed_over_by_the_other(

@@ -32,10 +32,22 @@ LEASE_S = 12.0
 FRESH_S = 6.0
 """A beat younger than this lets a step begin: it then has 6 s before anybody may free the job."""
 
+LATECOMERS_S = 7.5
+"""When nobody has beaten for as long as a lease, it was Redis that was away, more likely than all workers. Whoever
+beats first must not bury the others, who are at it just now and whose calls are under way and paid for: they get this
+long, which is until the first one beats for the third time. Mostly a worker finds Redis again within 3 s."""
+
 BEAT = """
--- KEYS: workers, capacity, running, jobs, refunds, taken, reports   ARGV: worker id, lease (ms), capacity, report
+-- KEYS: workers, capacity, running, jobs, refunds, taken, reports
+-- ARGV: worker id, lease (ms), capacity, report, time for latecomers (ms)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if newest[2] and tonumber(newest[2]) <= now then
+  for _, silent in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+    redis.call('ZADD', KEYS[1], now + ARGV[5], silent)
+  end
+end
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1]) and 1 or 0
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
@@ -124,7 +136,13 @@ class Lease:
                 keys.TAKEN,
                 keys.REPORTS,
             ],
-            args=[self.worker_id, int(LEASE_S * 1000), self._capacity, self.report()],
+            args=[
+                self.worker_id,
+                int(LEASE_S * 1000),
+                self._capacity,
+                self.report(),
+                int(LATECOMERS_S * 1000),
+            ],
         )
         declared_dead = self._last_beat is not None and not known
         if declared_dead and self.on_lost:

@@ -23,14 +23,15 @@ from support.job_side import (
 )
 from support.redis import RedisServer
 from wearon.tryon import keys, leases
-from wearon.tryon.leases import LEASE_S, Fleet, Lease
+from wearon.tryon.leases import BEAT_S, LATECOMERS_S, LEASE_S, Fleet, Lease
 
 pytestmark = pytest.mark.slow
 
 
 async def let_it_expire(redis: Redis, lease: Lease) -> None:
-    """What time does with the lease of a process that was killed."""
-    await redis.zadd(keys.WORKERS, {lease.worker_id: 1})
+    """What time does with the lease of a process that was killed, while another goes on."""
+    seconds, _ = await redis.time()
+    await redis.zadd(keys.WORKERS, {lease.worker_id: 1, "another": (seconds + LEASE_S) * 1000})
 
 
 async def runs(redis: Redis, worker_id: str, *jobs: str) -> None:
@@ -58,6 +59,38 @@ async def test_jobs_of_a_dead_worker_are_freed_by_anothers_beat_and_only_those(r
     assert await running_jobs(redis_client) == {"job 3": "alive"}
     assert watcher.fleet.capacity == 4
     assert await untyped(redis_client).hkeys(keys.CAPACITY) == [b"alive", b"watcher"]
+
+
+async def test_after_an_outage_of_redis_the_first_to_find_it_does_not_bury_the_others(redis_client: Redis) -> None:
+    lost: list[str] = []
+
+    async def note() -> None:
+        lost.append("lost")
+
+    quick, slow, gone = (Lease(redis_client, name, 1) for name in ("quick", "slow", "gone"))
+    for lease in (quick, slow, gone):
+        lease.on_lost = note
+        await lease.beat()
+        await runs(redis_client, lease.worker_id, f"job of {lease.worker_id}")
+    for lease in (quick, slow, gone):  # nobody could renew anything
+        await redis_client.zadd(keys.WORKERS, {lease.worker_id: 1})
+    await quick.beat()
+    await slow.beat()
+    assert lost == []
+    assert len(await running_jobs(redis_client)) == 3
+    await redis_client.zadd(keys.WORKERS, {"gone": 1})  # the time for latecomers is over
+    await quick.beat()
+    assert await running_jobs(redis_client) == {"job of quick": "quick", "job of slow": "slow"}
+
+
+async def test_latecomers_have_less_time_than_a_lease(redis_client: Redis) -> None:
+    gone = Lease(redis_client, "gone", 1)
+    await gone.beat()
+    await redis_client.zadd(keys.WORKERS, {"gone": 1})
+    await Lease(redis_client, "next", 1).beat()
+    seconds, microseconds = await redis_client.time()
+    left_s = await untyped(redis_client).zscore(keys.WORKERS, "gone") / 1000 - seconds - microseconds / 1e6
+    assert 0 < left_s <= LATECOMERS_S < 2 * BEAT_S < LEASE_S
 
 
 async def test_whoever_frees_jobs_is_told_to_look_for_them(redis_client: Redis) -> None:
