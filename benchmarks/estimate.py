@@ -28,13 +28,16 @@ T = TypeVar("T")
 PROCESSES = 2
 MANY, TOO_MANY = 16, 64
 HEALTH_EVERY_S = 0.05
+FILLING_S = 0.5
+"""Until as many callers wait as ever do. Neither the answers before nor those after the end of the time are counted."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: how it ended, and in how many seconds."""
+    """One answer: how it ended, when (time.perf_counter()), and in how many seconds."""
 
     status: int
+    ended: float
     seconds: float
     retry_after: float | None
 
@@ -71,7 +74,8 @@ class Caller:
         fields = dict(field.split(b": ", 1) for field in answer.split(b"\r\n")[1:-2])
         await reader.readexactly(int(fields[b"content-length"]))
         retry_after = float(fields[b"retry-after"]) if b"retry-after" in fields else None
-        return Answer(int(answer.split(b" ", 2)[1]), time.perf_counter() - began, retry_after)
+        ended = time.perf_counter()
+        return Answer(int(answer.split(b" ", 2)[1]), ended, ended - began, retry_after)
 
 
 async def run(scale: Scale) -> Result:
@@ -89,7 +93,9 @@ async def run(scale: Scale) -> Result:
             await _ask(scene, worker.url, MANY, scale.pick(2.0, 0.2))
             for _ in range(scale.runs):
                 measured.bare_rate.append(await _bare(bare, seconds))
-                measured.many(await _ask(scene, worker.url, MANY, seconds), seconds)
+                began = time.perf_counter() + scale.pick(FILLING_S, 0.1)
+                answers = await _ask(scene, worker.url, MANY, began + seconds - time.perf_counter())
+                measured.many([answer for answer in answers if began <= answer.ended < began + seconds], seconds)
                 measured.bare_one.append(await _bare_times(bare, scale.pick(40, 3)))
                 measured.one(await _ask(scene, worker.url, 1, seconds / 2))
                 answers, health = await asyncio.gather(
@@ -116,7 +122,7 @@ class _Measured:
         self.without_hint: list[float] = []
 
     def many(self, answers: list[Answer], seconds: float) -> None:
-        """16 callers."""
+        """16 callers, and what they were answered in so many seconds."""
         self.rate.append(sum(answer.status == 200 for answer in answers) / seconds)
 
     def one(self, answers: list[Answer]) -> None:
