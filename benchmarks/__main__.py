@@ -53,6 +53,7 @@ def main() -> None:
 
 
 def _run(name: str, scale: Scale, out: Path | None) -> report.Result:
+    print(f"-- {name} begins", flush=True)
     began = time.monotonic()
     before = machine.noise(scale.pick(30, 5))
     result: report.Result = uvloop.run(importlib.import_module(f"benchmarks.{name}").run(scale))

@@ -1,9 +1,12 @@
 """What the process that serves does not import: it would pay for it in start-up time and memory, and never use it."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from wearon.cli.lazy import nothing_collected
 
 HEAVY = {
     "cv2": "only the pose processes measure",
@@ -20,3 +23,10 @@ def test_serving_imports_nothing_that_it_does_not_use() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "wearon.api.estimate" in loaded
     assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_garbage_is_collected_again_after_imports_that_failed() -> None:
+    with pytest.raises(ImportError), nothing_collected():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
