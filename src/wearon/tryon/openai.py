@@ -53,9 +53,6 @@ BACKOFF_S = (1.0, 20.0)
 """Upper bound of the first pause before a retry, doubled each time, and of the longest. Each is drawn evenly from
 zero up, so that a fleet that failed together does not come back together."""
 
-MAX_PROMPT_CHARACTERS = 32_000
-"""The API's own limit; a longer prompt would be refused."""
-
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Twenty times a 1024x1536 PNG in base64 (3 MB): no honest answer is larger."""
 
@@ -246,7 +243,8 @@ class OpenAIImages:
                 # Base64 of a JPEG hardly shrinks: compression would only cost both sides CPU.
                 "Accept-Encoding": "identity",
             },
-            data={**self._fields, "prompt": _prompt(request.prompt)},
+            # A lone surrogate, half of a character that was cut in two, has no UTF-8.
+            data={**self._fields, "prompt": request.prompt.encode("utf-8", "replace").decode()},
             files=[
                 ("image[]", (name, picture, "image/jpeg"))
                 for name, picture in zip(names, request.pictures, strict=True)
@@ -377,14 +375,6 @@ def _log_retry(state: RetryCallState) -> None:
         pause_s=round(state.upcoming_sleep, 2),
         reason=getattr(error, "reason", None),
     )
-
-
-def _prompt(prompt: str) -> str:
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        # Better a picture from most of the prompt than none.
-        log.warning("prompt cut", characters=len(prompt), limit=MAX_PROMPT_CHARACTERS)
-        prompt = prompt[:MAX_PROMPT_CHARACTERS]
-    return prompt.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
 
 
 def _client_id(request_id: str) -> str:

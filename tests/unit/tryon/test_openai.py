@@ -175,11 +175,10 @@ async def test_input_fidelity_is_sent_to_models_that_have_it(
     ("prompt", "sent"),
     [
         ("x" * 32_000, "x" * 32_000),
-        ("ü" * 32_001, "ü" * 32_000),
         ("a lone \ud800 surrogate", "a lone ? surrogate"),
         ('"quotes"\r\n--boundary\r\n', '"quotes"\r\n--boundary\r\n'),
     ],
-    ids=["longest", "too long", "surrogate", "framing"],
+    ids=["longest", "surrogate", "framing"],
 )
 async def test_any_prompt_can_be_sent(make: Make, respx_mock: respx.MockRouter, prompt: str, sent: str) -> None:
     route = respx_mock.post(EDITS).mock(return_value=answer())
