@@ -19,6 +19,7 @@ from wearon.net.addresses import Resolver, SystemResolver
 from wearon.net.errors import FetchError
 from wearon.net.guard import GuardedBackend, HeadWatch
 from wearon.net.origins import Origin, Target
+from wearon.net.wide_reads import WideReads
 from wearon.tracing import Kind, Tracing, outgoing_headers
 
 __all__ = ["FetchError", "PictureFetcher"]
@@ -78,7 +79,7 @@ class PictureFetcher:
         connector = connector or httpcore.AnyIOBackend()
         self._own_resolver = SystemResolver()
         tls = tls or httpcore.default_ssl_context()
-        self._trusted = _Lane(connector, tls, max_connections=max_connections, max_keepalive=max_connections)
+        self._trusted = _Lane(WideReads(connector), tls, max_connections=max_connections, max_keepalive=max_connections)
         # A stranger's connection serves one request: every request's address is checked, and what a server sends
         # after its answer meets nobody else's.
         guarded = GuardedBackend(resolver or self._own_resolver, connector)

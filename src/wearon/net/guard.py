@@ -2,15 +2,14 @@
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any
 
 import httpcore
 
 from wearon.net.addresses import IPAddress, Resolver, is_globally_reachable
 from wearon.net.errors import FetchError
+from wearon.net.wide_reads import WideStream
 
 _RESOLVE_LIMIT_S = 6.0
 """glibc asks a second time after 5 s; whoever needs longer than that second answer is down."""
@@ -79,7 +78,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         return addresses
 
 
-class _HeadLimitingStream(httpcore.AsyncNetworkStream):
+class _HeadLimitingStream(WideStream):
     """Ends the connection when a response's head does not end.
 
     The HTTP parser limits a single head, but lets through interim answers (status 1xx) without end: a few
@@ -87,7 +86,7 @@ class _HeadLimitingStream(httpcore.AsyncNetworkStream):
     """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._head_bytes = 0
         self._in_head = True
 
@@ -96,26 +95,12 @@ class _HeadLimitingStream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if not self._in_head:
-            return await self._stream.read(max_bytes, timeout)
+            return await super().read(max_bytes, timeout)
         data = await self._stream.read(min(max_bytes, _HEAD_READ), timeout)
         self._head_bytes += len(data)
         if self._head_bytes > _HEAD_LIMIT:
             raise FetchError("its answer does not begin", transient=False)
         return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._stream.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.AsyncNetworkStream:
-        return _HeadLimitingStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
 
 
 class HeadWatch:
