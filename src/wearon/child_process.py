@@ -11,6 +11,7 @@ threads for it, which all compete with the loop: 2 ms of CPU a call, and wake-up
 import asyncio
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import socket
@@ -19,7 +20,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
 from typing import Generic, Self, TypeVar, TypeVarTuple
 
 from wearon.heap import keep_freed_memory
@@ -81,10 +81,12 @@ class ChildProcess:
         `function` must be importable by name; arguments, result and errors must pickle. Raises what the function
         raises, or ProcessFailed. Cancelling the call ends the process.
         """
-        call = ForkingPickler.dumps((function, args))
+        # Not multiprocessing's own pickler: it gives a memoryview of a BytesIO, and when both are collected together,
+        # in the cycle of a failed call's traceback, the interpreter crashes (seen in Python 3.12.1).
+        call = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
         try:
             async with asyncio.timeout(timeout):
-                answer: _Returned[R] | _Raised = ForkingPickler.loads(await self._ask(call))
+                answer: _Returned[R] | _Raised = pickle.loads(await self._ask(call))  # noqa: S301 (our own process)
         except TimeoutError as error:
             await self._end()
             raise ProcessFailed(f"took longer than {timeout:g} s") from error
@@ -110,7 +112,7 @@ class ChildProcess:
         """Wait until the system has taken back what a killed one had: some ten milliseconds."""
         self._process.join()
 
-    async def _ask(self, call: memoryview) -> bytes:
+    async def _ask(self, call: bytes) -> bytes:
         self._writer.writelines((_HEAD.pack(len(call)), call))
         (length,) = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
         return await self._reader.readexactly(length)
@@ -148,12 +150,12 @@ def _serve(calls: socket.socket, memory_limit_bytes: int | None) -> None:
             calls.sendall(answer)
 
 
-def _answer(call: bytearray) -> memoryview:
+def _answer(call: bytearray) -> bytes:
     try:
-        function, args = ForkingPickler.loads(call)
-        return ForkingPickler.dumps(_Returned(function(*args)))
+        function, args = pickle.loads(call)  # noqa: S301 (from the process that started this one)
+        return pickle.dumps(_Returned(function(*args)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 (raised again by whoever called)
-        return ForkingPickler.dumps(_Raised(error))
+        return pickle.dumps(_Raised(error), pickle.HIGHEST_PROTOCOL)
 
 
 def _receive(calls: socket.socket) -> bytearray | None:

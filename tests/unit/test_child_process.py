@@ -1,6 +1,7 @@
 """A process beside the loop: what comes back from it, and that nothing which happens in it is waited for in vain."""
 
 import asyncio
+import gc
 import os
 import pickle
 import subprocess
@@ -121,3 +122,14 @@ async def test_does_not_outlive_the_process_that_started_it() -> None:
         subprocess.run, [sys.executable, "-c", PARENT], env=environment, capture_output=True, check=False
     )
     await ended(int(parent.stdout))
+
+
+async def test_what_a_failed_call_leaves_behind_can_be_collected(child: ChildProcess) -> None:
+    left: list[object] = []
+    try:
+        await child.run(LONG, jobs.fail, "x" * 100_000)
+    except KeyError as error:
+        left += [error, left]
+    del left
+    gc.collect()  # the interpreter must live through it
+    assert (await child.run(LONG, jobs.echo, b"still here"))[1] == b"still here"
