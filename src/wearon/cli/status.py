@@ -46,10 +46,12 @@ async def _show_live(connections: Connections) -> None:
     from rich.live import Live
 
     from wearon.cli.now_view import draw
+    from wearon.tryon.cancellation import heed_cancellation
 
     present = _present(connections)
     with Live(draw(await present.now()), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
+            heed_cancellation()
             await asyncio.sleep(EVERY_S)
             live.update(draw(await present.now()), refresh=True)
 
