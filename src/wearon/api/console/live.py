@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from wearon.overview.overview import Overview
+from wearon.tryon.cancellation import heed_cancellation
 
 log = structlog.get_logger()
 
@@ -84,6 +85,7 @@ class LiveFeed:
 
     async def _gather(self) -> None:
         while True:
+            heed_cancellation()
             change = asyncio.create_task(self._overview.wait_for_change(EVERY_S))
             try:
                 now = await self._overview.now()

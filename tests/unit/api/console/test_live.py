@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
-from support.console_side import HandMadeConsole, HandMadeOverview
+from support.console_side import HandMadeConsole, HandMadeOverview, a_now
 from wearon.api.console import live
 from wearon.api.console.live import EventStream, LiveFeed
 from wearon.api.console.mount import close_console
+from wearon.overview.models import Now
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -69,6 +70,29 @@ async def test_an_unwatched_console_asks_nothing() -> None:
     overview.change.set()
     await asyncio.sleep(0.05)
     assert (feed.watchers, overview.gathered) == (0, gathered)
+
+
+async def test_the_gatherer_ends_although_redis_py_swallows_its_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "EVERY_S", 0.01)
+    monkeypatch.setattr(live, "PAUSE_S", 0.01)
+    overview = HandMadeOverview()
+    asked = asyncio.Event()
+
+    async def swallowing() -> Now:
+        overview.gathered += 1
+        if not asked.is_set():
+            asked.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return a_now()
+
+    monkeypatch.setattr(overview, "now", swallowing)
+    feed = LiveFeed(overview)  # type: ignore[arg-type]
+    watcher = feed.join()
+    await asked.wait()
+    feed.leave(watcher)
+    await asyncio.sleep(0.1)
+    assert overview.gathered == 1
 
 
 async def test_many_watchers_cost_as_much_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
