@@ -49,6 +49,8 @@ def on_a_terminal(
     process = subprocess.Popen(
         command(*arguments), env=environment(env), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True,
+        # As a shell on a terminal does it: tests that run in the background may have been told to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)
 
