@@ -81,12 +81,19 @@ class ChildProcess:
         `function` must be importable by name; arguments, result and errors must pickle. Raises what the function
         raises, or ProcessFailed. Cancelling the call ends the process.
         """
+        answer = await self.call(timeout, function, *args)
+        if isinstance(answer, Raised):
+            raise answer.error
+        return answer.value
+
+    async def call(self, timeout: float, function: Callable[[*Ts], R], *args: *Ts) -> "Returned[R] | Raised":
+        """As `run`, with what the function raises as a value. Raises ProcessFailed."""
         # Not multiprocessing's own pickler: it gives a memoryview of a BytesIO, and when both are collected together,
         # in the cycle of a failed call's traceback, the interpreter crashes (seen in Python 3.12.1).
         call = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
         try:
             async with asyncio.timeout(timeout):
-                answer: _Returned[R] | _Raised = pickle.loads(await self._ask(call))  # noqa: S301 (our own process)
+                answer: Returned[R] | Raised = pickle.loads(await self._ask(call))  # noqa: S301 (our own process)
         except TimeoutError as error:
             await self._end()
             raise ProcessFailed(f"took longer than {timeout:g} s") from error
@@ -99,9 +106,7 @@ class ChildProcess:
         except Exception as error:
             await self._end()
             raise ProcessFailed("its answer cannot be read") from error
-        if isinstance(answer, _Raised):
-            raise answer.error
-        return answer.value
+        return answer
 
     def kill(self) -> None:
         """End it at once."""
@@ -123,12 +128,16 @@ class ChildProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class _Returned(Generic[R]):
+class Returned(Generic[R]):
+    """What a function returned."""
+
     value: R
 
 
 @dataclass(frozen=True, slots=True)
-class _Raised:
+class Raised:
+    """What a function raised, as a value: of a call that may have nobody any more who waits for it."""
+
     error: Exception
 
 
@@ -153,9 +162,9 @@ def _serve(calls: socket.socket, memory_limit_bytes: int | None) -> None:
 def _answer(call: bytearray) -> bytes:
     try:
         function, args = pickle.loads(call)  # noqa: S301 (from the process that started this one)
-        return pickle.dumps(_Returned(function(*args)), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(Returned(function(*args)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 (raised again by whoever called)
-        return pickle.dumps(_Raised(error), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(Raised(error), pickle.HIGHEST_PROTOCOL)
 
 
 def _receive(calls: socket.socket) -> bytearray | None:

@@ -1,6 +1,7 @@
 """A process beside the loop: what comes back from it, and that nothing which happens in it is waited for in vain."""
 
 import asyncio
+import ctypes
 import gc
 import os
 import pickle
@@ -133,3 +134,9 @@ async def test_what_a_failed_call_leaves_behind_can_be_collected(child: ChildPro
     del left
     gc.collect()  # the interpreter must live through it
     assert (await child.run(LONG, jobs.echo, b"still here"))[1] == b"still here"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
+async def test_it_keeps_freed_memory_for_the_next_call(child: ChildProcess) -> None:
+    await child.run(LONG, jobs.page_faults)
+    assert await child.run(LONG, jobs.page_faults) < 1000

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import structlog
 
-from wearon.child_process import ChildProcess, ProcessFailed
+from wearon.child_process import ChildProcess, ProcessFailed, Raised, Returned
 from wearon.metrics import Metrics
 from wearon.pose.detector import Detector
 
@@ -174,7 +174,7 @@ class PosePool:
             if work.cancelled():  # not the caller was cancelled, but the pool closed
                 raise PoseUnavailable("the pose pool was closed") from None
             raise
-        if isinstance(outcome, _Raised):
+        if isinstance(outcome, Raised):
             raise outcome.error
         return outcome.value
 
@@ -228,14 +228,14 @@ class PosePool:
         function: Callable[[Detector, *Ts], R],
         args: tuple[*Ts],
         timeout: float,
-    ) -> "_Returned[R] | _Raised":
+    ) -> Returned[R] | Raised:
         started = time.monotonic()
         try:
-            outcome = await slot.run(timeout, function, args)
+            outcome = await slot.call(timeout, function, args)
         except ProcessFailed as error:
             self._log.warning("pose process lost", error=str(error))
             self._replace(slot)
-            return _Raised(PoseUnavailable(f"the pose process was lost: {error}"))
+            return Raised(PoseUnavailable(f"the pose process was lost: {error}"))
         finally:
             self._line.discard(ticket)
         self._idle.put_nowait(slot)
@@ -335,35 +335,18 @@ class _Slot:
         await self._process.run(WARM_UP_SECONDS, _load, model_path)
         self._warm = True
 
-    async def run(
+    async def call(
         self, timeout: float, function: Callable[[Detector, *Ts], R], args: tuple[*Ts]
-    ) -> "_Returned[R] | _Raised":
-        """Raises ProcessFailed; what the function raises is a value here."""
+    ) -> Returned[R] | Raised:
+        """See `ChildProcess.call`."""
         assert self._process is not None
-        try:
-            return _Returned(await self._process.run(timeout, _call, function, args))
-        except ProcessFailed:
-            raise
-        except Exception as error:  # noqa: BLE001 (raised again for whoever called)
-            return _Raised(error)
+        return await self._process.call(timeout, _call, function, args)
 
     def close(self) -> None:
         self._warm = False
         if self._process is not None:
             self._process.kill()
             self._process.join()
-
-
-@dataclass(frozen=True, slots=True)
-class _Returned(Generic[R]):
-    value: R
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """An error as a value: of a call that may have nobody any more who waits for it."""
-
-    error: Exception
 
 
 # What follows runs in the pose processes.
