@@ -102,18 +102,12 @@ class SupabasePlatform(SessionMoves):
         """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
         from supabase import AsyncClientOptions, acreate_client  # a second that local mode saves
 
-        limits = httpx.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=KEEP_ALIVE_SECONDS,
-        )
+        from wearon.net.service_transport import ServiceTransport
+
+        connections = ServiceTransport(max_connections=max_connections, keep_alive_s=KEEP_ALIVE_SECONDS)
         http = httpx.AsyncClient(
             timeout=httpx.Timeout(max(rest_seconds, storage_seconds), connect=CONNECT_SECONDS),
-            transport=WatchedTransport(
-                WholeAnswers(httpx.AsyncHTTPTransport(limits=limits, trust_env=False)),
-                metrics or Metrics(),
-                tracing or Tracing(),
-            ),
+            transport=WatchedTransport(WholeAnswers(connections), metrics or Metrics(), tracing or Tracing()),
             trust_env=False,  # a proxy variable or .netrc must not decide where the service role key goes
             event_hooks={"response": [raise_for_answer]},
         )

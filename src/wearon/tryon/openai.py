@@ -66,9 +66,6 @@ one is about 0.5 MB, far below the bucket's 10 MB."""
 LAST_BYTES_S = 5.0
 """A cancelled job waits so long for the rest of an answer that has begun, and for its way to the disk: it is paid."""
 
-PIECE_BYTES = 256 * 1024
-"""Of the form that is sent: mostly one piece for each picture."""
-
 URL_FETCHES = 3
 """Fetching a picture that an answer only points to costs nothing, and losing it costs a generation."""
 
@@ -250,8 +247,6 @@ class OpenAIImages:
                 for name, picture in zip(names, request.pictures, strict=True)
             ],
         )
-        assert isinstance(form.stream, httpx.AsyncByteStream)
-        form.stream = _LargePieces(form.stream)
         response = await self._client.send(form, stream=True, follow_redirects=False)
         try:
             yield response
@@ -291,24 +286,10 @@ class OpenAIImages:
             raise BadAnswer(f"the picture {error.reason}") from error
 
 
-class _LargePieces(httpx.AsyncByteStream):
-    """The same bytes in few pieces: httpx makes thirty of a form, and each costs 0.1 ms on its way to the socket."""
-
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        gathered = bytearray()
-        async for piece in self._stream:
-            gathered += piece
-            if len(gathered) >= PIECE_BYTES:
-                yield bytes(gathered)
-                gathered.clear()
-        yield bytes(gathered)
-
-
 def make_client() -> httpx.AsyncClient:
     """A client fit for many slow requests to one host."""
+    from wearon.net.service_transport import ServiceTransport  # aiohttp: 0.1 s that local mode saves
+
     keep_alive = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     if hasattr(socket, "TCP_KEEPIDLE"):
         # Nothing is sent for up to a minute while a picture is made; NAT tables forget silent connections sooner.
@@ -317,13 +298,9 @@ def make_client() -> httpx.AsyncClient:
             (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
         ]
     return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(
-            # Every running job (WORKER_CONCURRENCY is at most 1000) may wait for its answer at the same time. Idle
-            # connections go after 30 s, before the other side closes them under a request.
-            limits=httpx.Limits(max_connections=1000, max_keepalive_connections=50, keepalive_expiry=30.0),
-            socket_options=keep_alive,
-            trust_env=False,
-        ),
+        # Every running job (WORKER_CONCURRENCY is at most 1000) may wait for its answer at the same time. Idle
+        # connections go after 30 s, before the other side closes them under a request.
+        transport=ServiceTransport(max_connections=1000, keep_alive_s=30.0, socket_options=keep_alive),
         # Attempts have a time-out of their own; this one finds a host that is not there.
         timeout=httpx.Timeout(ATTEMPT_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         trust_env=False,

@@ -11,6 +11,7 @@ import pytest
 import respx
 from structlog.testing import capture_logs
 
+from support.service_wire import stubbed
 from wearon.platform import SupabasePlatform
 from wearon.platform.base import (
     Channel,
@@ -42,7 +43,7 @@ async def platform() -> AsyncIterator[SupabasePlatform]:
 @pytest.fixture
 def wire() -> Iterator[respx.MockRouter]:
     """The stub."""
-    with respx.mock(base_url=URL) as router:
+    with stubbed(URL) as router:
         yield router
 
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 import respx
 
+from support.service_wire import stubbed
 from wearon.metrics import Metrics
 from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, PlatformError, SessionRef
@@ -30,7 +31,7 @@ async def platform(metrics: Metrics) -> AsyncIterator[SupabasePlatform]:
 
 @pytest.fixture
 def wire() -> Iterator[respx.MockRouter]:
-    with respx.mock(base_url=URL) as router:
+    with stubbed(URL) as router:
         yield router
 
 

@@ -1,0 +1,350 @@
+"""Exchanges with services, over real sockets: what is sent, what is kept, and what each kind of failure is called."""
+
+import asyncio
+import gzip
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from support.certificates import certificate_for
+from wearon.net.service_transport import PIECE_BYTES, ServiceTransport
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+PLAIN = ssl.create_default_context()
+
+
+@dataclass
+class Service:
+    """Answers each request with the next of `answers` (the last one for ever); what it is sent is in `requests`."""
+
+    answers: list[bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]] = field(default_factory=lambda: [OK])
+    requests: list[tuple[bytes, bytes]] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    connections: int = 0
+    url: str = ""
+
+    def heads(self) -> list[bytes]:
+        return [head.split(b"\r\n")[0] for head, _ in self.requests]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
+                )
+                self.requests.append((head, await reader.readexactly(length)))
+                self.asked.set()
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                if isinstance(answer, bytes):
+                    writer.write(answer)
+                    await writer.drain()
+                else:
+                    await answer(writer)
+        except (OSError, EOFError):
+            pass
+
+
+@asynccontextmanager
+async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A port of this machine where `serve` is called for every connection."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(service: Service, tls: ssl.SSLContext | None = None) -> AsyncIterator[Service]:
+    async with listening(service.serve, tls) as port:
+        service.url = f"{'https' if tls else 'http'}://localhost:{port}"
+        yield service
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running(Service()) as service:
+        yield service
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with client_with(max_connections=5) as client:
+        yield client
+
+
+def client_with(
+    *,
+    max_connections: int = 5,
+    keep_alive_s: float = 20,
+    tls: ssl.SSLContext = PLAIN,
+    timeout: httpx.Timeout | None = None,
+) -> httpx.AsyncClient:
+    transport = ServiceTransport(max_connections=max_connections, keep_alive_s=keep_alive_s, tls=tls)
+    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=timeout or httpx.Timeout(5))
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def say_nothing(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+class TestWhatIsSent:
+    async def test_the_headers_are_those_that_httpx_chose(self, client: httpx.AsyncClient, service: Service) -> None:
+        request = client.build_request("PATCH", f"{service.url}/x", json={"a": 1}, headers={"apikey": "key"})
+        await client.send(request)
+        ((head, body),) = service.requests
+        lines = head.decode().split("\r\n")[1:-2]
+        assert sorted(line.partition(":")[0].lower() for line in lines) == sorted(request.headers)
+        assert all(request.headers[name] == value for name, _, value in (line.partition(": ") for line in lines))
+        assert body == b'{"a":1}'
+
+    async def test_a_url_is_sent_as_it_is(self, client: httpx.AsyncClient, service: Service) -> None:
+        url = "/storage/v1/object/a%2Fb%20c?id=eq.1%2B2&select=id%2Cstatus&t=2026-11-28T12%3A00"
+        await client.get(f"{service.url}{url}")
+        assert service.heads() == [f"GET {url} HTTP/1.1".encode()]
+
+    async def test_a_form_is_sent_whole_and_with_its_length(self, client: httpx.AsyncClient, service: Service) -> None:
+        picture = bytes(range(256)) * (3 * PIECE_BYTES // 256) + b"end"
+        request = client.build_request("POST", service.url, data={"n": "1"}, files={"image[]": ("p.jpg", picture)})
+        await client.send(request)
+        ((head, body),) = service.requests
+        assert b"chunked" not in head.lower()
+        assert len(body) == int(request.headers["content-length"])
+        assert picture in body
+
+    async def test_a_password_in_the_address_is_a_header_only(
+        self, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        await client.get(service.url.replace("//", "//user:word@"))
+        ((head, _),) = service.requests
+        assert b"user:" not in head
+        assert b"Authorization: Basic dXNlcjp3b3Jk\r\n" in head
+
+    async def test_a_header_with_a_line_break_is_not_sent(self, client: httpx.AsyncClient, service: Service) -> None:
+        with pytest.raises(httpx.LocalProtocolError) as refused:
+            await client.get(service.url, headers={"Authorization": "Bearer key\r\nX-Injected: yes"})
+        assert service.requests == []
+        assert "key" not in str(refused.value)
+
+
+class TestConnections:
+    async def test_one_serves_many_requests(self, client: httpx.AsyncClient, service: Service) -> None:
+        for _ in range(3):
+            assert (await client.post(service.url, content=b"x")).text == "ok"
+        assert service.connections == 1
+
+    async def test_no_more_than_allowed_are_open(self, service: Service) -> None:
+        async with client_with(max_connections=2) as client:
+            await asyncio.gather(*(client.get(service.url) for _ in range(8)))
+        assert service.connections <= 2
+        assert len(service.requests) == 8
+
+    async def test_waiting_for_one_ends(self, service: Service) -> None:
+        service.answers = [say_nothing]
+        async with client_with(max_connections=1, timeout=httpx.Timeout(5, pool=0.1)) as client:
+            first = asyncio.create_task(client.get(service.url))
+            await service.asked.wait()
+            with pytest.raises(httpx.TimeoutException):
+                await client.get(service.url)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+
+    async def test_one_that_the_service_closed_while_idle_is_not_used(
+        self, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        async def answer_and_hang_up(writer: asyncio.StreamWriter) -> None:
+            writer.write(OK)
+            writer.close()
+
+        service.answers = [answer_and_hang_up, OK]
+        await client.post(service.url)
+        await asyncio.sleep(0.05)  # the end of the connection is on its way
+        assert (await client.post(service.url)).text == "ok"
+        assert service.connections == 2
+
+    async def test_an_answer_that_is_not_read_to_its_end_costs_its_connection_only(
+        self, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        service.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbeginning", OK]
+        async with client.stream("GET", service.url) as response:
+            assert response.status_code == 200
+        assert (await client.get(service.url)).text == "ok"
+        assert service.connections == 2
+
+    async def test_a_cancelled_request_leaves_nothing_behind_for_the_next(
+        self, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        async def answer_late(writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.2)
+            writer.write(OK.replace(b"ok", b"no"))
+
+        service.answers = [answer_late, OK]
+        first = asyncio.create_task(client.get(service.url))
+        await service.asked.wait()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await asyncio.sleep(0.3)
+        assert (await client.get(service.url)).text == "ok"
+
+    async def test_cookies_are_not_kept_below_httpx(self, service: Service) -> None:
+        service.answers = [OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: a=b\r\n\r\n")]
+        transport = ServiceTransport(max_connections=1, keep_alive_s=20, tls=PLAIN)
+        for _ in range(2):
+            answer = await transport.handle_async_request(httpx.Request("GET", service.url))
+            await answer.aread()
+        await transport.aclose()
+        assert all(b"cookie" not in head.lower() for head, _ in service.requests)
+
+
+class TestAnswers:
+    async def test_a_redirect_is_an_answer(self, client: httpx.AsyncClient, service: Service) -> None:
+        service.answers = [b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"]
+        assert (await client.get(service.url)).status_code == 302
+        assert len(service.requests) == 1
+
+    async def test_a_compressed_one_is_unpacked_once(self, client: httpx.AsyncClient, service: Service) -> None:
+        packed = gzip.compress(b"unpacked")
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+        service.answers = [head + packed]
+        assert (await client.get(service.url)).content == b"unpacked"
+
+    async def test_one_that_comes_in_chunks_is_whole(self, client: httpx.AsyncClient, service: Service) -> None:
+        service.answers = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"]
+        assert (await client.get(service.url)).content == b"abcdefg"
+
+    async def test_one_that_is_given_before_the_request_was_read_counts(self, client: httpx.AsyncClient) -> None:
+        """A gateway that says 413 or 401 to a form of megabytes does not read it first."""
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+            await writer.drain()
+            await asyncio.sleep(0.5)
+
+        async with listening(refuse) as port:
+            answer = await client.post(f"http://localhost:{port}", files={"image[]": ("p.jpg", bytes(20_000_000))})
+        assert (answer.status_code, answer.text) == (413, "no")
+
+
+class TestFailures:
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def test_a_lost_answer_is_no_reason_to_ask_again(
+        self, client: httpx.AsyncClient, service: Service, method: str
+    ) -> None:
+        service.answers = [OK, hang_up, OK]
+        await client.request(method, service.url)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.request(method, service.url)
+        assert len(service.requests) == 2
+
+    @pytest.mark.parametrize(
+        ("answer", "error"),
+        [
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", httpx.RemoteProtocolError),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", httpx.RemoteProtocolError),
+            (b"HTTP/1.1 200 OK\r\nContent-Le", httpx.RemoteProtocolError),
+            (b"220 mail.example ESMTP\r\n\r\n", httpx.RemoteProtocolError),
+            (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", httpx.RemoteProtocolError),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok", httpx.RemoteProtocolError),
+        ],
+        ids=["half a body", "half a chunk", "half a head", "another protocol", "endless head", "two lengths"],
+    )
+    async def test_half_and_broken_answers(
+        self, client: httpx.AsyncClient, service: Service, answer: bytes, error: type[httpx.HTTPError]
+    ) -> None:
+        async def give(writer: asyncio.StreamWriter) -> None:
+            writer.write(answer)
+            writer.close()
+
+        service.answers = [give]
+        with pytest.raises(error):
+            await client.get(service.url)
+
+    async def test_nobody_there(self, client: httpx.AsyncClient, service: Service) -> None:
+        async with listening(service.serve) as port:
+            pass
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"http://127.0.0.1:{port}")
+
+    async def test_a_name_that_nobody_has(self, client: httpx.AsyncClient) -> None:
+        with pytest.raises(httpx.ConnectError):
+            await client.get("http://nobody.invalid")
+
+    async def test_silence(self, service: Service) -> None:
+        service.answers = [say_nothing]
+        async with client_with(timeout=httpx.Timeout(5, read=0.1)) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get(service.url)
+
+    async def test_silence_within_an_answer(self, service: Service) -> None:
+        async def begin(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbeginning")
+            await say_nothing(writer)
+
+        service.answers = [begin]
+        async with client_with(timeout=httpx.Timeout(5, read=0.1)) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get(service.url)
+
+    async def test_no_url_of_ours_is_told_when_the_service_hangs_up_on_a_form(self, client: httpx.AsyncClient) -> None:
+        async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        async with listening(reset) as port:
+            with pytest.raises(httpx.TransportError) as lost:
+                await client.post(f"http://localhost:{port}/?token=secret", files={"i": ("p.jpg", bytes(20_000_000))})
+        assert "secret" not in str(lost.value)
+
+    async def test_what_is_no_http_address(self, client: httpx.AsyncClient) -> None:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await client.get("ftp://localhost/x")
+
+
+class TestCertificates:
+    async def test_one_that_nobody_vouches_for_is_refused(self) -> None:
+        ours, _ = certificate_for("localhost")
+        async with running(Service(), ours) as service, client_with(tls=httpx.create_ssl_context()) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.post(service.url, headers={"apikey": "key"})
+        assert service.requests == []
+
+    async def test_one_for_another_name_is_refused(self) -> None:
+        ours, theirs = certificate_for("elsewhere.example")
+        async with running(Service(), ours) as service, client_with(tls=theirs) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(service.url)
+        assert service.requests == []
+
+    async def test_a_good_one_is_used_and_kept_alive(self) -> None:
+        ours, theirs = certificate_for("localhost")
+        async with running(Service(), ours) as service, client_with(tls=theirs) as client:
+            for _ in range(3):
+                answer = await client.post(service.url, files={"i": ("p.jpg", bytes(3_000_000))})
+                assert answer.text == "ok"
+        assert service.connections == 1
