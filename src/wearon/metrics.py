@@ -41,6 +41,7 @@ OPENAI_OUTCOMES = (
     "bad_answer", "cut_off",
 )  # fmt: skip
 DOWNLOAD_OUTCOMES = ("fetched", "refused", "unavailable", "cut_off")
+GARMENT_OUTCOMES = ("found", "prepared")
 SUPABASE_OUTCOMES = ("ok", "refused", "failed", "cut_off")
 POSE_OUTCOMES = ("answered", "refused", "busy", "unavailable", "cut_off")
 """Made with a zero when the process starts: a rate over a counter that begins with its first event misses that one."""
@@ -137,6 +138,12 @@ class Metrics:
             buckets=SHORT_BUCKETS_S,
             registry=registry,
         )
+        self.garments = Counter(
+            "wearon_garments",
+            "Pictures of garments and accessories that jobs got, by whether they were found prepared",
+            ["outcome"],
+            registry=registry,
+        )
         self.supabase_requests = Counter(
             "wearon_supabase_requests",
             "Requests to Supabase, by service (rest, rpc, storage) and outcome",
@@ -187,6 +194,8 @@ class Metrics:
             self.openai_requests.labels(outcome)
         for origin, outcome in itertools.product(("trusted", "public"), DOWNLOAD_OUTCOMES):
             self.downloads.labels(origin, outcome)
+        for outcome in GARMENT_OUTCOMES:
+            self.garments.labels(outcome)
         for service, outcome in itertools.product(("rest", "rpc", "storage"), SUPABASE_OUTCOMES):
             self.supabase_requests.labels(service, outcome)
         for outcome in POSE_OUTCOMES:

@@ -7,8 +7,10 @@ from typing import Protocol
 
 import structlog
 
+from wearon.metrics import Metrics
 from wearon.net import FetchError
 from wearon.pictures.decode import PictureError
+from wearon.tryon.garments import Garments
 
 log = structlog.get_logger()
 
@@ -43,11 +45,18 @@ class Fetcher(Protocol):
 
 
 class Photos:
-    """Fetches with `fetcher`; `prepare` turns downloaded bytes into an upright JPEG of at most 1024 px."""
+    """Fetches with `fetcher`; `prepare` turns downloaded bytes into an upright JPEG of at most 1024 px.
 
-    def __init__(self, fetcher: Fetcher, prepare: Callable[[bytes], Awaitable[bytes]]) -> None:
+    Every picture is fetched each time, but a garment or accessory is prepared once (`wearon.tryon.garments`). The photo
+    of the person is never kept.
+    """
+
+    def __init__(
+        self, fetcher: Fetcher, prepare: Callable[[bytes], Awaitable[bytes]], metrics: Metrics | None = None
+    ) -> None:
         self._fetcher = fetcher
         self._prepare = prepare
+        self._garments = Garments(prepare, metrics)
         # Apart, as the downloader's own connections are: strangers' slow servers must not keep ours waiting.
         self._room = {trusted: asyncio.Semaphore(MOST_HELD) for trusted in (True, False)}
 
@@ -55,16 +64,20 @@ class Photos:
         """The pictures in the order of their URLs. Raises PhotoError."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(url, _role(number))) for number, url in enumerate(urls)]
+                tasks = [
+                    # By the URL, not the place: the person's photo given as the garment, too, stays a person's photo.
+                    group.create_task(self._one(url, _role(number), is_person=url == urls[0]))
+                    for number, url in enumerate(urls)
+                ]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _one(self, url: str, role: str) -> bytes:
+    async def _one(self, url: str, role: str, *, is_person: bool) -> bytes:
         async with self._room[self._fetcher.trusts(url)]:
             data = await self._fetch(url, role)
             try:
-                return await self._prepare(data)
+                return await (self._prepare(data) if is_person else self._garments.prepared(data))
             except PictureError as error:
                 raise PhotoError(f"{role}: {error}", again_later=False) from error
 

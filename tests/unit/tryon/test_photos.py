@@ -1,11 +1,14 @@
 """From URLs to prepared pictures, with a downloader that answers from a script."""
 
 import asyncio
+import gc
 import time
+from collections import Counter
 
 import pytest
 
 from support.job_side import GUARD_S, ScriptedFetcher
+from wearon.metrics import Metrics
 from wearon.net import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.tryon import photos
@@ -33,6 +36,56 @@ async def test_pictures_come_prepared_and_in_the_order_of_their_urls() -> None:
         b"prepared g",
         b"prepared h",
     ]
+
+
+class Noting:
+    """`prepare`, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    async def __call__(self, data: bytes) -> bytes:
+        self.asked.append(data)
+        return await prepare(data)
+
+
+async def test_a_garment_is_prepared_once_and_a_person_for_each_job() -> None:
+    noting, metrics = Noting(), Metrics()
+    fetcher = ScriptedFetcher({"person": [b"p"], "garment": [b"g"], "hat": [b"h"]})
+    photos = Photos(fetcher, noting, metrics)
+    for _ in range(3):
+        assert await photos.prepared(["person", "garment", "hat"]) == [b"prepared p", b"prepared g", b"prepared h"]
+    assert sorted(noting.asked) == [b"g", b"h", b"p", b"p", b"p"]
+    assert len(fetcher.asked) == 9  # whether it is still the same one, only its owner knows
+    assert metrics.registry.get_sample_value("wearon_garments_total", {"outcome": "found"}) == 4
+
+
+async def test_a_url_whose_picture_has_changed_is_another_garment() -> None:
+    photos = Photos(ScriptedFetcher({"person": [b"p"], "garment": [b"red", b"blue"]}), prepare)
+    assert await photos.prepared(["person", "garment"]) == [b"prepared p", b"prepared red"]
+    assert await photos.prepared(["person", "garment"]) == [b"prepared p", b"prepared blue"]
+
+
+@pytest.mark.parametrize("urls", [["person"], ["person", "garment"], ["person", "person", "person"]])
+async def test_nothing_of_a_person_is_left_when_the_job_has_ended(urls: list[str]) -> None:
+    left: Counter[str] = Counter()
+
+    class Prepared(bytes):
+        def __init__(self, _: bytes) -> None:
+            left[self.decode()] += 1
+
+        def __del__(self) -> None:
+            left[self.decode()] -= 1
+
+    async def prepare_watched(data: bytes) -> bytes:
+        return Prepared(data)
+
+    photos = Photos(ScriptedFetcher({"person": [b"person"], "garment": [b"garment"]}), prepare_watched)
+    assert len(await photos.prepared(urls)) == len(urls)
+    gc.collect()
+    assert left["person"] == 0
+    assert left["garment"] == urls.count("garment")
+    del photos
 
 
 async def test_pictures_are_fetched_side_by_side() -> None:
