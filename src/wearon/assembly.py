@@ -261,7 +261,7 @@ async def open_job_side(
         pictures = await _open_pictures(stack, settings)
         pipeline = Pipeline(
             platform=base.platform,
-            photos=Photos(base.fetcher, pictures.prepare),
+            photos=Photos(base.fetcher, pictures.prepare, telemetry.metrics),
             generator=open_generator(stack, base, pictures),
             spool=spool,
             outbox=outbox,
