@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -145,15 +146,20 @@ class Scene:
         self.workers.append(worker)
         return worker
 
-    def task(self, pictures: Sequence[str]) -> tuple[str, bytes]:
-        """A new session's id and its document."""
+    def task(self, pictures: Sequence[str], garment_copy: str | None = None) -> tuple[str, bytes]:
+        """A new session's id and its document.
+
+        Its pictures have bytes of their own, so that nothing is found prepared which another job has left; but those
+        who name the same `garment_copy` share the garment.
+        """
         session_id = str(uuid4())
+        copies = [session_id, *(garment_copy or session_id for _ in pictures[1:])]
         document = {
             "task_id": str(uuid4()),
             "channel": "b2c",
             "user_id": str(uuid4()),
             "session_id": session_id,
-            "image_urls": [self.stand_in.picture_url(name) for name in pictures],
+            "image_urls": [self.stand_in.picture_url(name, copy) for name, copy in zip(pictures, copies, strict=True)],
             "prompt": "",
             "request_id": f"req_{session_id}",
             "version": 1,
@@ -161,9 +167,9 @@ class Scene:
         }
         return session_id, json.dumps(document).encode()
 
-    async def push(self, count: int, pictures: Sequence[str]) -> list[str]:
-        """LPUSH so many tasks at once; their session ids."""
-        tasks = [self.task(pictures) for _ in range(count)]
+    async def push(self, count: int, pictures: Sequence[str], garment_copies: Sequence[str] = ()) -> list[str]:
+        """LPUSH so many tasks at once, which share these copies of the garment in turn; their session ids."""
+        tasks = [self.task(pictures, copy) for copy in islice(cycle(garment_copies or (None,)), count)]
         for start in range(0, count, 1000):
             await self.redis.lpush("wearon:tasks:generation", *(task for _, task in tasks[start : start + 1000]))  # type: ignore[misc]
         return [session_id for session_id, _ in tasks]
@@ -208,9 +214,9 @@ class StandIn:
         """CPU time so far: what the benchmark itself takes from the worker."""
         return machine.cpu_seconds(self._process.pid)
 
-    def picture_url(self, name: str) -> str:
-        """A picture of the folder as Supabase would sign it."""
-        return f"{self.url}/storage/v1/object/sign/virtual-tryon-images/{name}?token=t"
+    def picture_url(self, name: str, copy: str = "0") -> str:
+        """A picture of the folder as Supabase would sign it; every copy has bytes of its own."""
+        return f"{self.url}/storage/v1/object/sign/virtual-tryon-images/{copy}/{name}?token=t"
 
     def reset(self, latency_s: float = 0.0) -> None:
         """Forget all moves; the image model takes that long from now on."""

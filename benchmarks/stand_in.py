@@ -6,6 +6,8 @@ the bottleneck, so here is one that only knows what a well-behaved worker asks: 
 
     python -m benchmarks.stand_in FOLDER   serves FOLDER/*.jpg, answers with FOLDER/answer.json, prints its port
 
+    GET  .../virtual-tryon-images/COPY/dress.jpg
+                                           dress.jpg with a comment that says COPY: the same picture, bytes of its own
     POST /control/reset?latency=20         forget the moves; seconds that the image model takes from now on
     GET  /control/moves                    {session id: {status: time}} since then
 """
@@ -13,6 +15,7 @@ the bottleneck, so here is one that only knows what a well-behaved worker asks: 
 import asyncio
 import json
 import re
+import struct
 import sys
 import time
 from pathlib import Path
@@ -23,6 +26,10 @@ import uvloop
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 SESSION = re.compile(r"[?&]id=eq\.([0-9a-f-]{36})")
 STATUS = re.compile(rb'"status": ?"(\w+)"')
+PICTURES = "/storage/v1/object/sign/virtual-tryon-images/"
+
+JPEG_START = b"\xff\xd8"
+JPEG_COMMENT = b"\xff\xfe"
 
 
 class World:
@@ -88,8 +95,8 @@ class Connection(asyncio.Protocol):
             self._answer(world.control(target))
         elif method == "PATCH":
             self._answer(world.move(target, body))
-        elif method == "GET" and path.startswith("/storage/v1/object/sign/"):
-            self._answer(world.pictures[path.rpartition("/")[2]], b"image/jpeg")
+        elif method == "GET" and path.startswith(PICTURES):
+            self._answer_picture(*path.removeprefix(PICTURES).rpartition("/")[::2])
         elif method == "POST" and path.startswith("/storage/v1/object/sign/"):
             signed = path.removeprefix("/storage/v1") + "?token=t"
             self._answer(json.dumps({"signedURL": signed}).encode())
@@ -98,11 +105,17 @@ class Connection(asyncio.Protocol):
         else:
             self._answer(b"[]")
 
-    def _answer(self, body: bytes, content_type: bytes = b"application/json") -> None:
+    def _answer_picture(self, copy: str, name: str) -> None:
+        picture = memoryview(self._world.pictures[name])[len(JPEG_START) :]
+        comment = JPEG_COMMENT + struct.pack("!H", 2 + len(copy)) + copy.encode()
+        self._answer(JPEG_START + comment, picture, content_type=b"image/jpeg")
+
+    def _answer(self, *body: bytes | memoryview, content_type: bytes = b"application/json") -> None:
         if not self._transport.is_closing():
             head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
-            self._transport.write(head % (content_type, len(body)))
-            self._transport.write(body)
+            self._transport.write(head % (content_type, sum(map(len, body))))
+            for piece in body:
+                self._transport.write(piece)
 
 
 async def main() -> None:
