@@ -1,7 +1,7 @@
 """The one guarded downloader, for pictures that strangers point us at.
 
-It sits directly on httpcore, the connection pool under httpx: one call is one HTTP exchange there. Redirects,
-cookies, proxies from the environment and decompression need not be switched off, they do not exist.
+It sits below the HTTP clients, where one call is one exchange: redirects, cookies, proxies from the environment and
+decompression need not be switched off, they do not exist there.
 
     FetchError   no picture: its reason, and whether trying again later may help (see `wearon.net.errors`)
 """
@@ -9,17 +9,17 @@ cookies, proxies from the environment and decompression need not be switched off
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import httpcore
+import httpx
 
 from wearon.metrics import Metrics
 from wearon.net.addresses import Resolver, SystemResolver
 from wearon.net.errors import FetchError
-from wearon.net.guard import GuardedBackend, HeadWatch
+from wearon.net.lanes import Answer, StrangersLane, TrustedLane
 from wearon.net.origins import Origin, Target
-from wearon.net.wide_reads import WideReads
 from wearon.tracing import Kind, Tracing, outgoing_headers
 
 __all__ = ["FetchError", "PictureFetcher"]
@@ -39,19 +39,12 @@ an attack on our CPU: each costs the HTTP parser as much as one of 64 KB."""
 _BREATH_PIECES = 16
 """Pieces that arrived together are handed out without a pause: after so many the loop gets its turn."""
 
-_KEEPALIVE_S = 20.0
-"""Shorter than any server's in our way (Kong 75 s, Cloudflare 400 s): no request meets a closing connection."""
-
 _RETRY_STATUSES = {408, 425, 429}
 """Besides 5xx, the answers that mean: not now."""
 
 
 class PictureFetcher:
-    """Downloads pictures. Origins in `trusted_origins` (scheme://host[:port]) may lie at private addresses.
-
-    Trusted and other origins have separate pools and separate limits: no connection to a private address is
-    ever within reach of a stranger's URL, and strangers' slow servers cannot use up the slots of our own storage.
-    """
+    """Downloads pictures. Origins in `trusted_origins` (scheme://host[:port]) may lie at private addresses."""
 
     def __init__(
         self,
@@ -61,14 +54,15 @@ class PictureFetcher:
         max_connections: int = MAX_CONNECTIONS,
         resolver: Resolver | None = None,
         connector: httpcore.AsyncNetworkBackend | None = None,
+        trusted_transport: httpx.AsyncBaseTransport | None = None,
         tls: ssl.SSLContext | None = None,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        """`resolver` finds the addresses of untrusted names; `connector` makes all connections.
+        """`resolver` finds the addresses of untrusted names and `connector` makes connections to them.
 
-        `tls` is one context for all, because httpcore would read the certificate store for every connection: at
-        least 50 ms of the loop's time.
+        What goes to trusted origins goes through `trusted_transport`. `tls` is one context for all, because httpcore
+        would read the certificate store for every connection: at least 50 ms of the loop's time.
         """
         self._trusted_origins = frozenset(
             origin if isinstance(origin, Origin) else Origin.parse(origin) for origin in trusted_origins
@@ -76,14 +70,12 @@ class PictureFetcher:
         self._max_bytes = max_bytes
         self._metrics = metrics or Metrics()
         self._tracing = tracing or Tracing()
-        connector = connector or httpcore.AnyIOBackend()
         self._own_resolver = SystemResolver()
         tls = tls or httpcore.default_ssl_context()
-        self._trusted = _Lane(WideReads(connector), tls, max_connections=max_connections, max_keepalive=max_connections)
-        # A stranger's connection serves one request: every request's address is checked, and what a server sends
-        # after its answer meets nobody else's.
-        guarded = GuardedBackend(resolver or self._own_resolver, connector)
-        self._public = _Lane(guarded, tls, max_connections=max_connections, max_keepalive=0)
+        self._trusted = TrustedLane(tls, max_connections, trusted_transport)
+        self._public = StrangersLane(
+            tls, max_connections, resolver or self._own_resolver, connector or httpcore.AnyIOBackend()
+        )
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         """GET the URL: at most `max_bytes` of content type image/*, all of it within `deadline_s` seconds.
@@ -102,17 +94,19 @@ class PictureFetcher:
         lane = self._trusted if trusted else self._public
         # A stranger's server learns nothing of whose picture it is asked for.
         known = outgoing_headers() if trusted else {}
+        headers = {
+            "Host": target.origin.netloc,
+            "Accept": "image/jpeg, image/png, image/webp",
+            "Accept-Encoding": "identity",
+            "User-Agent": "WearOn",
+            **known,
+        }
         try:
-            async with asyncio.timeout(deadline_s), lane.slots:
-                return await self._download(lane.pool, target, known)
-        except (TimeoutError, httpcore.TimeoutException):
+            async with asyncio.timeout(deadline_s), lane.slots, lane.get(target, headers) as answer:
+                _check_head(answer, self._max_bytes)
+                return await _read(answer.pieces, self._max_bytes)
+        except TimeoutError:
             raise FetchError(f"took longer than {deadline_s:g} s", transient=True) from None
-        except httpcore.ConnectError as error:
-            raise FetchError("could not connect", transient=True) from error
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
-            raise FetchError("the transfer broke off", transient=True) from error
-        except httpcore.LocalProtocolError as error:
-            raise FetchError("no request can be made of this URL", transient=False) from error
 
     def trusts(self, url: str) -> bool:
         """Whether the URL's origin is one of the trusted ones; False for what is no URL."""
@@ -123,8 +117,8 @@ class PictureFetcher:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._trusted.pool.aclose()
-        await self._public.pool.aclose()
+        await self._trusted.aclose()
+        await self._public.aclose()
         self._own_resolver.close()
 
     @contextmanager
@@ -148,49 +142,14 @@ class PictureFetcher:
             self._metrics.downloads.labels(whose, outcome).inc()
             self._metrics.download_seconds.labels(whose).observe(time.monotonic() - began)
 
-    async def _download(self, pool: httpcore.AsyncConnectionPool, target: Target, known: Mapping[str, str]) -> bytes:
-        origin = target.origin
-        headers = [
-            ("Host", origin.netloc),
-            ("Accept", "image/jpeg, image/png, image/webp"),
-            ("Accept-Encoding", "identity"),
-            ("User-Agent", "WearOn"),
-            *known.items(),
-        ]
-        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path)
-        async with pool.stream("GET", url, headers=headers, extensions={"trace": HeadWatch()}) as response:
-            _check_head(response, self._max_bytes)
-            return await _read(response.aiter_stream(), self._max_bytes)
 
-
-class _Lane:
-    """A connection pool, and the slots that keep callers from queueing inside it."""
-
-    def __init__(
-        self,
-        backend: httpcore.AsyncNetworkBackend,
-        tls: ssl.SSLContext,
-        *,
-        max_connections: int,
-        max_keepalive: int,
-    ) -> None:
-        self.slots = asyncio.Semaphore(max_connections)
-        self.pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=max_connections,
-            max_keepalive_connections=max_keepalive,
-            keepalive_expiry=_KEEPALIVE_S,
-            network_backend=backend,
-        )
-
-
-def _check_head(response: httpcore.Response, max_bytes: int) -> None:
-    status = response.status
+def _check_head(answer: Answer, max_bytes: int) -> None:
+    status = answer.status
     if 300 <= status < 400:
         raise FetchError("answered with a redirect, which is not followed", transient=False)
     if status != 200:
         raise FetchError(f"answered with status {status}", transient=status >= 500 or status in _RETRY_STATUSES)
-    headers = {name.lower(): value.strip().lower() for name, value in response.headers}
+    headers = {name.lower(): value.strip().lower() for name, value in answer.headers}
     if not headers.get(b"content-type", b"").startswith(b"image/"):
         raise FetchError("its content type is not image/*", transient=False)
     if headers.get(b"content-encoding", b"identity") != b"identity":

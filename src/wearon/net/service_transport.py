@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -91,6 +92,7 @@ class ServiceTransport(httpx.AsyncBaseTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 middlewares=[_once],
+                request_class=_AnswerTo,
                 read_bufsize=PIECE_BYTES,
                 trust_env=False,
             )
@@ -109,6 +111,15 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
     """Around each sending. aiohttp repeats a GET, PUT or DELETE whose kept connection broke, but for its own errors."""
     with _told_as_httpx_does():
         return await send(request)
+
+
+class _AnswerTo(aiohttp.ClientRequest):
+    """A request whose answer comes after it: what was said unasked on a kept connection is nobody's answer."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is not None and conn.protocol.should_close:
+            raise httpx.RemoteProtocolError("the service spoke before it was asked")
+        return await super().send(conn)
 
 
 class _Answer(httpx.AsyncByteStream):

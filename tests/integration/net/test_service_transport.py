@@ -188,6 +188,20 @@ class TestConnections:
         assert (await client.post(service.url)).text == "ok"
         assert service.connections == 2
 
+    async def test_what_was_said_unasked_is_nobodys_answer(self, client: httpx.AsyncClient, service: Service) -> None:
+        async def answer_twice(writer: asyncio.StreamWriter) -> None:
+            writer.write(OK)
+            await asyncio.sleep(0.05)
+            writer.write(OK.replace(b"ok", b"no"))
+
+        service.answers = [answer_twice, OK]
+        await client.post(service.url)
+        await asyncio.sleep(0.1)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(service.url)
+        assert len(service.requests) == 1
+        assert (await client.post(service.url)).text == "ok"
+
     async def test_an_answer_that_is_not_read_to_its_end_costs_its_connection_only(
         self, client: httpx.AsyncClient, service: Service
     ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 import httpcore
+import httpx
 import pytest
 
 from wearon.net.addresses import IPAddress
@@ -76,13 +77,32 @@ class RecordingConnector(httpcore.AsyncNetworkBackend):
         return self.streams[-1]
 
 
+class RecordingTransport(httpx.AsyncBaseTransport):
+    """Takes what goes to trusted origins, and gives a picture."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        port = request.url.port or {"http": 80, "https": 443}[request.url.scheme]
+        self.asked.append((request.url.scheme, request.url.host, port))
+        return httpx.Response(200, headers={"Content-Type": "image/png"}, stream=httpx.ByteStream(b"picture"))
+
+
 class World:
-    """A fetcher between a recording resolver and a recording connector."""
+    """A fetcher between a recording resolver, a recording connector, and a recording transport for trusted origins."""
 
     def __init__(self, resolver: RecordingResolver, *, trusted: Iterable[str] = (), deaf: Iterable[str] = ()) -> None:
         self.resolver = resolver
         self.connector = RecordingConnector(deaf)
-        self.fetcher = PictureFetcher(trusted_origins=trusted, resolver=resolver, connector=self.connector, tls=TLS)
+        self.trusted = RecordingTransport()
+        self.fetcher = PictureFetcher(
+            trusted_origins=trusted,
+            resolver=resolver,
+            connector=self.connector,
+            trusted_transport=self.trusted,
+            tls=TLS,
+        )
 
     async def fetch(self, url: str) -> bytes:
         return await self.fetcher.fetch(url, deadline_s=60.0)
@@ -416,8 +436,8 @@ async def test_trusted_origins_may_be_private_and_are_not_looked_up_by_us() -> N
     world = World(RecordingResolver(), trusted=trusted)
     for origin in trusted:
         assert await world.fetch(f"{origin}/a.jpg") == b"picture"
-    assert world.connector.tried == [("10.0.0.5", 8000), ("kong", 8000), ("::1", 9000)]
-    assert world.resolver.asked == []
+    assert world.trusted.asked == [("http", "10.0.0.5", 8000), ("http", "kong", 8000), ("http", "::1", 9000)]
+    assert (world.connector.tried, world.resolver.asked) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -440,7 +460,8 @@ async def test_trust_is_for_the_exact_origin_only(url: str) -> None:
     world = World(RecordingResolver(alias_example=[["10.0.0.5"]]), trusted=["http://10.0.0.5:8000"])
     await world.fetch("http://10.0.0.5:8000/warm.jpg")
     await world.refusal(url)
-    assert world.connector.tried == [("10.0.0.5", 8000)]
+    assert world.trusted.asked == [("http", "10.0.0.5", 8000)]
+    assert world.connector.tried == []
 
 
 def test_a_trusted_origin_that_is_none_is_refused_at_once() -> None:

@@ -3,6 +3,7 @@
 import ssl
 
 import httpcore
+import httpx
 import pytest
 
 from wearon.metrics import Metrics
@@ -22,7 +23,7 @@ class Wire(httpcore.AsyncNetworkBackend):
 
     def __init__(self, answer: bytes = ANSWER) -> None:
         self.written: list[bytes] = []
-        self._answer = answer
+        self.answer = answer
 
     async def connect_tcp(self, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         wire = self
@@ -34,7 +35,20 @@ class Wire(httpcore.AsyncNetworkBackend):
             async def start_tls(self, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
                 return self
 
-        return Stream([self._answer])
+        return Stream([self.answer])
+
+
+class TrustedWire(httpx.AsyncBaseTransport):
+    """The same for our own storage: every exchange ends like `wire`'s."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._wire.written += [b"%s: %s\r\n" % pair for pair in request.headers.raw]
+        if not self._wire.answer:
+            raise httpx.RemoteProtocolError("gone")
+        return httpx.Response(200, headers={"Content-Type": "image/png"}, stream=httpx.ByteStream(b"picture"))
 
 
 async def no_names(host: str) -> list[IPAddress]:
@@ -43,7 +57,12 @@ async def no_names(host: str) -> list[IPAddress]:
 
 def fetcher(wire: Wire, metrics: Metrics) -> PictureFetcher:
     return PictureFetcher(
-        trusted_origins=["https://storage.example"], resolver=no_names, connector=wire, tls=TLS, metrics=metrics
+        trusted_origins=["https://storage.example"],
+        resolver=no_names,
+        connector=wire,
+        trusted_transport=TrustedWire(wire),
+        tls=TLS,
+        metrics=metrics,
     )
 
 
