@@ -78,6 +78,8 @@ def test_real_work_moves_the_numbers_that_monitoring_asks_for(
     assert moved("wearon_openai_cost_dollars_total") == pytest.approx(float(COST_USD))
     assert moved("wearon_downloads_total", origin="trusted", outcome="fetched") == 5
     assert moved("wearon_download_bytes_total", origin="trusted") > 1000
+    assert moved("wearon_garments_total", outcome="prepared") == 1
+    assert moved("wearon_garments_total", outcome="found") == 1
     assert moved("wearon_supabase_requests_total", service="rest", outcome="ok") >= 4
     assert moved("wearon_supabase_requests_total", service="rpc", outcome="ok") == 1
     assert moved("wearon_supabase_requests_total", service="storage", outcome="ok") == 2

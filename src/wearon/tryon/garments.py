@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from wearon.metrics import Metrics
 
 MOST_KEPT_BYTES = 32 * 1024 * 1024
-"""Of prepared pictures. At 40-150 KB each that is 200 to 800 garments: what a few shops sell in a day, for a twentieth
-of a process's memory. The smallest JPEG has 600 bytes, so finding them again takes half as much on top at the worst."""
+"""Of prepared pictures. A garment's has 30-70 KB, so that some 700 are kept, for a twentieth of what a busy process and
+its pools have. Finding them takes 200 bytes each on top: with the smallest JPEGs (630 bytes) a third."""
 
 HASHED_AT_ONCE_BYTES = 128 * 1024
 """0.07 ms of SHA-256, and handing it to a thread costs the loop as much. 10 MB would hold it up for 6 ms."""
