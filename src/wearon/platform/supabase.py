@@ -17,6 +17,7 @@ import httpx
 import structlog
 
 from wearon.metrics import Metrics
+from wearon.net.service_transport import ServiceTransport
 from wearon.platform.base import (
     LOOK_URL_SECONDS,
     PICTURE_URL_SECONDS,
@@ -101,8 +102,6 @@ class SupabasePlatform(SessionMoves):
     ) -> "SupabasePlatform":
         """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
         from supabase import AsyncClientOptions, acreate_client  # a second that local mode saves
-
-        from wearon.net.service_transport import ServiceTransport
 
         connections = ServiceTransport(max_connections=max_connections, keep_alive_s=KEEP_ALIVE_SECONDS)
         http = httpx.AsyncClient(

@@ -25,6 +25,7 @@ from tenacity import (
 
 from wearon.metrics import Metrics
 from wearon.net.fetch import FetchError
+from wearon.net.service_transport import ServiceTransport
 from wearon.pictures.decode import PictureError
 from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon.generator import (
@@ -288,8 +289,6 @@ class OpenAIImages:
 
 def make_client() -> httpx.AsyncClient:
     """A client fit for many slow requests to one host."""
-    from wearon.net.service_transport import ServiceTransport  # aiohttp: 0.1 s that local mode saves
-
     keep_alive = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     if hasattr(socket, "TCP_KEEPIDLE"):
         # Nothing is sent for up to a minute while a picture is made; NAT tables forget silent connections sooner.
