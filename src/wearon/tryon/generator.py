@@ -13,7 +13,7 @@ Two classes speak it: `OpenAIImages` in production and the local preview. What t
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
@@ -87,10 +87,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """A finished picture, really a JPEG. `usage` is None when the answer did not say."""
+    """A finished picture, really a JPEG. `usage` is None when the answer did not say.
+
+    `in_answer`: the answer that `ImageRequest.keep` was given holds the picture itself, and not only an address.
+    """
 
     jpeg: bytes
     usage: Usage | None
+    in_answer: bool = field(default=False, compare=False)
 
 
 class ImageGenerator(Protocol):

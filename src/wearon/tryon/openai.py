@@ -168,8 +168,9 @@ class OpenAIImages:
         parsed = await asyncio.to_thread(parse_answer, answer)
         usage = usage_of(parsed.usage, self._model)
         self._count_price(parsed.usage, None if usage is None else usage.cost_usd)
-        picture = parsed.data[0].b64_json or await self._fetch(parsed.data[0].url)
-        return GeneratedImage(await self._checked(picture), usage)
+        held = parsed.data[0].b64_json
+        picture = held or await self._fetch(parsed.data[0].url)
+        return GeneratedImage(await self._checked(picture), usage, in_answer=bool(held))
 
     async def aclose(self) -> None:
         """Close the connections, when they are ours."""

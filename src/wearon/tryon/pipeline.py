@@ -221,21 +221,27 @@ class Pipeline:
             async with self._progress.step(StepName.GENERATE):
                 prompt = task.prompt.strip() or DEFAULT_PROMPT
 
+                answer_kept = False
+
                 async def keep(answer: bytes) -> None:
+                    nonlocal answer_kept
                     run.call_answered()
-                    await self._keep_answer(task.ref, answer)
+                    answer_kept = await self._keep_answer(task.ref, answer)
 
                 image = await self._generator.generate(ImageRequest(prompt, pictures, task.request_id, keep))
             run.note_answer_of_a_generator_that_asks_nobody()
-        await _to_its_end(self._keep(task.ref, image))
+        if not (answer_kept and image.in_answer):
+            await _to_its_end(self._keep(task.ref, image))
         return image
 
-    async def _keep_answer(self, ref: SessionRef, answer: bytes) -> None:
+    async def _keep_answer(self, ref: SessionRef, answer: bytes) -> bool:
         try:
             await self._spool.save_answer(ref, answer)
         except SpoolError as error:
             # It is here and paid for; only a crash before the upload would cost a second one.
             log.error("answer could not be spooled", error=str(error))
+            return False
+        return True
 
     async def _keep(self, ref: SessionRef, image: GeneratedImage) -> None:
         try:
@@ -252,6 +258,8 @@ class Pipeline:
         return None
 
     async def _picture_in_the_spool(self, ref: SessionRef) -> FinishedPicture | None:
+        if not await self._spool.holds(ref):
+            return None
         image = await self._spool.load(ref) or await self._image_of_a_kept_answer(ref)
         if image is None:
             return None
@@ -263,7 +271,8 @@ class Pipeline:
         if answer is None:
             return None
         image = await self._generator.read(answer)
-        await self._keep(ref, image)
+        if not image.in_answer:
+            await self._keep(ref, image)
         return image
 
     async def _publish(self, ref: SessionRef, image: GeneratedImage) -> FinishedPicture:

@@ -1,7 +1,7 @@
 """What was paid for, on disk until the platform has it, so that no crash on this machine makes us pay again.
 
-First the image model's answer as it came, before anything else can go wrong with it; then the finished picture, since
-an answer may only point to a picture, for an hour. Each is a file of the session's: a line of JSON that says whose it
+First the image model's answer as it came, before anything else can go wrong with it; then the finished picture, where
+the answer only points to it, for an hour. Each is a file of the session's: a line of JSON that says whose it
 is and what it took, then the bytes. A file appears under its name only when all of it is on the disk, and one that is
 damaged all the same counts as absent.
 

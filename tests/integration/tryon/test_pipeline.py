@@ -34,7 +34,7 @@ from wearon.tryon import pipeline as pipeline_module
 from wearon.tryon import recovery
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.failures import INTERNAL_MESSAGE, MODERATION_MESSAGE, OUTAGE_PAUSE_S, Patience
-from wearon.tryon.generator import BadAnswer, GeneratedImage, KeyRejected, Moderated, RateLimited
+from wearon.tryon.generator import BadAnswer, GeneratedImage, ImageRequest, KeyRejected, Moderated, RateLimited
 from wearon.tryon.job_queue import Attempt, JobQueue, PutBack
 from wearon.tryon.photos import Photos
 from wearon.tryon.pipeline import DEFAULT_PROMPT, MAX_CRASHES, Pipeline
@@ -42,7 +42,7 @@ from wearon.tryon.progress import Progress
 from wearon.tryon.recorder import Recorder
 from wearon.tryon.recovery import Housekeeping
 from wearon.tryon.refunds import RefundOutbox
-from wearon.tryon.spool import Spool
+from wearon.tryon.spool import Spool, SpoolError
 
 pytestmark = pytest.mark.slow
 
@@ -288,6 +288,35 @@ async def test_killed_at_any_step_on_the_same_disk_it_pays_once(
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
     assert desk.paid == 1
+
+
+@pytest.mark.parametrize(
+    ("in_answer", "disk_full", "kept"),
+    [(True, False, [".answer"]), (False, False, [".answer", ".picture"]), (True, True, [".picture"])],
+    ids=["the answer holds it", "the answer points to it", "there was no room for the answer"],
+)
+async def test_what_was_paid_is_on_the_disk_once_before_the_upload(
+    desk: Desk,
+    platform: FaultyPlatform,
+    buyer: Buyer,
+    monkeypatch: pytest.MonkeyPatch,
+    in_answer: bool,
+    disk_full: bool,
+    kept: list[str],
+) -> None:
+    async def generate(request: ImageRequest) -> GeneratedImage:
+        await request.keep(b"answer")
+        return replace(PICTURE, in_answer=in_answer)
+
+    async def no_room(ref: SessionRef, answer: bytes) -> None:
+        raise SpoolError("no space left on device")
+
+    monkeypatch.setattr(desk.generator, "generate", generate)
+    if disk_full:
+        monkeypatch.setattr(desk.spool, "save_answer", no_room)
+    platform.break_next("store_picture")
+    await desk.run(await buyer.buy())
+    assert sorted(path.suffix for path in desk.spooled) == kept
 
 
 async def test_a_picture_in_storage_is_found_from_another_disk(

@@ -205,6 +205,7 @@ async def test_a_picture_comes_back_checked_with_its_usage(
     respx_mock.post(EDITS).mock(return_value=answer())
     image = await make().generate(REQUEST)
     assert image == GeneratedImage(JPEG, Usage(832, 1584, Decimal(COST_USD)))
+    assert image.in_answer
     assert world.checked == [JPEG]
 
 
@@ -464,6 +465,7 @@ async def test_a_picture_behind_a_url_is_fetched(make: Make, world: World, respx
     world.fetch_answers = [FetchError("the transfer broke off", transient=True), b"\x89PNG"]
     image = await make().generate(REQUEST)
     assert image == GeneratedImage(JPEG, Usage(832, 1584, Decimal(COST_USD)))
+    assert not image.in_answer
     assert world.fetched == [url, url]
     assert world.checked == [b"\x89PNG"]
     assert world.attempts == 1
