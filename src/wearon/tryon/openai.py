@@ -40,7 +40,7 @@ from wearon.tryon.generator import (
     RequestRefused,
     ServiceUnavailable,
 )
-from wearon.tryon.openai_answers import error_of, name_like, parse_answer, tokens_of, usage_of
+from wearon.tryon.openai_answers import Answer, error_of, name_like, parse_answer, tokens_of, usage_of
 
 log = structlog.get_logger()
 
@@ -160,17 +160,14 @@ class OpenAIImages:
             before_sleep=_log_retry,
             reraise=True,
         )
-        return await self.read(await retrying(self._ask, request))
+        answer = await _parsed(await retrying(self._ask, request))
+        usage = usage_of(answer.usage, self._model)
+        self._count_price(answer.usage, None if usage is None else usage.cost_usd)
+        return await self._picture_in(answer)
 
     async def read(self, answer: bytes) -> GeneratedImage:
-        """The picture in an answer with status 200, checked, and its price. Raises BadAnswer."""
-        # Megabytes of base64: 1 ms of parsing and decoding, and a copy, off the loop.
-        parsed = await asyncio.to_thread(parse_answer, answer)
-        usage = usage_of(parsed.usage, self._model)
-        self._count_price(parsed.usage, None if usage is None else usage.cost_usd)
-        held = parsed.data[0].b64_json
-        picture = held or await self._fetch(parsed.data[0].url)
-        return GeneratedImage(await self._checked(picture), usage, in_answer=bool(held))
+        """The picture in an answer with status 200 that was kept, checked, and its price. Raises BadAnswer."""
+        return await self._picture_in(await _parsed(answer))
 
     async def aclose(self) -> None:
         """Close the connections, when they are ours."""
@@ -256,13 +253,18 @@ class OpenAIImages:
             await response.aclose()
 
     def _count_price(self, usage: object, cost_usd: Decimal | None) -> None:
-        """Where an answer is read, which is once in its life: a run that finds the picture itself reads it no more."""
+        """Where the answer has come: whoever reads it again later, after a crash or an outage, does not pay again."""
         for (direction, kind), count in tokens_of(usage).items():
             self._metrics.openai_tokens.labels(direction, kind).inc(count)
         if cost_usd is None:
             self._metrics.openai_unpriced.inc()
         else:
             self._metrics.openai_dollars.inc(float(cost_usd))
+
+    async def _picture_in(self, answer: Answer) -> GeneratedImage:
+        held = answer.data[0].b64_json
+        picture = held or await self._fetch(answer.data[0].url)
+        return GeneratedImage(await self._checked(picture), usage_of(answer.usage, self._model), in_answer=bool(held))
 
     async def _fetch(self, url: str | None) -> bytes:
         if url is None:
@@ -336,6 +338,11 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
         if len(body) > limit:
             break
     return bytes(body)
+
+
+async def _parsed(answer: bytes) -> Answer:
+    """Off the loop: it is megabytes of base64, 1 ms of parsing and decoding, and a copy. Raises BadAnswer."""
+    return await asyncio.to_thread(parse_answer, answer)
 
 
 def _lost(reason: str, *, paid: bool) -> GenerationError:

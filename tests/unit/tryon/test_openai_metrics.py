@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -75,6 +76,16 @@ async def test_a_picture_counts_with_its_tokens_and_its_price(make: Make, respx_
     assert value(metrics, "wearon_openai_tokens_total", direction="output", kind="image") == 1584
     assert value(metrics, "wearon_openai_cost_dollars_total") == pytest.approx(float(COST_USD))
     assert value(metrics, "wearon_openai_unpriced_pictures_total") == 0
+
+
+async def test_an_answer_that_is_read_again_is_not_paid_again(make: Make, respx_mock: respx.MockRouter) -> None:
+    answer = json.dumps({"data": [{"b64_json": PICTURE}], "usage": USAGE}).encode()
+    respx_mock.post(EDITS).respond(content=answer)
+    metrics = Metrics()
+    images = make(metrics)
+    await images.generate(REQUEST)
+    assert (await images.read(answer)).usage is not None
+    assert value(metrics, "wearon_openai_cost_dollars_total") == pytest.approx(float(COST_USD))
 
 
 async def test_a_picture_without_a_price_is_not_counted_as_free(make: Make, respx_mock: respx.MockRouter) -> None:
