@@ -1,34 +1,46 @@
-"""Logs: structlog for our own lines and, through the same pipe, those of arq, uvicorn and httpx.
+"""Logs: structlog for our own lines, and lines of the same look for what arq, uvicorn and httpx say.
 
 JSON lines in production, readable ones on a terminal. Whatever is bound with `structlog.contextvars` (a task's
-`request_id`, `session_id`, `channel`) stands on every line of that task. The last processor before rendering removes
-what must not be seen: secrets, the query of every URL (signed URLs carry their token there), e-mail addresses.
+`request_id`, `session_id`, `channel`) stands on every line of that task. Before a line is rendered, what must not be
+seen is taken out: secrets, the query of every URL (signed URLs carry their token there), e-mail addresses.
 
 Lines that are logged within `keep_lines` are kept besides, as they were after that: for the story of a job that failed.
+
+A job says a dozen lines on the event loop, so ours do not go through `logging`, whose records, handlers and formatter
+cost more than all that is done with a line. Libraries' lines do, and meet ours at the end (`_Rendering`, `_Output`).
 """
 
+import json
 import logging
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
+from functools import cache
+from types import NoneType
+from typing import NamedTuple, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-URL_WITH_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
-URL_CREDENTIALS = re.compile(r"(\w+://)[^\s/@]+@")
+# What follows takes time in proportion to the text, whoever wrote it: where what is looked for does not come to its
+# end, the part that matched its beginning is passed over at once (optional last groups, possessive quantifiers) and
+# not looked through again from its second character on.
+URL_WITH_QUERY = re.compile(r"(https?://[^\s?#\"'<>]++)([?#][^\s\"'<>]*+)?", re.IGNORECASE)
+URL_CREDENTIALS = re.compile(r"(?<=\w://)[^\s/@]++@")
 SHORTEST_SECRET = 6
 """Shorter ones are no secrets, and taking them out would leave no readable line."""
 
-SIGNED_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]+)+")
+SIGNED_TOKEN = re.compile(r"eyJ[\w-]{8,}+((?:\.[\w-]++)++)?")
 """JSON web tokens: what a signed URL carries, also where it stands without its URL."""
 
-E_MAIL = re.compile(r"[\w.%+-]+@[\w-]+(?:\.[\w-]+)+")
+E_MAIL = re.compile(r"[\w.%+-]++(@[\w-]++(?:\.[\w-]++)++)?")
+
+NOTHING_TO_HIDE = frozenset({int, float, bool, NoneType})
+"""Types of values that are written as they are."""
 
 OTHER_LOGGERS = {
     # arq repeats the job's arguments on every start; our own lines say the same with names.
@@ -48,33 +60,68 @@ class Redaction:
     """A structlog processor that takes secrets, URL queries and e-mail addresses out of every value of a line."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+        known = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        # The longest first: of one that contains another, the rest would stay.
+        self._secrets = sorted(known, key=len, reverse=True)
+        self._signs = ("@", "://", "eyJ", *self._secrets)
 
     def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        """The line, the same one if nothing of it must be hidden, as with nearly all of them."""
+        texts = []
+        for value in line.values():
+            kind = type(value)
+            if kind is str:
+                texts.append(value)
+            elif kind not in NOTHING_TO_HIDE:
+                break
+        else:
+            if not self._may_hide_something("\n".join(texts)):
+                return line
         return {key: self._clean(value) for key, value in line.items()}
+
+    def _may_hide_something(self, text: str) -> bool:
+        for sign in self._signs:  # noqa: SIM110 - any() takes twice as long, and this is done for every line
+            if sign in text:
+                return True
+        return False
 
     def _clean(self, value: object) -> object:
         if isinstance(value, str):
             return self.clean_text(value)
         if isinstance(value, dict):
-            return {self._clean(key): self._clean(item) for key, item in value.items()}
+            return {self._clean_key(key): self._clean(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set):
             return [self._clean(item) for item in value]
-        if isinstance(value, int | float | bool | None):
+        if isinstance(value, int | float | None):
             return value
         return self.clean_text(str(value))
+
+    def _clean_key(self, key: object) -> object:
+        return key if isinstance(key, int | float | None) else self.clean_text(str(key))
 
     def clean_text(self, text: str) -> str:
         """The text without anything that must not be seen."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         if "@" in text:
-            text = E_MAIL.sub("***@***", URL_CREDENTIALS.sub(r"\1***@", text))
+            text = E_MAIL.sub(_without_address, URL_CREDENTIALS.sub("***@", text))
         if "://" in text:
-            text = URL_WITH_QUERY.sub(r"\1?***", text)
+            text = URL_WITH_QUERY.sub(_without_query, text)
         if "eyJ" in text:
-            text = SIGNED_TOKEN.sub("***", text)
+            text = SIGNED_TOKEN.sub(_without_token, text)
         return text
+
+
+def _without_address(found: re.Match[str]) -> str:
+    return "***@***" if found[1] else found[0]
+
+
+def _without_query(found: re.Match[str]) -> str:
+    return f"{found[1]}?***" if found[2] else found[0]
+
+
+def _without_token(found: re.Match[str]) -> str:
+    return "***" if found[1] else found[0]
 
 
 MAX_KEPT_LINES = 40
@@ -89,8 +136,7 @@ SAID_ELSEWHERE = frozenset({"event", "level", "logger", "timestamp", "request_id
 """What a kept line does not repeat: it has fields for it, or whoever keeps it knows whose it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptLine:
+class KeptLine(NamedTuple):
     """One log line, redacted and cut."""
 
     at: datetime
@@ -101,7 +147,10 @@ class KeptLine:
     @property
     def size(self) -> int:
         """About how many bytes it takes as JSON."""
-        return 80 + len(self.event) + sum(len(name) + len(value) + 6 for name, value in self.fields.items())
+        size = 80 + len(self.event)
+        for name, value in self.fields.items():
+            size += len(name) + len(value) + 6
+        return size
 
 
 class KeptLines:
@@ -138,61 +187,192 @@ def keep_lines() -> Iterator[KeptLines]:
         _kept.reset(token)
 
 
-def _keep_line(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Processor: it comes after the redaction and changes nothing."""
+def _keep(line: EventDict) -> None:
+    """Keep a line, redacted, if somebody wants that."""
     kept = _kept.get()
     if kept is not None:
-        fields = {str(name): _cut(str(name), str(value)) for name, value in line.items() if name not in SAID_ELSEWHERE}
+        fields = {name: _cut(name, str(value)) for name, value in line.items() if name not in SAID_ELSEWHERE}
         level, event = str(line.get("level", "")), str(line.get("event", ""))[:MAX_KEPT_VALUE]
         kept.add(KeptLine(datetime.now(UTC), level, event, fields))
-    return line
 
 
 def _cut(name: str, value: str) -> str:
     return value[-MAX_KEPT_TRACEBACK:] if name == "exception" else value[:MAX_KEPT_VALUE]
 
 
-def configure_logs(level: str, log_format: str, secrets: Iterable[str] = ()) -> None:
-    """Set up the root logger; `log_format` is json, console, or auto (console on a terminal, else JSON)."""
+LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
+
+
+def _heeded_only(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    """The first processor of our own lines: one below the level goes no further."""
+    if not logger.heeds(LEVELS[method]):
+        raise structlog.DropEvent
+    return line
+
+
+class _Circumstances:
+    """The processor that says of a line, ours or a library's, whose task it is of, how grave it is, whose and when.
+
+    In this order, after what the line says itself; that goes before what is bound under the same name.
+    """
+
+    def __init__(self, clock: Callable[[], str]) -> None:
+        self._clock = clock
+
+    def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+        for variable, value in copy_context().items():
+            name = _bound_name(variable)
+            if name and value is not Ellipsis:  # which stands for one that is unbound again
+                line.setdefault(name, value)
+        record = line.get("_record")  # of a library
+        line["level"] = method
+        line["logger"] = logger.name if record is None else record.name
+        line["timestamp"] = self._clock()
+        return line
+
+
+@cache
+def _bound_name(variable: ContextVar[object]) -> str:
+    """What `structlog.contextvars` has bound with it, "" for somebody else's variable."""
+    prefix = structlog.contextvars.STRUCTLOG_KEY_PREFIX
+    return variable.name.removeprefix(prefix) if variable.name.startswith(prefix) else ""
+
+
+def _moment() -> str:
+    return datetime.now(UTC).isoformat()[: -len("+00:00")] + "Z"
+
+
+def _time_of_day() -> str:
+    return datetime.now().astimezone().strftime("%H:%M:%S")
+
+
+class _Rendering:
+    """The last processor of ours and of other loggers: redacts, keeps and renders a line.
+
+    What goes wrong with a value (one that has no text, a loop in it) costs the line, never the job that logs it.
+    """
+
+    def __init__(self, redaction: Redaction, renderer: Processor) -> None:
+        self._redaction = redaction
+        self._renderer = renderer
+
+    def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> str:
+        try:
+            line = self._redaction(logger, method, line)
+            _keep(line)
+            return str(self._renderer(logger, method, line))
+        except Exception as error:  # noqa: BLE001
+            return self._lost(line, type(error).__name__)
+
+    def _lost(self, line: EventDict, why: str) -> str:
+        """A line in its place, of what is known to be text."""
+        names = ("event", "request_id", "session_id", "channel", "level", "logger", "timestamp")
+        texts = {name: line[name] for name in names if type(line.get(name)) is str}
+        cleaned = self._redaction(None, "error", {**texts, "not_logged": why})
+        return str(self._renderer(None, "error", cleaned))
+
+
+class _Json:
+    """Renders what the redaction has left: texts, numbers, lists and dicts of them, nothing that contains itself."""
+
+    def __init__(self) -> None:
+        self._encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+
+    def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> str:
+        return self._encode(line)
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Writes lines to the standard error stream: each in one call, and one after the other whichever thread has it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A library's line."""
+        try:
+            self.write(self.format(record))
+        except Exception:  # noqa: BLE001 - as with every handler of logging
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Its arguments do not fit: say so, but not as logging does, which would write them past the redaction."""
+        where = f"{record.pathname}:{record.lineno}"
+        text = f"a log line and its arguments do not fit: {where}"
+        self.write(self.format(logging.LogRecord(record.name, logging.ERROR, where, 0, text, None, None)))
+
+    def write(self, line: str) -> None:
+        """One of ours, rendered. A stream that is closed or broken costs the line."""
+        self.acquire()  # a lock that knows its thread: a signal handler may log, too
+        try:
+            self.stream.write(f"{line}\n")
+            self.flush()
+        except (OSError, ValueError):  # not contextlib.suppress, which costs a third of the write
+            pass
+        finally:
+            self.release()
+
+
+class _Logger:
+    """What structlog wraps: the name of one of our modules, and where its rendered lines go.
+
+    What it heeds is what the `logging.Logger` of this name does, that is the root's level unless somebody sets its own.
+    """
+
+    def __init__(self, name: str, output: _Output) -> None:
+        self.name = name
+        self.heeds = logging.getLogger(name).isEnabledFor
+        self.debug = self.info = self.warning = self.error = self.critical = output.write
+
+
+class _Loggers:
+    """Makes them, one for each name; without a name, that of the module that logs."""
+
+    def __init__(self, output: _Output) -> None:
+        self._output = output
+        self._made: dict[str, _Logger] = {}
+
+    def __call__(self, *names: str) -> _Logger:
+        name = names[0] if names else _caller()
+        if name not in self._made:
+            self._made[name] = _Logger(name, self._output)
+        return self._made[name]
+
+
+def _caller() -> str:
+    frame = sys._getframe(2)  # noqa: SLF001 - as structlog and logging do
+    while True:
+        name = str(frame.f_globals.get("__name__", "?"))
+        if not name.startswith("structlog.") or frame.f_back is None:
+            return name
+        frame = frame.f_back
+
+
+def configure_logs(level: str, log_format: str, secrets: Iterable[str] = (), *, for_good: bool = False) -> None:
+    """Set up structlog and the root logger; `log_format` is json, console, or auto (console on a terminal, else JSON).
+
+    `for_good`: no other call follows in this process, so a module's logger is put together once, not for each line.
+    """
     on_terminal = sys.stderr.isatty()
     as_json = log_format == "json" or (log_format == "auto" and not on_terminal)
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
+        _Circumstances(_moment if as_json else _time_of_day),
         structlog.processors.format_exc_info,
     ]
-    renderer: Processor
-    if as_json:
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
-    else:
-        renderer = structlog.dev.ConsoleRenderer(colors=on_terminal, pad_event_to=34)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
+    renderer = _Json() if as_json else structlog.dev.ConsoleRenderer(colors=on_terminal, pad_event_to=34)
+    rendering = _Rendering(Redaction(secrets), renderer)
+    output = _Output(sys.stderr)
+    output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                Redaction(secrets),
-                _keep_line,
-                renderer,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, rendering],
         )
     )
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
+        processors=[_heeded_only, *shared, rendering],
+        logger_factory=_Loggers(output),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        cache_logger_on_first_use=for_good,
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [output]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
     for name, other_level in OTHER_LOGGERS.items():

@@ -56,7 +56,8 @@ def _redis_url(settings: Settings) -> str:
 
 async def start(ctx: dict[str, Any]) -> None:
     """arq's on_startup: build what `serve` builds, and watch over it."""
-    configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets)  # arq has just set up its own
+    # arq has just set up its own
+    configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets, for_good=True)
     worker: JobWorker = ctx[JOB_WORKER]
     stack = ctx[STACK] = AsyncExitStack()
     public_url = local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"

@@ -1,8 +1,13 @@
 """What a log line looks like, and what never stands in one."""
 
+import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import structlog
@@ -56,6 +61,178 @@ def test_secrets_tokens_and_addresses_are_taken_out_wherever_they_stand(capsys: 
     for hidden in ("eyJhbGciOi", "sk-secret", "jane", "example.co.uk", "pw@"):
         assert hidden not in text
     assert "ValueError" in text
+
+
+SECRET = 'sk-"quoted"-and-long'
+HIDDEN = (SECRET, "eyJhbGciOiJIUzI1NiJ9.eyJ1cmwiOiJ4In0.c2ln", "jane.doe@example.com")
+
+harmless = st.text(st.sampled_from("ab .,/:?#\"'\\\n\u20ac\U0001f600"), max_size=12)
+
+
+def with_something_hidden(hidden: str) -> st.SearchStrategy[object]:
+    class Thing:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def __str__(self) -> str:
+            return self.text
+
+    text = st.builds("{} {} {}".format, harmless, st.just(hidden), harmless)
+    leaf = text | text.map(str.encode) | text.map(ValueError) | text.map(Thing)
+    others = harmless | st.integers() | st.floats() | st.none() | st.booleans()
+    return st.recursive(
+        leaf,
+        lambda inner: (
+            st.tuples(others, inner)
+            | st.lists(inner, min_size=1, max_size=3)
+            | st.builds(lambda key, value, other: {key: value, "other": other}, others, inner, others)
+            | st.builds(lambda key: {key: 1}, text | text.map(str.encode) | st.tuples(text))
+        ),
+        max_leaves=4,
+    )
+
+
+@given(data=st.data(), hidden=st.sampled_from(HIDDEN), kept=st.booleans(), console=st.booleans())
+def test_nothing_hidden_survives_at_any_place_of_a_line(
+    data: st.DataObject, hidden: str, kept: bool, console: bool
+) -> None:
+    written = io.StringIO()
+    with mock.patch("sys.stderr", written):
+        configure_logs("info", "console" if console else "json", ["sk-shorter", SECRET])
+    value = data.draw(with_something_hidden(hidden))
+    log = structlog.get_logger("wearon.x")
+    with keep_lines() as lines_kept, structlog.contextvars.bound_contextvars(bound=value if kept else "x"):
+        log.info("said", number=1, value=value)
+        log.info(f"{hidden} first", exc_info=ValueError(f"of {hidden}"))
+        logging.getLogger("lib").warning("said %s", value)
+    assert len(lines_kept.lines) == 3
+    for text in (written.getvalue(), *(str(line.fields) + line.event for line in lines_kept.lines)):
+        assert hidden not in text
+        assert json.dumps(hidden)[1:-1] not in text
+
+
+def test_of_a_secret_within_another_one_nothing_stays() -> None:
+    cleaned = Redaction(["sk-secret", "sk-secret-of-2026"]).clean_text("with sk-secret-of-2026 and sk-secret")
+    assert cleaned == "with *** and ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("a@b.c%x@d.e", "***@******@***"),
+        ("redis://u:p@h:1/0 x://a:b@c", "redis://***@h:1/0 x://***@c"),
+        ("HTTPS://h/x?y=1 http://h#f https://h/plain", "HTTPS://h/x?*** http://h?*** https://h/plain"),
+        ("eyJshort.x eyJabcdefgh.x.y eyJabcdefgh", "eyJshort.x *** eyJabcdefgh"),
+        ("@", "@"),
+    ],
+)
+def test_what_is_taken_out_of_a_text(text: str, cleaned: str) -> None:
+    assert Redaction(()).clean_text(text) == cleaned
+
+
+@pytest.mark.parametrize("piece", ["a", "https://", "eyJ", "a.", "a@", "eyJabcdefgh.", "x://", "x://y:"])
+def test_a_long_text_made_to_be_slow_is_cleaned_like_any_other(piece: str) -> None:
+    """In time proportional to its length: with patterns that start anew at every character, this takes an hour."""
+    text = f"@ :// {piece * (1_000_000 // len(piece))} https://host/x?token=T0K"
+    assert "T0K" not in Redaction(()).clean_text(text)
+
+
+def test_our_lines_and_those_of_libraries_have_their_fields_in_one_order(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    with structlog.contextvars.bound_contextvars(request_id="req_1"):
+        structlog.get_logger("wearon.x").info("ours")
+        logging.getLogger("lib").warning("theirs")
+    for line in lines(capsys):
+        assert list(line) == ["event", "request_id", "level", "logger", "timestamp"]
+        assert str(line["timestamp"]).endswith("Z")
+
+
+def test_what_a_line_says_goes_before_what_is_bound(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    with structlog.contextvars.bound_contextvars(request_id="bound", gone="x"):
+        structlog.contextvars.unbind_contextvars("gone")
+        structlog.get_logger().info("said %d", 1, request_id="own")
+    (line,) = lines(capsys)
+    assert (line["event"], line["request_id"], line["logger"]) == ("said 1", "own", __name__)
+    assert "gone" not in line
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_below_the_level_nothing_is_said(capsys: pytest.CaptureFixture[str], for_good: bool) -> None:
+    configure_logs("warning", "json", for_good=for_good)
+    log = structlog.get_logger("wearon.x")
+    for method in ("debug", "info", "warning", "error", "critical"):
+        getattr(log, method)(method)
+    assert [(line["event"], line["level"]) for line in lines(capsys)] == [
+        (level, level) for level in ("warning", "error", "critical")
+    ]
+
+
+def test_the_level_of_one_module_can_be_set_on_its_own(
+    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    configure_logs("warning", "json")
+    module = logging.getLogger("wearon.x")
+    request.addfinalizer(lambda: module.setLevel(logging.NOTSET))
+    module.setLevel(logging.DEBUG)
+    structlog.get_logger("wearon.x").debug("said")
+    structlog.get_logger("wearon.y").info("not said")
+    assert [line["event"] for line in lines(capsys)] == ["said"]
+
+
+def test_a_value_that_cannot_be_written_costs_its_line_only(capsys: pytest.CaptureFixture[str]) -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("sk-secret")
+
+    endless: dict[str, object] = {}
+    endless["again"] = endless
+    configure_logs("info", "json", ["sk-secret"])
+    for value in (Mute(), {Mute(): 1}, endless):
+        structlog.get_logger().error("failed for sk-secret", value=value, session_id="s")
+    for line, why in zip(lines(capsys), ("RuntimeError", "RuntimeError", "RecursionError"), strict=True):
+        assert (line["event"], line["session_id"], line["not_logged"]) == ("failed for ***", "s", why)
+
+
+def test_arguments_that_do_not_fit_a_librarys_line_do_not_pass_the_redaction(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("info", "json", ["sk-secret"])
+    logging.getLogger("lib").warning("%d left", "sk-secret")
+    (line,) = lines(capsys)
+    assert (line["logger"], line["level"]) == ("lib", "error")
+    assert "test_logs.py" in str(line["event"])
+    assert "sk-secret" not in str(line)
+
+
+def test_a_stream_that_is_gone_costs_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logs("info", "json")
+    stream.close()
+    structlog.get_logger().info("into nothing")
+    logging.getLogger("lib").warning("into nothing")
+
+
+def test_lines_of_threads_come_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lines"
+    with path.open("w", buffering=1) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        configure_logs("info", "json")
+
+        def speak(number: int) -> None:
+            for count in range(50):
+                structlog.get_logger("wearon.x").info("ours", number=number, count=count, long="x" * 10_000)
+                logging.getLogger("lib").warning("theirs %s", "y" * 10_000)
+
+        threads = [threading.Thread(target=speak, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    ours = {(line["number"], line["count"]) for line in written if line["event"] == "ours"}
+    assert (len(written), len(ours)) == (400, 200)
 
 
 def test_a_signed_token_is_taken_out_without_its_url_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def serve(
     Example: wearon serve --no-api
     """
     settings = settings_or_error()
-    configure_logs(settings.log_level, settings.log_format, settings.secrets)
+    configure_logs(settings.log_level, settings.log_format, settings.secrets, for_good=True)
     with nothing_collected():  # imported here, because they take a second that `wearon --help` should not
         from wearon.local_redis import LocalRedisError
         from wearon.serve import Addresses, Roles, ServeError, run
