@@ -14,7 +14,7 @@ LAYERS = {
     # A package or module, and what of wearon it may import at most (besides itself and what stands in FLOOR).
     "tryon": {"platform", "pose", "pictures", "net"},
     "sizing": {"pose", "pictures"},
-    "platform": set(),
+    "platform": {"net"},
     "pose": {"pictures"},
     "pictures": set(),
     "net": set(),
@@ -70,6 +70,12 @@ def test_dependencies_point_one_way(top: str, path: Path, tree: ast.Module) -> N
 def test_only_the_job_queues_modules_know_arq() -> None:
     knowing = {path.name for _, path, tree in modules() if any(n.split(".")[0] == "arq" for n in imports_of(tree))}
     assert knowing == {"job_queue.py", "job_worker.py"}
+
+
+def test_only_the_network_modules_know_what_carries_http() -> None:
+    below = {"aiohttp", "httpcore"}
+    knowing = {path.parent.name for _, path, tree in modules() if below & {n.split(".")[0] for n in imports_of(tree)}}
+    assert knowing == {"net"}
 
 
 def test_only_the_settings_read_the_environment() -> None:
