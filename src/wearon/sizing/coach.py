@@ -6,6 +6,7 @@ beyond what all standard ones of those show, with the figure given. The factors 
 (`sizing/doubts.py`), and elsewhere chosen on the safe side.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from wearon.sizing.features import BANDS, Frame, Sighting, hem_step, look
 from wearon.sizing.measure import STRETCHED, SURPRISING, Measured
 from wearon.sizing.refusal import NoPerson, RefusalCode
 from wearon.sizing.request import EstimateRequest
-from wearon.sizing.silhouette import INSIDE, Pixels
+from wearon.sizing.silhouette import INSIDE, Pixels, sample
 from wearon.sizing.warnings import WarningCode
 
 DOUBT: Mapping[WarningCode, float] = {
@@ -27,6 +28,7 @@ DOUBT: Mapping[WarningCode, float] = {
     WarningCode.TURNED_AWAY: 1.6,
     WarningCode.BACK_VIEW: 1.2,
     WarningCode.ARMS_AGAINST_BODY: 1.2,  # fitted: 1.0, but on arms that only touch
+    WarningCode.ARMS_RAISED: 1.5,
     WarningCode.TOO_DARK: 1.1,  # fitted
     WarningCode.TOO_SMALL: 1.25,  # fitted
     WarningCode.BLURRED: 1.4,  # fitted
@@ -57,8 +59,19 @@ TURNED = np.radians(22)
 """Estimated turn; bodies that are turned by up to 15 degrees look turned by up to 20."""
 KNEES_OF_SITTING = (0.40, 0.56)
 """Hip to knee over trunk length below which somebody squats or sits, and may; standing 0.62 to 0.97."""
+STRAIGHT_LEG = 0.95
+"""Hip to ankle over hip to knee to ankle, of the more bent leg, below which somebody may sit or walk; the synthetic
+people's have 0.997, and standing ones in photographs, legs crossed, 0.96."""
+BENT_LEG = 0.75
+"""And below which nobody stands: kneeling 0.2, sitting 0.3 to 0.74. A knee bent by 83 degrees."""
+SHORT_SHIN = 0.5
+"""Knee to ankle over hip to knee, with the feet in the picture, below which a shin points away from the camera; 0.57
+and more when standing, whatever the camera's height."""
 CHILD_HEAD = 0.92
 """Head top to shoulders over shoulders to hips: adults 0.66 to 0.83, hair included; a six-year-old has about 1."""
+CHILD_EARS = 0.34
+"""And between the ears over shoulders to hips: much hair makes a head high, not broad. Adults 0.20 to 0.29, up to 0.33
+in photographs from near by; a six-year-old has about 0.35 by the usual tables of heads and trunks."""
 CHILD_HEIGHT_CM = 135.0
 DARK = 65.0
 """Mean brightness of the person, of 255: dark pictures 28 to 60, others 74 and more whatever the skin and clothes."""
@@ -74,8 +87,28 @@ SKIRT = 1.12
 1.3. Narrow skirts look like legs, and do no more harm than trousers."""
 SKIRT_DOUBT = 1.6
 """Chosen: nothing of the hips shows, and the fit has seen no dress."""
+STRAIGHT_GARMENT = 0.95
+"""Breadth just above the knees over the hips' from which what hangs there is no legs: touching thighs taper to 0.88."""
+BROAD_HIPS = 0.75
+"""Hip breadth over trunk length beyond which such a garment hides more than a factor can say: a long tunic over an
+average body looks like an XXL for sure. Close-fitting dresses have 0.6, and show the hips."""
 HIDDEN_ARM = 0.6
 """Share of the waist's levels at which an arm touches the trunk without a gap."""
+RAISED_ELBOW = 0.1
+"""Level of an elbow, shoulders to hips, above which the arm is raised, and with it the shoulder; 0.45 and more when it
+hangs, 0.3 when both are held out as asked for."""
+PHONE_LEVEL = -0.45
+HOLDING_LEVEL = 0.1
+HIP_LEVEL = 0.85
+HAND_REACH = 0.65
+"""Levels, and distance from the axis over trunk length, at which a wrist is before the body or close beside it: with a
+phone before the face, in crossed arms, at something that is held, on a hip. Arms that hang have the wrist at 0.88 and
+lower, arms held out have it 0.8 and more from the axis."""
+SHORT_FOREARM = 0.76
+"""Forearm over upper arm, on the side with more of it, below which both reach towards the camera; 0.81 and more when
+they hang."""
+BOTH_HANDS = 1.8
+"""Chosen: with both hands there, the trunk's edges are those of the arms or of what they hold."""
 BULGE = 0.006
 """How far one side sticks out, on average, of the trunk's length: 1 % of the synthetic pictures and 3 % of their mirror
 images have more, and 85 % of those in which a bag was put before one side of the waist."""
@@ -85,12 +118,13 @@ RIVAL = 0.5
 """And from which nobody can say who is meant."""
 STRANGE = 2.5
 """Strangeness of the features from which the photo is unlike any that the model knows."""
-NO_BODY = 8.0
-"""And from which it is no body at all: half a person and the like have 20 and more."""
+NO_BODY = 4.0
+"""And from which it is no body at all: half a person and the like have 20 and more, somebody behind a board 4 to 7."""
 IMPOSSIBLE_STRETCH = 6.0
 """Standard errors of seeming stretch from which it is refused: a picture squeezed to 0.7 or stretched to 1.4."""
-USELESS = 0.3
-"""Standard error of the chest, as a share of it, from which an answer tells nothing: all sizes are in reach."""
+USELESS = 0.2
+"""Standard error of the chest, as a share of it, from which an answer tells nothing: 40 cm, from one standard error
+below to one above, are more than from XS to XL. The chart's open ends would still be called likely: XXL with 0.9."""
 USUAL_HEIGHT_CM = (140.0, 210.0)
 """Statures that the model was fitted to (149 to 197), and a little around."""
 
@@ -108,7 +142,8 @@ class Scene:
     def doubt(self) -> float:
         """Factor on the standard errors."""
         faults = float(np.prod([DOUBT[code] for code in self.warnings]))
-        return min(MAX_DOUBT, faults * _looseness(self.sighting))
+        held = BOTH_HANDS if _holds_something(self.pose, self.sighting) else 1.0
+        return min(MAX_DOUBT, faults * held * _looseness(self.sighting))
 
 
 def inspect(poses: Sequence[Pose], pixels: Pixels, request: EstimateRequest) -> Scene:
@@ -127,7 +162,7 @@ def inspect(poses: Sequence[Pose], pixels: Pixels, request: EstimateRequest) -> 
     frame = _frame(pose)
     faults = [
         *_frame_faults(frame),
-        *_posture_faults(pose, sighting),
+        *_posture_faults(pose, sighting, frame),
         *_picture_faults(pose, pixels, sighting),
         *_body_faults(pose, sighting, request),
         *([WarningCode.SEVERAL_PEOPLE] if other > OTHER_PERSON else []),
@@ -157,11 +192,13 @@ def _refuse_hopeless(pose: Pose, sighting: Sighting) -> None:
         raise NoPerson(RefusalCode.NOT_UPRIGHT)
     if sighting.shoulder < SIDE_VIEW_SHOULDERS * sighting.axis.length:
         raise NoPerson(RefusalCode.SIDE_VIEW)
-    if _knees(sighting) < KNEES_OF_SITTING[0] and _knees_are_in(pose):
+    if _knees_are_in(pose) and (_knees(sighting) < KNEES_OF_SITTING[0] or _straightness(pose) < BENT_LEG):
         raise NoPerson(RefusalCode.NOT_UPRIGHT)
     body = sighting.profile.between(BANDS["chest"][0], BANDS["hip"][1])
     if not sighting.profile.trunk[:, body].all():
         raise NoPerson(RefusalCode.NO_PERSON)  # the silhouette does not hold the trunk: it is not a body
+    if _hangs_straight(pose, sighting):
+        raise NoPerson(RefusalCode.UNCLEAR_BODY)
 
 
 def _frame(pose: Pose) -> Frame:
@@ -187,15 +224,19 @@ def _frame_faults(frame: Frame) -> Iterator[WarningCode]:
         yield WarningCode.HEAD_OUT_OF_FRAME
 
 
-def _posture_faults(pose: Pose, sighting: Sighting) -> Iterator[WarningCode]:
+def _posture_faults(pose: Pose, sighting: Sighting, frame: Frame) -> Iterator[WarningCode]:
     if abs(sighting.yaw) > TURNED:
         yield WarningCode.TURNED_AWAY
     if pose.point(Joint.LEFT_SHOULDER)[0] < pose.point(Joint.RIGHT_SHOULDER)[0]:
         yield WarningCode.BACK_VIEW
     if abs(sighting.axis.tilt) > TILTED:
         yield WarningCode.TILTED
-    if _knees(sighting) < KNEES_OF_SITTING[1] and _knees_are_in(pose):
+    bent = _knees(sighting) < KNEES_OF_SITTING[1] or _straightness(pose) < STRAIGHT_LEG
+    feet = frame in (Frame.FULL, Frame.NO_HEAD)
+    if (bent and _knees_are_in(pose)) or (feet and min(_second_over_first(pose, _LEGS)) < SHORT_SHIN):
         yield WarningCode.SITTING
+    if min(_levels(pose, sighting, Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW)) < RAISED_ELBOW:
+        yield WarningCode.ARMS_RAISED
     waist = sighting.profile.between(*BANDS["waist"])
     if sighting.profile.hidden[:, waist].mean(axis=1).max() > HIDDEN_ARM:
         yield WarningCode.ARMS_AGAINST_BODY
@@ -223,7 +264,8 @@ def _body_faults(pose: Pose, sighting: Sighting, request: EstimateRequest) -> It
         yield WarningCode.LOOSE_CLOTHING
     if not USUAL_HEIGHT_CM[0] <= request.height_cm <= USUAL_HEIGHT_CM[1]:
         yield WarningCode.UNUSUAL_PROPORTIONS
-    if (heights["shoulders"] - sighting.top) > CHILD_HEAD * length or request.height_cm < CHILD_HEIGHT_CM:
+    large_head = heights["shoulders"] - sighting.top > CHILD_HEAD * length and sighting.ears > CHILD_EARS * length
+    if large_head or request.height_cm < CHILD_HEIGHT_CM:
         yield WarningCode.CHILD_LIKE_PROPORTIONS
     if _is_hidden(pose, sighting):
         yield WarningCode.BODY_PARTLY_HIDDEN
@@ -240,15 +282,36 @@ def _is_hidden(pose: Pose, sighting: Sighting) -> bool:
     axis, outline = sighting.axis, sighting.profile
     if outline.bulge > BULGE:
         return True
+    if _hands_before(pose, sighting, PHONE_LEVEL) > 0 or _holds_something(pose, sighting):
+        return True
+    shown = np.r_[outline.between(*BANDS["chest"]), outline.between(*BANDS["hip"])]
+    edges = axis.places(outline.levels[shown], outline.trunk[:, shown, None])[0]
+    return bool(edges.min() < 1.5 or edges.max() > pose.width - 1.5)
+
+
+def _holds_something(pose: Pose, sighting: Sighting) -> bool:
+    """Whether both hands are before the trunk or on it, or both forearms reach towards the camera."""
+    reach = max(_second_over_first(pose, _ARMS))
+    return reach < SHORT_FOREARM or _hands_before(pose, sighting, HOLDING_LEVEL) == 2
+
+
+def _hands_before(pose: Pose, sighting: Sighting, highest: float) -> int:
+    """How many hands are before the body, or close beside it and above the hips, and not above the level `highest`."""
+    axis, outline = sighting.axis, sighting.profile
+    count = 0
     for wrist in (Joint.LEFT_WRIST, Joint.RIGHT_WRIST):
         place = np.array(pose.point(wrist)) - axis.start
         level, offset = place @ axis.along / axis.length, place @ axis.across
         index = int(np.abs(outline.levels - level).argmin())
-        if 0.1 < level < 0.95 and abs(offset) < 0.8 * outline.trunk[int(offset > 0), index]:
-            return True
-    shown = np.r_[outline.between(*BANDS["chest"]), outline.between(*BANDS["hip"])]
-    edges = axis.places(outline.levels[shown], outline.trunk[:, shown, None])[0]
-    return bool(edges.min() < 1.5 or edges.max() > pose.width - 1.5)
+        before = 0.1 < level < 0.95 and abs(offset) < 0.8 * outline.trunk[int(offset > 0), index]
+        count += bool(before or (highest < level < HIP_LEVEL and abs(offset) < HAND_REACH * axis.length))
+    return count
+
+
+def _levels(pose: Pose, sighting: Sighting, *joints: Joint) -> list[float]:
+    """How far down the trunk's axis the joints lie: 0 at the shoulders, 1 at the hips."""
+    axis = sighting.axis
+    return [float((np.array(pose.point(joint)) - axis.start) @ axis.along) / axis.length for joint in joints]
 
 
 def _largest_other(poses: Sequence[Pose]) -> float:
@@ -277,6 +340,45 @@ def _sharpness(grey: NDArray[np.uint8], body: NDArray[np.bool_]) -> float:
 
 def _knees(sighting: Sighting) -> float:
     return (sighting.heights["knees"] - sighting.heights["hips"]) / sighting.axis.length
+
+
+_ARMS = (
+    (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
+    (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
+)
+_LEGS = (
+    (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
+    (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
+)
+
+
+def _straightness(pose: Pose) -> float:
+    """Hip to ankle over the way by the knee, of the more bent leg: 1 when straight, 0 when folded up."""
+    legs = [[pose.point(joint) for joint in leg] for leg in _LEGS]
+    return min(
+        math.dist(hip, ankle) / max(math.dist(hip, knee) + math.dist(knee, ankle), 1e-6) for hip, knee, ankle in legs
+    )
+
+
+def _second_over_first(pose: Pose, limbs: Sequence[tuple[Joint, Joint, Joint]]) -> list[float]:
+    """Length of the limbs' second part over their first one's, as seen: little when it points at the camera."""
+    places = [[pose.point(joint) for joint in limb] for limb in limbs]
+    return [math.dist(middle, end) / max(math.dist(start, middle), 1e-6) for start, middle, end in places]
+
+
+def _hangs_straight(pose: Pose, sighting: Sighting) -> bool:
+    """Whether something broad hangs down from the hips to the knees, as broad there, with no legs to be seen."""
+    hips = sighting.profile.breadth(*BANDS["hip"])
+    if hips < BROAD_HIPS * sighting.axis.length or not _knees_are_in(pose):
+        return False
+    knees = 1 + _knees(sighting)
+    levels = np.linspace(knees - 0.15, knees - 0.03, 7)
+    offsets = np.arange(0.25, 0.8 * hips, 0.5)
+    inside = sample(pose.mask, sighting.axis.places(levels, offsets)) >= INSIDE
+    if not inside[:, :, offsets < 0.1 * hips].all():
+        return False
+    ends = np.where(inside.all(axis=2), offsets.size, np.argmin(inside, axis=2)) * 0.5
+    return bool(np.median(ends.sum(axis=0)) > STRAIGHT_GARMENT * hips)
 
 
 def _knees_are_in(pose: Pose) -> bool:

@@ -19,7 +19,8 @@ _HINTS = {
     RefusalCode.BODY_OUT_OF_FRAME: "Part of you is out of the picture. Please step back until all of you is in it.",
     RefusalCode.NOT_UPRIGHT: "Please stand upright, facing the camera, and take the photo again.",
     RefusalCode.SIDE_VIEW: "Please face the camera, with your shoulders square to it.",
-    RefusalCode.UNCLEAR_BODY: "We could not make out your body. Please use a clear photo of you alone, head to toe.",
+    RefusalCode.UNCLEAR_BODY: "We could not make out your body. Please wear close-fitting clothes, hold your arms a "
+    "little away from it, and nothing before it.",
     RefusalCode.SEVERAL_PEOPLE: "There is more than one person in the photo. Please use one of you alone.",
 }
 

@@ -11,6 +11,7 @@ class WarningCode(StrEnum):
     TURNED_AWAY = "turned_away"
     BACK_VIEW = "back_view"
     ARMS_AGAINST_BODY = "arms_against_body"
+    ARMS_RAISED = "arms_raised"
     TOO_DARK = "too_dark"
     TOO_SMALL = "too_small"
     BLURRED = "blurred"
@@ -30,6 +31,7 @@ ADVICE = {
     WarningCode.TURNED_AWAY: "Turn to face the camera squarely.",
     WarningCode.BACK_VIEW: "Turn around to face the camera.",
     WarningCode.ARMS_AGAINST_BODY: "Hold your arms a little away from your body.",
+    WarningCode.ARMS_RAISED: "Let your arms hang down, a little away from your body.",
     WarningCode.TOO_DARK: "Find a brighter place, or turn on a light.",
     WarningCode.TOO_SMALL: "Come closer, or use a larger photo: you should fill most of its height.",
     WarningCode.BLURRED: "The photo is blurred: hold the phone still, or lean it on something.",

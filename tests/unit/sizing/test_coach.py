@@ -146,17 +146,106 @@ def test_somebody_who_sits_or_lies() -> None:
     assert _refusal([_moved(pose, **lying)], picture) is RefusalCode.NOT_UPRIGHT
 
 
+def test_somebody_who_kneels_has_the_knees_where_they_are_when_standing() -> None:
+    pose, picture = Figure().draw()
+    kneeling = _moved(pose, left_ankle=(0.58, 0.55), right_ankle=(0.42, 0.55))
+    assert _refusal([kneeling], picture) is RefusalCode.NOT_UPRIGHT
+
+
+@pytest.mark.parametrize(
+    "leg",
+    [
+        {"left_knee": (0.75, 0.66)},  # out to the side, as on a step or a stool
+        {"right_ankle": (0.434, 0.74)},  # the shin away from the camera, as when running
+    ],
+)
+def test_one_bent_leg_is_no_standing(leg: dict[str, tuple[float, float]]) -> None:
+    pose, picture = Figure().draw()
+    scene = inspect([_moved(pose, **leg)], picture, REQUEST)
+    assert WarningCode.SITTING in scene.warnings
+    assert scene.doubt >= 2
+
+
+def test_legs_that_are_crossed_while_standing_are_straight_enough() -> None:
+    pose, picture = Figure().draw()
+    crossed = _moved(pose, left_knee=(0.5, 0.65), left_ankle=(0.45, 0.84), right_knee=(0.5, 0.66))
+    assert WarningCode.SITTING not in inspect([crossed], picture, REQUEST).warnings
+
+
+@pytest.mark.parametrize(
+    "hands",
+    [
+        {"left_wrist": (0.46, 0.38), "right_wrist": (0.54, 0.38)},  # crossed arms
+        {"left_wrist": (0.69, 0.38), "right_wrist": (0.31, 0.38)},  # a board broader than the body
+        {"left_wrist": (0.70, 0.45), "right_wrist": (0.30, 0.45)},  # forearms towards the camera
+    ],
+)
+def test_two_hands_that_hold_something_make_more_doubt_than_one(hands: dict[str, tuple[float, float]]) -> None:
+    pose, picture = Figure().draw()
+    both = inspect([_moved(pose, **hands)], picture, REQUEST)
+    one = inspect([_moved(pose, left_wrist=hands["left_wrist"])], picture, REQUEST)
+    assert WarningCode.BODY_PARTLY_HIDDEN in both.warnings
+    assert both.doubt > 1.5 * one.doubt
+
+
+def test_a_phone_before_the_face_hides_something_and_is_no_held_board() -> None:
+    pose, picture = Figure().draw()
+    scene = inspect([_moved(pose, left_wrist=(0.6, 0.2))], picture, REQUEST)
+    assert scene.warnings == (WarningCode.BODY_PARTLY_HIDDEN,)
+    both = inspect([_moved(pose, left_wrist=(0.6, 0.2), right_wrist=(0.4, 0.2))], picture, REQUEST)
+    assert both.doubt == scene.doubt
+
+
+def test_arms_held_out_hide_nothing() -> None:
+    assert _inspect(Figure(arm_angle=55.0, width=480)).warnings == ()
+
+
+def test_a_raised_arm() -> None:
+    pose, picture = Figure().draw()
+    scene = inspect([_moved(pose, left_elbow=(0.8, 0.2), left_wrist=(0.9, 0.1))], picture, REQUEST)
+    assert WarningCode.ARMS_RAISED in scene.warnings
+
+
+def _in_a_tunic(figure: Figure) -> tuple[Pose, Pixels]:
+    """The figure in something that hangs straight down from the hips to the knees."""
+    pose, picture = figure.draw()
+    mask = pose.mask.copy()
+    x, half = figure.centre * figure.width, figure.trunk / 2 * figure.pixels
+    rows = slice(round(figure.top + 0.45 * figure.pixels), round(figure.top + 0.72 * figure.pixels))
+    mask[rows, round(x - half) : round(x + half)] = 1.0
+    return dataclasses.replace(pose, mask=mask), picture
+
+
+def test_a_broad_tunic_shows_no_body_and_a_narrow_dress_does() -> None:
+    broad, narrow = Figure(trunk=0.235), Figure(trunk=0.185)
+    pose, picture = _in_a_tunic(broad)
+    assert _refusal([pose], picture) is RefusalCode.UNCLEAR_BODY
+    assert _inspect(broad).frame is Frame.FULL  # it is the tunic, not the breadth
+    pose, picture = _in_a_tunic(narrow)
+    assert inspect([pose], picture, REQUEST).frame is Frame.FULL
+
+
+def test_much_hair_is_no_child_and_a_large_head_is() -> None:
+    pose, picture = Figure(top=60).draw()
+    mask = pose.mask.copy()
+    cv2.ellipse(mask, (160, 70), (34, 50), 0, 0, 360, (1.0,), -1)
+    hair = dataclasses.replace(pose, mask=mask)
+    assert WarningCode.CHILD_LIKE_PROPORTIONS not in inspect([hair], picture, REQUEST).warnings
+    head = _moved(hair, left_ear=(0.58, 0.18), right_ear=(0.42, 0.18))
+    assert WarningCode.CHILD_LIKE_PROPORTIONS in inspect([head], picture, REQUEST).warnings
+
+
 def test_what_shows_only_in_the_measurements() -> None:
     usual = Measured(np.full(4, 100.0), 16 * np.eye(4), strangeness=1.0, surprise=0.5)
     assert second_thoughts(usual) == []
-    for odd in (dataclasses.replace(usual, strangeness=4.0), dataclasses.replace(usual, surprise=2.5)):
+    for odd in (dataclasses.replace(usual, strangeness=3.0), dataclasses.replace(usual, surprise=2.5)):
         assert second_thoughts(odd) == [WarningCode.UNUSUAL_PROPORTIONS]
     for seems in (-3.0, 3.0):
         assert second_thoughts(dataclasses.replace(usual, stretch=seems)) == [WarningCode.STRETCHED]
     for hopeless in (
-        dataclasses.replace(usual, strangeness=30.0),
+        dataclasses.replace(usual, strangeness=5.0),
         dataclasses.replace(usual, stretch=-8.0),
-        dataclasses.replace(usual, covariance=40.0**2 * np.eye(4)),
+        dataclasses.replace(usual, covariance=21.0**2 * np.eye(4)),
     ):
         with pytest.raises(NoPerson) as refused:
             second_thoughts(hopeless)
