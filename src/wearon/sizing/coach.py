@@ -118,8 +118,8 @@ RIVAL = 0.5
 """And from which nobody can say who is meant."""
 STRANGE = 2.5
 """Strangeness of the features from which the photo is unlike any that the model knows."""
-NO_BODY = 4.0
-"""And from which it is no body at all: half a person and the like have 20 and more, somebody behind a board 4 to 7."""
+NO_BODY = 5.0
+"""And from which it is no body at all: half a person and the like have 20 and more, somebody behind a board 6."""
 IMPOSSIBLE_STRETCH = 6.0
 """Standard errors of seeming stretch from which it is refused: a picture squeezed to 0.7 or stretched to 1.4."""
 USELESS = 0.2

@@ -243,7 +243,7 @@ def test_what_shows_only_in_the_measurements() -> None:
     for seems in (-3.0, 3.0):
         assert second_thoughts(dataclasses.replace(usual, stretch=seems)) == [WarningCode.STRETCHED]
     for hopeless in (
-        dataclasses.replace(usual, strangeness=5.0),
+        dataclasses.replace(usual, strangeness=6.0),
         dataclasses.replace(usual, stretch=-8.0),
         dataclasses.replace(usual, covariance=21.0**2 * np.eye(4)),
     ):
