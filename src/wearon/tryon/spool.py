@@ -30,6 +30,7 @@ log = structlog.get_logger()
 ANSWER = ".answer"
 PICTURE = ".picture"
 UNFINISHED = ".new"
+DAMAGED = ".damaged"
 
 MAX_HEADER_BYTES = 4096
 """Of a file's first line; ours have 300."""
@@ -92,7 +93,10 @@ class Spool:
         return await asyncio.to_thread(lambda: any(os.path.exists(path) for path in paths))  # noqa: PTH110 (Path's raises)
 
     async def left_behind(self, older_than: timedelta) -> Sequence[SessionRef]:
-        """The sessions for which something has been kept for longer than that, if it says readably whose it is."""
+        """The sessions for which something has been kept for longer than that.
+
+        A file that does not say readably whose it is is put aside, until `sweep`: its session must not wait for it.
+        """
         return await asyncio.to_thread(self._left_behind, time.time() - older_than.total_seconds())
 
     async def sweep(self, older_than: timedelta) -> int:
@@ -151,9 +155,13 @@ class Spool:
         with suppress(OSError):
             paths = [path for kind in (ANSWER, PICTURE) for path in self._folder.glob(f"*{kind}")]
         for path in paths:
-            with suppress(OSError, ValueError):  # gone by now, or damaged: `sweep` takes it away
+            with suppress(OSError):  # gone by now
                 if path.stat().st_mtime < before:
-                    found[_first_line_of(path).ref] = None
+                    try:
+                        found[_first_line_of(path).ref] = None
+                    except ValueError:
+                        log.error("spooled file unusable", file=path.name)
+                        path.rename(path.with_name(path.name + DAMAGED))
         return list(found)
 
     def _discard(self, ref: SessionRef) -> None:
@@ -162,7 +170,7 @@ class Spool:
 
     def _sweep(self, before: float) -> int:
         swept = 0
-        for path in [path for kind in (ANSWER, PICTURE, UNFINISHED) for path in self._folder.glob(f"*{kind}")]:
+        for path in [path for kind in (ANSWER, PICTURE, UNFINISHED, DAMAGED) for path in self._folder.glob(f"*{kind}")]:
             try:
                 if path.stat().st_mtime < before:
                     path.unlink()

@@ -206,11 +206,16 @@ async def test_what_was_left_behind_is_told_with_whose_it_is(spool: Spool, folde
     assert await spool.left_behind(HOUR) == [REF]
 
 
-async def test_a_file_that_does_not_say_whose_it_is_was_left_behind_by_nobody(spool: Spool, folder: Path) -> None:
+async def test_nobody_waits_for_a_file_that_does_not_say_whose_it_is(spool: Spool, folder: Path) -> None:
     await spool.save(REF, IMAGE)
-    only_file(folder).write_bytes(b"\xff" * 10_000)
-    make_old(only_file(folder))
+    damaged = only_file(folder)
+    damaged.write_bytes(b"\xff" * 10_000)
+    make_old(damaged)
+    assert await spool.holds(REF)
     assert await spool.left_behind(HOUR) == []
+    assert not await spool.holds(REF)
+    assert only_file(folder).read_bytes() == b"\xff" * 10_000, "somebody may want to look at it"
+    assert await spool.sweep(HOUR) == 1
 
 
 async def test_it_is_known_for_whom_anything_is_kept(spool: Spool) -> None:
