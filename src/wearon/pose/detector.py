@@ -58,23 +58,28 @@ class Detector:
             with Image.open(WARM_UP_PICTURE) as picture:
                 self.detect(picture)
 
-    def detect(self, picture: Image.Image) -> list[Pose]:
-        """People in an upright RGB picture, the one who takes up most of it first."""
+    def detect(self, picture: "Image.Image | NDArray[np.uint8]") -> list[Pose]:
+        """People in an upright picture, the one who takes up most of it first.
+
+        An RGB picture may be given as its pixels (height, width, 3): who has made them already spares a copy.
+        """
         import numpy as np
 
-        pixels = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
+        pixels = np.ascontiguousarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=pixels)
         found = self._landmarker.detect(image)
         poses = [
             Pose(
                 landmarks=np.array([(p.x, p.y, p.z, p.visibility) for p in points], dtype=np.float32),
                 mask=_mask(mask.numpy_view()),
-                width=picture.width,
-                height=picture.height,
+                width=pixels.shape[1],
+                height=pixels.shape[0],
             )
             for points, mask in zip(found.pose_landmarks, found.segmentation_masks or (), strict=True)
         ]
-        return sorted(poses, key=lambda pose: float(pose.mask.sum()), reverse=True)
+        if len(poses) > 1:  # as a rule there is one, whose area nobody needs
+            poses.sort(key=lambda pose: float(pose.mask.sum()), reverse=True)
+        return poses
 
     def close(self) -> None:
         """Free the model."""

@@ -48,7 +48,7 @@ def examine(detector: Detector, photo: bytes, request: EstimateRequest) -> Exami
     """
     picture = decode(photo, PHOTO_EDGE)
     pixels = np.asarray(picture)
-    scene = inspect(detector.detect(picture), pixels, request)
+    scene = inspect(detector.detect(pixels), pixels, request)
     measured = measure(scene.sighting, scene.frame, request, doubt=scene.doubt)
     warnings = list(dict.fromkeys([*scene.warnings, *second_thoughts(measured)]))
     return Examination(picture, scene.pose, scene.sighting, conclude(measured, request, warnings))

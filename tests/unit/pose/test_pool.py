@@ -12,6 +12,7 @@ from PIL import Image
 
 from support import pose_jobs as jobs
 from wearon.pose import Detector, PoseBusy, PosePool, PoseUnavailable
+from wearon.pose.detector import WARM_UP_PICTURE
 from wearon.pose.pool import ADMISSION
 
 pytestmark = pytest.mark.slow
@@ -140,3 +141,14 @@ def test_the_mask_belongs_to_the_caller() -> None:
     poses = detector.detect(Image.fromarray(pixels))
     detector.close()
     assert all(pose.mask.flags.owndata and pose.mask.shape == (300, 200) for pose in poses)
+
+
+def test_a_picture_and_its_pixels_show_the_same_people() -> None:
+    with Image.open(WARM_UP_PICTURE) as file:
+        picture = file.convert("RGB")
+    detector = Detector()
+    (person,), (same,) = detector.detect(picture), detector.detect(np.asarray(picture))
+    detector.close()
+    assert (person.width, person.height) == (same.width, same.height) == picture.size
+    assert np.array_equal(person.landmarks, same.landmarks)
+    assert np.array_equal(person.mask, same.mask)
