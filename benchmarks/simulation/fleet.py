@@ -34,9 +34,9 @@ class Fleet:
     workers: int
     slots: int = 20
     cores: int = 2
-    cpu_before_s: float = 0.06
+    cpu_before_s: float = 0.028
     """Of a job, until the call: two pictures of 3 megapixels fetched and prepared, and the form sent."""
-    cpu_after_s: float = 0.03
+    cpu_after_s: float = 0.014
     """The answer read, checked, kept and uploaded, the session completed."""
     per_minute: float = 300.0
     latency: Callable[[Random], float] = model_latency
