@@ -41,6 +41,10 @@ class Joint(IntEnum):
     RIGHT_TOE = 32
 
 
+_OTHER_SIDE = [0, 4, 5, 6, 1, 2, 3, *(point + 1 if point % 2 else point - 1 for point in range(7, 33))]
+"""For each of BlazePose's points its counterpart: left is odd and right is even, but for the eyes."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pose:
     """One person in one picture.
@@ -63,3 +67,9 @@ class Pose:
     def visibility(self, joint: Joint) -> float:
         """How surely the joint can be seen, 0..1."""
         return self.landmarks.item(joint, 3)
+
+    def mirrored(self) -> "Pose":
+        """The same person in the picture's mirror image."""
+        landmarks = self.landmarks[_OTHER_SIDE]
+        landmarks[:, 0] = 1 - landmarks[:, 0]
+        return Pose(landmarks, self.mask[:, ::-1].copy(), self.width, self.height)
