@@ -4,7 +4,8 @@
 
 PICTURES holds the pictures and their truth.csv (the columns of the synthetic pictures, see docs/sizing.md). Each is
 looked at as it is, mirrored, and cut at the knees and thighs, so that the model learns what the detector's whims do
-to the features. Writes sizing/data/features.csv.gz, and sizing/data/truth.csv with the tone of the skin added.
+to the features. Writes sizing/data/features.csv.gz, and sizing/data/truth.csv with the tone of the skin added, and
+whether it is the mirror image that an estimate looks at.
 """
 
 import csv
@@ -20,7 +21,7 @@ from PIL import Image
 from wearon.pictures.decode import decode
 from wearon.pose import Detector, Joint, Pose
 from wearon.sizing.coach import inspect
-from wearon.sizing.estimate import PHOTO_EDGE
+from wearon.sizing.estimate import PHOTO_EDGE, seen_mirrored
 from wearon.sizing.evaluate import skin_tone
 from wearon.sizing.features import Frame, features, look
 from wearon.sizing.refusal import NoPerson
@@ -42,6 +43,7 @@ def main(pictures: Path) -> None:
         data = (pictures / person["image"]).read_bytes()
         plain = decode(data, PHOTO_EDGE)
         person["skin"] = skin_tone(plain, detector.detect(plain)[0])
+        person["seen_mirrored"] = "yes" if seen_mirrored(np.asarray(plain)) else "no"
         whole = person["category"] != "knee_crop"
         for variant, picture in variants(data, detector, rng, whole=whole):
             rows += feature_rows(detector, picture, person, variant)

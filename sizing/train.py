@@ -233,19 +233,31 @@ class LeftOut:
 
 
 def print_photo_scores(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows], images: Path | None) -> None:
-    plain = measure_left_out(truth, rows)
+    seen, unseen = one_or_the_other(truth, measure_left_out(truth, rows), measure_left_out(truth, rows, "mirrored"))
     print(f"photo model: {FOLDS}-fold cross-validation over {len(truth)} people, {REPEATS} times, seed {SEED}")
-    print(_as_text(truth, plain))
+    print(_as_text(truth, seen))
     if images:
-        (images / "sizing-reliability.png").write_bytes(reliability_png(_scored(truth, plain)))
-        (images / "sizing-errors.png").write_bytes(histograms_png(_scored(truth, plain)))
-    print("the same pictures mirrored: as good a test, and few choices were made by it")
-    mirrored = measure_left_out(truth, rows, variant="mirrored")
-    print(_as_text(truth, mirrored, lines=6))
-    print_changes(plain, mirrored)
-    print_recalibration(truth, plain + mirrored)
-    print("the pictures as they are, with the sex stated")
-    print(_as_text(truth, measure_left_out(truth, rows, with_sex=True), lines=6))
+        (images / "sizing-reliability.png").write_bytes(reliability_png(_scored(truth, seen)))
+        (images / "sizing-errors.png").write_bytes(histograms_png(_scored(truth, seen)))
+    print("the mirror images that are not looked at: as good a test")
+    print(_as_text(truth, unseen, lines=6))
+    print_changes(seen, unseen)
+    print_recalibration(truth, [*seen, *unseen])
+    print("the pictures that are looked at, with the sex stated")
+    with_sex = [measure_left_out(truth, rows, variant, with_sex=True) for variant in ("plain", "mirrored")]
+    print(_as_text(truth, one_or_the_other(truth, *with_sex)[0], lines=6))
+
+
+def one_or_the_other(
+    truth: Sequence[Mapping[str, str]], plain: Sequence[LeftOut], mirrored: Sequence[LeftOut]
+) -> tuple[list[LeftOut], list[LeftOut]]:
+    """Of each picture and its mirror image the one that an estimate looks at, and the others."""
+    seen, unseen = [], []
+    for pair in zip(plain, mirrored, strict=True):
+        turned = truth[pair[0].person]["seen_mirrored"] == "yes"
+        seen.append(pair[turned])
+        unseen.append(pair[not turned])
+    return seen, unseen
 
 
 def print_changes(people: Sequence[LeftOut], others: Sequence[LeftOut]) -> None:
@@ -270,7 +282,7 @@ def _scored(truth: Sequence[Mapping[str, str]], people: Sequence[LeftOut]) -> li
 
 
 def measure_left_out(
-    truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows], *, variant: str = "plain", with_sex: bool = False
+    truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, Rows], variant: str = "plain", *, with_sex: bool = False
 ) -> list[LeftOut]:
     """Every person, as often as the cross-validation is repeated."""
     found = []

@@ -60,16 +60,21 @@ def examine(detector: Detector, photo: bytes, request: EstimateRequest) -> Exami
 
 
 def _people(detector: Detector, pixels: NDArray[np.uint8]) -> list[Pose]:
-    """Who is found. The pose networks see a picture otherwise than its mirror image, which front cameras make of it.
+    if not seen_mirrored(pixels):
+        return detector.detect(pixels)
+    return [pose.mirrored() for pose in detector.detect(pixels[:, ::-1])]
 
-    Both readings are as good, and of 13 % of people they give another size: so one and the same of the two is looked
-    at always, the one whose left half is the lighter.
+
+def seen_mirrored(pixels: NDArray[np.uint8]) -> bool:
+    """Whether it is the mirror image of this picture (height, width, 3) that the pose networks are shown.
+
+    They see a picture otherwise than its mirror image, which front cameras make of it. Both readings are as good, and
+    of 13 % of people they give another size: so one and the same of the two is always looked at, the one whose right
+    half is the lighter.
     """
     middle = pixels.shape[1] // 2
     rows = pixels[::_EVERY_ROW]
-    if rows[:, :middle].mean() >= rows[:, -middle:].mean():
-        return detector.detect(pixels)
-    return [pose.mirrored() for pose in detector.detect(pixels[:, ::-1])]
+    return bool(rows[:, :middle].mean() > rows[:, -middle:].mean())
 
 
 def conclude(measured: Measured, request: EstimateRequest, warnings: Sequence[WarningCode] = ()) -> SizeEstimate:
