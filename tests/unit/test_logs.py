@@ -14,7 +14,9 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wearon.logs import MAX_KEPT_BYTES, MAX_KEPT_LINES, OTHER_LOGGERS, Redaction, configure_logs, keep_lines
+from wearon.logs import Redaction, configure_logs, keep_lines
+from wearon.logs.kept_lines import MAX_KEPT_BYTES, MAX_KEPT_LINES
+from wearon.logs.lines import OTHER_LOGGERS
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,4 @@
-"""Logs: structlog for our own lines, and lines of the same look for what arq, uvicorn and httpx say.
-
-JSON lines in production, readable ones on a terminal. Whatever is bound with `structlog.contextvars` (a task's
-`request_id`, `session_id`, `channel`) stands on every line of that task. Before a line is rendered, what must not be
-seen is taken out: secrets, the query of every URL (signed URLs carry their token there), e-mail addresses.
-
-Lines that are logged within `keep_lines` are kept besides, as they were after that: for the story of a job that failed.
+"""From what is said to a line on the standard error stream.
 
 A job says a dozen lines on the event loop, so ours do not go through `logging`, whose records, handlers and formatter
 cost more than all that is done with a line. Libraries' lines do, and meet ours at the end (`_Rendering`, `_Output`).
@@ -12,35 +6,18 @@ cost more than all that is done with a line. Libraries' lines do, and meet ours 
 
 import json
 import logging
-import re
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from functools import cache
-from types import NoneType
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# What follows takes time in proportion to the text, whoever wrote it: where what is looked for does not come to its
-# end, the part that matched its beginning is passed over at once (optional last groups, possessive quantifiers) and
-# not looked through again from its second character on.
-URL_WITH_QUERY = re.compile(r"(https?://[^\s?#\"'<>]++)([?#][^\s\"'<>]*+)?", re.IGNORECASE)
-URL_CREDENTIALS = re.compile(r"(?<=\w://)[^\s/@]++@")
-SHORTEST_SECRET = 6
-"""Shorter ones are no secrets, and taking them out would leave no readable line."""
-
-SIGNED_TOKEN = re.compile(r"eyJ[\w-]{8,}+((?:\.[\w-]++)++)?")
-"""JSON web tokens: what a signed URL carries, also where it stands without its URL."""
-
-E_MAIL = re.compile(r"[\w.%+-]++(@[\w-]++(?:\.[\w-]++)++)?")
-
-NOTHING_TO_HIDE = frozenset({int, float, bool, NoneType})
-"""Types of values that are written as they are."""
+from wearon.logs.kept_lines import keep
+from wearon.logs.redaction import Redaction
 
 OTHER_LOGGERS = {
     # arq repeats the job's arguments on every start; our own lines say the same with names.
@@ -54,151 +31,6 @@ OTHER_LOGGERS = {
     "aiosqlite": logging.WARNING,
     "PIL": logging.WARNING,
 }
-
-
-class Redaction:
-    """A structlog processor that takes secrets, URL queries and e-mail addresses out of every value of a line."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        known = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-        # The longest first: of one that contains another, the rest would stay.
-        self._secrets = sorted(known, key=len, reverse=True)
-        self._signs = ("@", "://", "eyJ", *self._secrets)
-
-    def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-        """The line, the same one if nothing of it must be hidden, as with nearly all of them."""
-        texts = []
-        for value in line.values():
-            kind = type(value)
-            if kind is str:
-                texts.append(value)
-            elif kind not in NOTHING_TO_HIDE:
-                break
-        else:
-            if not self._may_hide_something("\n".join(texts)):
-                return line
-        return {key: self._clean(value) for key, value in line.items()}
-
-    def _may_hide_something(self, text: str) -> bool:
-        for sign in self._signs:  # noqa: SIM110 - any() takes twice as long, and this is done for every line
-            if sign in text:
-                return True
-        return False
-
-    def _clean(self, value: object) -> object:
-        if isinstance(value, str):
-            return self.clean_text(value)
-        if isinstance(value, dict):
-            return {self._clean_key(key): self._clean(item) for key, item in value.items()}
-        if isinstance(value, list | tuple | set):
-            return [self._clean(item) for item in value]
-        if isinstance(value, int | float | None):
-            return value
-        return self.clean_text(str(value))
-
-    def _clean_key(self, key: object) -> object:
-        return key if isinstance(key, int | float | None) else self.clean_text(str(key))
-
-    def clean_text(self, text: str) -> str:
-        """The text without anything that must not be seen."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        if "@" in text:
-            text = E_MAIL.sub(_without_address, URL_CREDENTIALS.sub("***@", text))
-        if "://" in text:
-            text = URL_WITH_QUERY.sub(_without_query, text)
-        if "eyJ" in text:
-            text = SIGNED_TOKEN.sub(_without_token, text)
-        return text
-
-
-def _without_address(found: re.Match[str]) -> str:
-    return "***@***" if found[1] else found[0]
-
-
-def _without_query(found: re.Match[str]) -> str:
-    return f"{found[1]}?***" if found[2] else found[0]
-
-
-def _without_token(found: re.Match[str]) -> str:
-    return "***" if found[1] else found[0]
-
-
-MAX_KEPT_LINES = 40
-MAX_KEPT_BYTES = 8 * 1024
-"""Of one job's lines, the newest: a job that completes writes a dozen of 150 bytes."""
-
-MAX_KEPT_VALUE = 300
-MAX_KEPT_TRACEBACK = 1500
-"""Characters of one value, from its beginning; of a traceback, from its end, where the error stands."""
-
-SAID_ELSEWHERE = frozenset({"event", "level", "logger", "timestamp", "request_id", "session_id", "channel", "attempt"})
-"""What a kept line does not repeat: it has fields for it, or whoever keeps it knows whose it is."""
-
-
-class KeptLine(NamedTuple):
-    """One log line, redacted and cut."""
-
-    at: datetime
-    level: str
-    event: str
-    fields: dict[str, str]
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes as JSON."""
-        size = 80 + len(self.event)
-        for name, value in self.fields.items():
-            size += len(name) + len(value) + 6
-        return size
-
-
-class KeptLines:
-    """The newest lines, within the limits above."""
-
-    def __init__(self) -> None:
-        self._lines: deque[KeptLine] = deque()
-        self._bytes = 0
-
-    @property
-    def lines(self) -> Sequence[KeptLine]:
-        """Oldest first."""
-        return tuple(self._lines)
-
-    def add(self, line: KeptLine) -> None:
-        """Keep one, and let go of the oldest ones that are too many."""
-        self._lines.append(line)
-        self._bytes += line.size
-        while self._lines and (len(self._lines) > MAX_KEPT_LINES or self._bytes > MAX_KEPT_BYTES):
-            self._bytes -= self._lines.popleft().size
-
-
-_kept: ContextVar[KeptLines | None] = ContextVar("wearon_kept_lines", default=None)
-
-
-@contextmanager
-def keep_lines() -> Iterator[KeptLines]:
-    """Keep what is logged within the block, and by what it starts."""
-    kept = KeptLines()
-    token = _kept.set(kept)
-    try:
-        yield kept
-    finally:
-        _kept.reset(token)
-
-
-def _keep(line: EventDict) -> None:
-    """Keep a line, redacted, if somebody wants that."""
-    kept = _kept.get()
-    if kept is not None:
-        fields = {name: _cut(name, str(value)) for name, value in line.items() if name not in SAID_ELSEWHERE}
-        level, event = str(line.get("level", "")), str(line.get("event", ""))[:MAX_KEPT_VALUE]
-        kept.add(KeptLine(datetime.now(UTC), level, event, fields))
-
-
-def _cut(name: str, value: str) -> str:
-    return value[-MAX_KEPT_TRACEBACK:] if name == "exception" else value[:MAX_KEPT_VALUE]
-
 
 LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 
@@ -259,7 +91,7 @@ class _Rendering:
     def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> str:
         try:
             line = self._redaction(logger, method, line)
-            _keep(line)
+            keep(line)
             return str(self._renderer(logger, method, line))
         except Exception as error:  # noqa: BLE001
             return self._lost(line, type(error).__name__)
