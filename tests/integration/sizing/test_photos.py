@@ -160,6 +160,20 @@ def test_a_poor_photo_is_answered_less_surely_and_says_why(
 
 
 @pytest.mark.parametrize(
+    ("name", "warning"),
+    [("long_coat.jpg", WarningCode.LOOSE_CLOTHING), ("arms_at_rest.jpg", WarningCode.ARMS_AGAINST_BODY)],
+)
+def test_whoever_hides_their_shape_is_answered_with_a_warning_and_unsurely(
+    detector: Detector, name: str, warning: WarningCode
+) -> None:
+    scored = next(one for one in evaluate_folder(PEOPLE / "doubtful", detector) if one.truth["image"] == name)
+    assert scored.estimate is not None
+    assert warning in [one.code for one in scored.estimate.warnings]
+    assert scored.estimate.confidence < 0.6
+    assert scored.covered
+
+
+@pytest.mark.parametrize(
     ("change", "code"),
     [
         (lambda image: Image.new("RGB", image.size, (200, 180, 160)), RefusalCode.NO_PERSON),

@@ -88,6 +88,7 @@ def test_a_body_seen_from_behind() -> None:
     landmarks[[Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER]] = landmarks[[Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER]]
     scene = inspect([dataclasses.replace(pose, landmarks=landmarks)], picture, REQUEST)
     assert WarningCode.BACK_VIEW in scene.warnings
+    assert scene.doubt >= 1.3
 
 
 def test_a_turned_body() -> None:
@@ -101,6 +102,13 @@ def test_a_turned_body() -> None:
 @pytest.mark.parametrize("height", [120, 139, 215])
 def test_unusual_heights_widen(height: float) -> None:
     assert _inspect(Figure(), EstimateRequest(height_cm=height)).doubt > 1
+
+
+def test_whom_only_the_height_tells_from_an_adult() -> None:
+    """A ten-year-old's proportions are within what adults have."""
+    assert WarningCode.CHILD_LIKE_PROPORTIONS in _inspect(Figure(), EstimateRequest(138)).warnings
+    assert _inspect(Figure(), EstimateRequest(145)).warnings == (WarningCode.UNUSUAL_PROPORTIONS,)
+    assert _inspect(Figure(), EstimateRequest(149)).warnings == ()
 
 
 def test_other_people() -> None:
@@ -269,6 +277,61 @@ def test_a_flared_dress_is_loose_clothing() -> None:
     scene = inspect([dataclasses.replace(pose, mask=mask)], picture, REQUEST)
     assert WarningCode.LOOSE_CLOTHING in scene.warnings
     assert scene.doubt >= 1.5
+
+
+def _in_a_skirt(figure: Figure, *, end: float, breadth: float) -> tuple[Pose, Pixels]:
+    """The figure in what hangs from the hips down to `end`, there `breadth` times as broad as the hips."""
+    pose, picture = figure.draw()
+    mask = pose.mask.copy()
+    x, half = figure.centre * figure.width, figure.trunk / 2 * figure.pixels
+    hips, hem = (figure.top + share * figure.pixels for share in (0.525, end))
+    outline = [(x - half, hips), (x + half, hips), (x + breadth * half, hem), (x - breadth * half, hem)]
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], (1.0,))
+    return dataclasses.replace(pose, mask=mask), picture
+
+
+@pytest.mark.parametrize(
+    ("figure", "end", "breadth"),
+    [
+        (Figure(), 0.72, 1.08),  # a little broader above the knees than at the hips
+        (Figure(trunk=0.215), 0.65, 1.1),  # legs show below, but broad hips taper where thighs begin
+    ],
+)
+def test_a_long_coat_without_a_hem_is_loose_clothing(figure: Figure, end: float, breadth: float) -> None:
+    pose, picture = _in_a_skirt(figure, end=end, breadth=breadth)
+    scene = inspect([pose], picture, REQUEST)
+    assert scene.warnings == (WarningCode.LOOSE_CLOTHING,)
+    assert scene.doubt > 2.5
+    assert _inspect(figure).warnings == ()  # it is the coat, not the breadth
+
+
+def test_thighs_of_broad_hips_taper_more() -> None:
+    for figure, doubtful in ((Figure(), False), (Figure(trunk=0.245), True)):
+        scene = _inspect(figure)
+        dressed = dataclasses.replace(scene, sighting=dataclasses.replace(scene.sighting, skirt=0.95))
+        assert (dressed.doubt > 2.5) is doubtful
+
+
+def test_a_coat_that_hangs_off_very_broad_hips_shows_no_body() -> None:
+    pose, picture = _in_a_skirt(Figure(trunk=0.245), end=0.65, breadth=1.1)
+    assert _refusal([pose], picture) is RefusalCode.UNCLEAR_BODY
+
+
+def test_a_hand_that_lies_at_the_hip_hides_its_edge() -> None:
+    figure = Figure()
+    pose, picture = figure.draw()
+    wrist, hand = (0.115, 0.485), (0.113, 0.535)
+    joints = [
+        ((figure.centre * figure.width + x * figure.pixels), figure.top + y * figure.pixels) for x, y in (wrist, hand)
+    ]
+    mask = pose.mask.copy()
+    cv2.line(mask, *(tuple(round(value) for value in joint) for joint in joints), (1.0,), round(0.045 * figure.pixels))
+    places = [(x / figure.width, y / figure.height) for x, y in joints]
+    resting = _moved(dataclasses.replace(pose, mask=mask), left_wrist=places[0], left_index=places[1])
+    scene = inspect([resting], picture, REQUEST)
+    assert WarningCode.ARMS_AGAINST_BODY in scene.warnings
+    assert scene.doubt >= 2
+    assert inspect([_moved(pose, left_wrist=places[0], left_index=places[1])], picture, REQUEST).doubt < 2
 
 
 def test_every_code_has_its_advice_and_its_doubt() -> None:
