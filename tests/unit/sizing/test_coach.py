@@ -322,10 +322,11 @@ def test_a_hand_that_lies_at_the_hip_hides_its_edge() -> None:
     pose, picture = figure.draw()
     wrist, hand = (0.115, 0.485), (0.113, 0.535)
     joints = [
-        ((figure.centre * figure.width + x * figure.pixels), figure.top + y * figure.pixels) for x, y in (wrist, hand)
+        (figure.centre * figure.width + x * figure.pixels, figure.top + y * figure.pixels) for x, y in (wrist, hand)
     ]
     mask = pose.mask.copy()
-    cv2.line(mask, *(tuple(round(value) for value in joint) for joint in joints), (1.0,), round(0.045 * figure.pixels))
+    arm = np.round(joints).astype(np.int32)
+    cv2.polylines(mask, [arm], False, (1.0,), round(0.045 * figure.pixels))
     places = [(x / figure.width, y / figure.height) for x, y in joints]
     resting = _moved(dataclasses.replace(pose, mask=mask), left_wrist=places[0], left_index=places[1])
     scene = inspect([resting], picture, REQUEST)
