@@ -56,7 +56,7 @@ def test_every_answer_is_documented(
     operation = description[path][method]
     requests = operation.as_strategy(generation_mode=mode)
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(requests, st.sampled_from(api.picture_urls))
     def send(case: Any, picture_url: str) -> None:
         body = case.body

@@ -94,7 +94,7 @@ WHOLE_FILES = {
 
 
 @given(st.sampled_from(sorted(WHOLE_FILES)), st.floats(0, 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_wherever_a_file_is_cut_the_rows_that_come_out_are_right(kind: str, share: float) -> None:
     whole = decode(WHOLE_FILES[kind], 1024)
     data = WHOLE_FILES[kind]
@@ -113,7 +113,7 @@ PROGRESSIVE = zoo.saved(zoo.busy(), "JPEG", quality=90, progressive=True)
 
 
 @given(share=st.floats(0, 1), ended=st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_wherever_a_progressive_file_is_cut_the_whole_picture_comes_out_or_none(share: float, *, ended: bool) -> None:
     whole = decode(PROGRESSIVE, 1024)
     data = PROGRESSIVE[: int(len(PROGRESSIVE) * share)] + (b"\xff\xd9" if ended else b"")
@@ -226,7 +226,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 @given(mutated())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_damaged_files_come_out_or_are_refused(data: bytes) -> None:
     try:
         picture = decode(data, 64)
@@ -238,7 +238,6 @@ def test_damaged_files_come_out_or_are_refused(data: bytes) -> None:
 
 
 @given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8X"]), st.binary())
-@settings(deadline=None)
 def test_arbitrary_bytes_are_refused(start: bytes, rest: bytes) -> None:
     with pytest.raises(PictureError):
         decode(start + rest, 64)

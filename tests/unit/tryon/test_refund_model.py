@@ -289,7 +289,7 @@ class Refunds(RuleBasedStateMachine):
                 coroutine.send("answered")
 
 
-Refunds.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+Refunds.TestCase.settings = settings(max_examples=300, stateful_step_count=30)
 TestRefunds = Refunds.TestCase
 
 

@@ -244,7 +244,6 @@ def test_the_session_of_any_document(data: bytes, found: str | None) -> None:
     assert session_id_of(data) == found
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_no_bytes_are_too_much(data: bytes) -> None:
     assert isinstance(read_task(data), Rejected)
@@ -258,7 +257,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(sorted(task_fields(B2B, user_id=OWNER))), json_values))
 def test_no_json_is_too_much(changes: dict[str, Any]) -> None:
     data = json.dumps(fields(B2C, **changes)).encode()
@@ -274,7 +273,7 @@ a_moment = st.datetimes(timezones=st.none() | st.timezones()).filter(lambda mome
 good_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sampled_from([B2C, B2B]),
     good_text,
