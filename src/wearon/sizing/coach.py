@@ -6,7 +6,6 @@ beyond what all standard ones of those show, with the figure given. The factors 
 (`sizing/doubts.py`), and elsewhere chosen on the safe side.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wearon.pose import Joint, Pose
-from wearon.sizing.features import BANDS, Frame, Sighting, hem_step, look
+from wearon.sizing import clothes, limbs
+from wearon.sizing.features import BANDS, Frame, Sighting, look
 from wearon.sizing.measure import STRETCHED, SURPRISING, Measured
 from wearon.sizing.refusal import NoPerson, RefusalCode
 from wearon.sizing.request import EstimateRequest
-from wearon.sizing.silhouette import INSIDE, Pixels, sample
+from wearon.sizing.silhouette import INSIDE, Pixels
 from wearon.sizing.warnings import WarningCode
 
 DOUBT: Mapping[WarningCode, float] = {
@@ -57,16 +57,6 @@ SIDE_VIEW_SHOULDERS = 0.36
 """Shoulder breadth over trunk length below which the body is seen from the side; from the front 0.57 to 0.82."""
 TURNED = np.radians(22)
 """Estimated turn; bodies that are turned by up to 15 degrees look turned by up to 20."""
-KNEES_OF_SITTING = (0.40, 0.56)
-"""Hip to knee over trunk length below which somebody squats or sits, and may; standing 0.62 to 0.97."""
-STRAIGHT_LEG = 0.95
-"""Hip to ankle over hip to knee to ankle, of the more bent leg, below which somebody may sit or walk; the synthetic
-people's have 0.997, and standing ones in photographs, legs crossed, 0.96."""
-BENT_LEG = 0.75
-"""And below which nobody stands: kneeling 0.2, sitting 0.3 to 0.74. A knee bent by 83 degrees."""
-SHORT_SHIN = 0.5
-"""Knee to ankle over hip to knee, with the feet in the picture, below which a shin points away from the camera; 0.57
-and more when standing, whatever the camera's height."""
 CHILD_HEAD = 0.92
 """Head top to shoulders over shoulders to hips: adults 0.66 to 0.83, hair included; a six-year-old has about 1."""
 CHILD_EARS = 0.34
@@ -79,51 +69,9 @@ DARK = 65.0
 """Mean brightness of the person, of 255: dark pictures 28 to 60, others 74 and more whatever the skin and clothes."""
 SHARPNESS = 0.036
 """Mean curvature over slope at the strongest edges: 0.07 and more; after a blur of one pixel 0.034 to 0.06."""
-LOOSE_HEM = 0.0105
-"""Step of the hem over trunk length: fitting tops up to 0.008 and, in poor pictures, 0.01; loose ones 0.02."""
-FITTED_HEM = 0.02
-"""The loose tops of the fitted pictures hang off by 2 to 3.5 cm. What hangs off more hides more: the factor for loose
-clothes grows in proportion."""
-SKIRT = 1.0
-"""Breadth above the knees over the hips': touching thighs have up to 0.99 (2 of 162 people 1.1), flared dresses 1.15 to
-1.3, and half of the long coats and dresses without a hem that are not refused have more than 1."""
-STOUT_SKIRT = (0.8, 0.93)
-"""And with hips so broad, over trunk length: thighs of broad hips taper more. 1 of the 162 people is beyond both."""
-STRAIGHT_DOWN = (0.7, 1.03)
-"""Hip breadth over trunk length, and the thighs' half way down over the hips', beyond which it is a coat that ends
-above the knees: none of the 162 people, 4 of 263 of another renderer, and half of the coats there."""
-BROAD_COAT = (0.8, 1.06)
-"""And from which nothing is measured: nobody is beyond both but in coats, which were read as XXL with up to 1.00."""
-SKIRT_DOUBT = 2.0
-BROAD_SKIRT_DOUBT = 2.9
-"""The latter from BROAD_HIPS on. With the factor for loose clothes, long coats and dresses are then wrong by about what
-is claimed; without any, by 3 standard errors."""
-STRAIGHT_GARMENT = 0.95
-"""Breadth just above the knees over the hips' from which what hangs there is no legs: touching thighs taper to 0.88."""
-BROAD_HIPS = 0.75
-"""Hip breadth over trunk length beyond which such a garment hides more than a factor can say: a long tunic over an
-average body looks like an XXL for sure. Close-fitting dresses have 0.6, and show the hips."""
-HIDDEN_ARM = 0.6
-"""Share of the waist's levels at which an arm touches the trunk without a gap."""
-HIDDEN_HAND = 0.3
-"""Share of the hips' levels at which a hand or forearm does: 4 of the 162 synthetic people, held-out arms, and 12 of 17
-whose arms hang at rest."""
 HIDDEN_HIPS = 1.8
 """The hips' edge is then where an arm as thick inwards as outwards of its bone would end: wrong by twice what the bone
 is misplaced by, and far too near when the hand is before the hip. Besides ARMS_AGAINST_BODY's own factor."""
-RAISED_ELBOW = 0.1
-"""Level of an elbow, shoulders to hips, above which the arm is raised, and with it the shoulder; 0.45 and more when it
-hangs, 0.3 when both are held out as asked for."""
-PHONE_LEVEL = -0.45
-HOLDING_LEVEL = 0.1
-HIP_LEVEL = 0.85
-HAND_REACH = 0.65
-"""Levels, and distance from the axis over trunk length, at which a wrist is before the body or close beside it: with a
-phone before the face, in crossed arms, at something that is held, on a hip. Arms that hang have the wrist at 0.88 and
-lower, arms held out have it 0.8 and more from the axis."""
-SHORT_FOREARM = 0.76
-"""Forearm over upper arm, on the side with more of it, below which both reach towards the camera; 0.81 and more when
-they hang."""
 BOTH_HANDS = 1.8
 """Chosen: with both hands there, the trunk's edges are those of the arms or of what they hold."""
 BULGE = 0.006
@@ -159,10 +107,10 @@ class Scene:
     def doubt(self) -> float:
         """Factor on the standard errors."""
         faults = float(np.prod([DOUBT[code] for code in self.warnings]))
-        held = BOTH_HANDS if _holds_something(self.pose, self.sighting) else 1.0
-        hips = HIDDEN_HIPS if _hides_hips(self.sighting) else 1.0
+        held = BOTH_HANDS if limbs.holds_something(self.pose, self.sighting) else 1.0
+        hips = HIDDEN_HIPS if limbs.hides_hips(self.sighting) else 1.0
         # What hides the hips' edge may look like a hem, too: the larger of both factors, not their product.
-        return min(MAX_DOUBT, faults * held * max(hips, _looseness(self.sighting)))
+        return min(MAX_DOUBT, faults * held * max(hips, clothes.looseness(self.sighting)))
 
 
 def inspect(poses: Sequence[Pose], pixels: Pixels, request: EstimateRequest) -> Scene:
@@ -211,12 +159,14 @@ def _refuse_hopeless(pose: Pose, sighting: Sighting) -> None:
         raise NoPerson(RefusalCode.NOT_UPRIGHT)
     if sighting.shoulder < SIDE_VIEW_SHOULDERS * sighting.axis.length:
         raise NoPerson(RefusalCode.SIDE_VIEW)
-    if _knees_are_in(pose) and (_knees(sighting) < KNEES_OF_SITTING[0] or _straightness(pose) < BENT_LEG):
+    if limbs.knees_are_in(pose) and (
+        limbs.knees(sighting) < limbs.KNEES_OF_SITTING[0] or limbs.straightness(pose) < limbs.BENT_LEG
+    ):
         raise NoPerson(RefusalCode.NOT_UPRIGHT)
     body = sighting.profile.between(BANDS["chest"][0], BANDS["hip"][1])
     if not sighting.profile.trunk[:, body].all():
         raise NoPerson(RefusalCode.NO_PERSON)  # the silhouette does not hold the trunk: it is not a body
-    if _hangs_straight(pose, sighting) or _hangs_broad(sighting, BROAD_COAT):
+    if clothes.hide_everything(pose, sighting):
         raise NoPerson(RefusalCode.UNCLEAR_BODY)
 
 
@@ -233,7 +183,7 @@ def _frame(pose: Pose) -> Frame:
         return Frame.NO_HEAD
     if feet:
         return Frame.FULL
-    return Frame.TO_KNEES if _knees_are_in(pose) else Frame.TO_THIGHS
+    return Frame.TO_KNEES if limbs.knees_are_in(pose) else Frame.TO_THIGHS
 
 
 def _frame_faults(frame: Frame) -> Iterator[WarningCode]:
@@ -250,14 +200,16 @@ def _posture_faults(pose: Pose, sighting: Sighting, frame: Frame) -> Iterator[Wa
         yield WarningCode.BACK_VIEW
     if abs(sighting.axis.tilt) > TILTED:
         yield WarningCode.TILTED
-    bent = _knees(sighting) < KNEES_OF_SITTING[1] or _straightness(pose) < STRAIGHT_LEG
+    bent = limbs.knees(sighting) < limbs.KNEES_OF_SITTING[1] or limbs.straightness(pose) < limbs.STRAIGHT_LEG
     feet = frame in (Frame.FULL, Frame.NO_HEAD)
-    if (bent and _knees_are_in(pose)) or (feet and min(_second_over_first(pose, _LEGS)) < SHORT_SHIN):
+    if (bent and limbs.knees_are_in(pose)) or (
+        feet and min(limbs.second_over_first(pose, limbs.LEGS)) < limbs.SHORT_SHIN
+    ):
         yield WarningCode.SITTING
-    if min(_levels(pose, sighting, Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW)) < RAISED_ELBOW:
+    if min(limbs.levels_of(pose, sighting, Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW)) < limbs.RAISED_ELBOW:
         yield WarningCode.ARMS_RAISED
     waist = sighting.profile.between(*BANDS["waist"])
-    if sighting.profile.hidden[:, waist].mean(axis=1).max() > HIDDEN_ARM or _hides_hips(sighting):
+    if sighting.profile.hidden[:, waist].mean(axis=1).max() > limbs.HIDDEN_ARM or limbs.hides_hips(sighting):
         yield WarningCode.ARMS_AGAINST_BODY
 
 
@@ -279,7 +231,7 @@ def _picture_faults(pose: Pose, pixels: Pixels, sighting: Sighting) -> Iterator[
 
 def _body_faults(pose: Pose, sighting: Sighting, request: EstimateRequest) -> Iterator[WarningCode]:
     heights, length = sighting.heights, sighting.axis.length
-    if hem_step(sighting.profile) > LOOSE_HEM * length or _wears_skirt(sighting):
+    if clothes.hang_loose(sighting):
         yield WarningCode.LOOSE_CLOTHING
     if not USUAL_HEIGHT_CM[0] <= request.height_cm <= USUAL_HEIGHT_CM[1]:
         yield WarningCode.UNUSUAL_PROPORTIONS
@@ -290,70 +242,16 @@ def _body_faults(pose: Pose, sighting: Sighting, request: EstimateRequest) -> It
         yield WarningCode.BODY_PARTLY_HIDDEN
 
 
-def _looseness(sighting: Sighting) -> float:
-    """How much looser than the loose clothes of the fitted pictures: a factor of 1 or more on the doubt."""
-    hem = hem_step(sighting.profile) / (FITTED_HEM * sighting.axis.length)
-    if not _wears_skirt(sighting):
-        return max(1.0, hem)
-    broad = sighting.profile.breadth(*BANDS["hip"]) > BROAD_HIPS * sighting.axis.length
-    return max(hem, BROAD_SKIRT_DOUBT if broad else SKIRT_DOUBT)
-
-
-def _wears_skirt(sighting: Sighting) -> bool:
-    """Whether a skirt, dress or coat hangs where legs would taper: it flares, or the hips are too broad for legs."""
-    hips = sighting.profile.breadth(*BANDS["hip"])
-    share = hips / sighting.axis.length
-    limit = STOUT_SKIRT[1] if share > STOUT_SKIRT[0] else SKIRT
-    return sighting.skirt > limit or _hangs_broad(sighting, STRAIGHT_DOWN)
-
-
-def _hangs_broad(sighting: Sighting, limits: tuple[float, float]) -> bool:
-    """Whether the hips over trunk length, and the thighs over the hips, are beyond the limits."""
-    hips = sighting.profile.breadth(*BANDS["hip"])
-    return hips > limits[0] * sighting.axis.length and sighting.thighs > limits[1] * hips
-
-
-def _hides_hips(sighting: Sighting) -> bool:
-    """Whether a hand or forearm lies at the hips, on either side, with no gap to be seen."""
-    hips = sighting.profile.between(BANDS["hip"][0], BANDS["seat"][1])
-    return bool(sighting.profile.hidden[:, hips].mean(axis=1).max() > HIDDEN_HAND)
-
-
 def _is_hidden(pose: Pose, sighting: Sighting) -> bool:
     """A hand or what it holds before the trunk or beside it, or the trunk cut by the side of the picture."""
     axis, outline = sighting.axis, sighting.profile
     if outline.bulge > BULGE:
         return True
-    if _hands_before(pose, sighting, PHONE_LEVEL) > 0 or _holds_something(pose, sighting):
+    if limbs.hands_before(pose, sighting, limbs.PHONE_LEVEL) > 0 or limbs.holds_something(pose, sighting):
         return True
     shown = np.r_[outline.between(*BANDS["chest"]), outline.between(*BANDS["hip"])]
     edges = axis.places(outline.levels[shown], outline.trunk[:, shown, None])[0]
     return bool(edges.min() < 1.5 or edges.max() > pose.width - 1.5)
-
-
-def _holds_something(pose: Pose, sighting: Sighting) -> bool:
-    """Whether both hands are before the trunk or on it, or both forearms reach towards the camera."""
-    reach = max(_second_over_first(pose, _ARMS))
-    return reach < SHORT_FOREARM or _hands_before(pose, sighting, HOLDING_LEVEL) == 2
-
-
-def _hands_before(pose: Pose, sighting: Sighting, highest: float) -> int:
-    """How many hands are before the body, or close beside it and above the hips, and not above the level `highest`."""
-    axis, outline = sighting.axis, sighting.profile
-    count = 0
-    for wrist in (Joint.LEFT_WRIST, Joint.RIGHT_WRIST):
-        place = np.array(pose.point(wrist)) - axis.start
-        level, offset = place @ axis.along / axis.length, place @ axis.across
-        index = int(np.abs(outline.levels - level).argmin())
-        before = 0.1 < level < 0.95 and abs(offset) < 0.8 * outline.trunk[int(offset > 0), index]
-        count += bool(before or (highest < level < HIP_LEVEL and abs(offset) < HAND_REACH * axis.length))
-    return count
-
-
-def _levels(pose: Pose, sighting: Sighting, *joints: Joint) -> list[float]:
-    """How far down the trunk's axis the joints lie: 0 at the shoulders, 1 at the hips."""
-    axis = sighting.axis
-    return [float((np.array(pose.point(joint)) - axis.start) @ axis.along) / axis.length for joint in joints]
 
 
 def _largest_other(poses: Sequence[Pose]) -> float:
@@ -378,52 +276,3 @@ def _sharpness(grey: NDArray[np.uint8], body: NDArray[np.bool_]) -> float:
     steep = inside >= np.partition(inside, steepest)[steepest]
     curvature = np.abs(cv2.Laplacian(grey, cv2.CV_32F).ravel()[places[steep]])
     return float(curvature.mean() / max(inside[steep].mean(), 1e-3))
-
-
-def _knees(sighting: Sighting) -> float:
-    return (sighting.heights["knees"] - sighting.heights["hips"]) / sighting.axis.length
-
-
-_ARMS = (
-    (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
-    (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
-)
-_LEGS = (
-    (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
-    (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
-)
-
-
-def _straightness(pose: Pose) -> float:
-    """Hip to ankle over the way by the knee, of the more bent leg: 1 when straight, 0 when folded up."""
-    legs = [[pose.point(joint) for joint in leg] for leg in _LEGS]
-    return min(
-        math.dist(hip, ankle) / max(math.dist(hip, knee) + math.dist(knee, ankle), 1e-6) for hip, knee, ankle in legs
-    )
-
-
-def _second_over_first(pose: Pose, limbs: Sequence[tuple[Joint, Joint, Joint]]) -> list[float]:
-    """Length of the limbs' second part over their first one's, as seen: little when it points at the camera."""
-    places = [[pose.point(joint) for joint in limb] for limb in limbs]
-    return [math.dist(middle, end) / max(math.dist(start, middle), 1e-6) for start, middle, end in places]
-
-
-def _hangs_straight(pose: Pose, sighting: Sighting) -> bool:
-    """Whether something broad hangs down from the hips to the knees, as broad there, with no legs to be seen."""
-    hips = sighting.profile.breadth(*BANDS["hip"])
-    if hips < BROAD_HIPS * sighting.axis.length or not _knees_are_in(pose):
-        return False
-    knees = 1 + _knees(sighting)
-    levels = np.linspace(knees - 0.15, knees - 0.03, 7)
-    offsets = np.arange(0.25, 0.8 * hips, 0.5)
-    inside = sample(pose.mask, sighting.axis.places(levels, offsets)) >= INSIDE
-    if not inside[:, :, offsets < 0.1 * hips].all():
-        return False
-    ends = np.where(inside.all(axis=2), offsets.size, np.argmin(inside, axis=2)) * 0.5
-    return bool(np.median(ends.sum(axis=0)) > STRAIGHT_GARMENT * hips)
-
-
-def _knees_are_in(pose: Pose) -> bool:
-    """Whether the knees are in the picture, or so close below that the model's guess of them is as good."""
-    knees = pose.landmarks[[Joint.LEFT_KNEE, Joint.RIGHT_KNEE], 1]
-    return bool(knees.mean() < 1.03)
