@@ -169,22 +169,25 @@ def _url(url: httpx.URL) -> URL:
 
 @contextmanager
 def _told_as_httpx_does() -> Iterator[None]:
-    """Raise httpx's error for aiohttp's, whose texts quote headers and URLs: keys and tokens stand in those."""
+    """Raise httpx's error for aiohttp's, whose texts quote headers and URLs: keys and tokens stand in those.
+
+    Not chained, for tracebacks would quote them, too.
+    """
     try:
         yield
-    except aiohttp.ConnectionTimeoutError as error:
-        raise httpx.ConnectTimeout("no connection in time") from error
-    except (aiohttp.SocketTimeoutError, TimeoutError) as error:
-        raise httpx.ReadTimeout("nothing came in time") from error
+    except aiohttp.ConnectionTimeoutError:
+        raise httpx.ConnectTimeout("no connection in time") from None
+    except (aiohttp.SocketTimeoutError, TimeoutError):
+        raise httpx.ReadTimeout("nothing came in time") from None
     except aiohttp.ClientConnectorError as error:
-        raise httpx.ConnectError(str(error)) from error
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError) as error:
-        raise httpx.RemoteProtocolError("the connection ended before the answer did") from error
-    except aiohttp.ClientConnectionError as error:
-        raise httpx.ReadError("the connection broke") from error
+        raise httpx.ConnectError(str(error)) from None  # host and port, and the system's reason
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError):
+        raise httpx.RemoteProtocolError("the connection ended before the answer did") from None
+    except aiohttp.ClientConnectionError:
+        raise httpx.ReadError("the connection broke") from None
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise httpx.UnsupportedProtocol("no request can be made of this URL") from None
-    except aiohttp.ClientResponseError as error:
-        raise httpx.RemoteProtocolError(f"the answer is no HTTP ({type(error).__name__})") from None
+    except aiohttp.ClientResponseError:
+        raise httpx.RemoteProtocolError("the answer is no HTTP") from None
     except ValueError:
         raise httpx.LocalProtocolError("a header holds what no header may") from None
