@@ -158,15 +158,21 @@ def test_reconcile_finds_what_nobody_works_on_and_leaves_the_rest(shop: Shop, we
     assert "No session is orphaned" in wearon("reconcile").stdout
 
 
+def await_dead_letters(shop: Shop, count: int) -> None:
+    wait_until(lambda: len(shop.dead_letters()) == count or None, lambda: f"not {count} dead letters")
+
+
 def test_many_dead_letters_are_retried_at_once(shop: Shop, machines: Machines, wearon: Run) -> None:
     machines.serve("--no-api")
     rows = {}
-    for order in (orders := [shop.buy() for _ in range(3)]):
+    for number, order in enumerate(orders := [shop.buy() for _ in range(3)], start=1):
         rows[order.session_id] = shop.row(order)
         shop.supabase.sql("delete from generation_sessions where id = %s", [order.session_id])
         shop.push(order)
+        # One after the other: jobs run side by side, and become dead letters in any order.
+        await_dead_letters(shop, number)
     shop.push_raw(b"x" * 600_000)
-    wait_until(lambda: len(shop.dead_letters()) == 4 or None, lambda: "no dead letters")
+    await_dead_letters(shop, 4)
     for order in orders:
         shop.supabase.sql(
             "insert into generation_sessions (id, user_id) values (%s, %s)",
