@@ -269,10 +269,10 @@ def _largest_other(poses: Sequence[Pose]) -> float:
 
 def _sharpness(grey: NDArray[np.uint8], body: NDArray[np.bool_]) -> float:
     """Curvature over slope, where the slope is among the person's steepest tenth: falls when edges are smeared."""
-    slope = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    slope = np.abs(cv2.Sobel(grey, cv2.CV_16S, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_16S, 0, 1))
     places = np.flatnonzero(body)
     inside = slope.ravel()[places]
     steepest = int(0.9 * inside.size)
     steep = inside >= np.partition(inside, steepest)[steepest]
-    curvature = np.abs(cv2.Laplacian(grey, cv2.CV_32F).ravel()[places[steep]])
+    curvature = np.abs(cv2.Laplacian(grey, cv2.CV_16S).ravel()[places[steep]])
     return float(curvature.mean() / max(inside[steep].mean(), 1e-3))

@@ -148,7 +148,9 @@ def _farthest(pose: Pose, axis: Axis, levels: Array) -> float:
     reach = MAX_REACH * axis.length
     ends = [axis.at(level, side)[1] for level in (levels[0], levels[-1]) for side in (-reach, reach)]
     top, bottom = (min(max(int(end), 0), pose.height) for end in (min(ends) - 1, max(ends) + 2))
-    columns = np.flatnonzero((pose.mask[top:bottom] >= INSIDE).any(axis=0))
+    if top >= bottom:
+        return 0.0
+    columns = np.flatnonzero(cv2.reduce(pose.mask[top:bottom], 0, cv2.REDUCE_MAX)[0] >= INSIDE)
     if columns.size == 0:
         return 0.0
     corners = [(x, y) for x in (int(columns[0]), int(columns[-1]) + 1) for y in (top, bottom)]
@@ -176,11 +178,17 @@ def without_leaks(trunk: Array, levels: Array, tolerance: float) -> Array:
     The mirror is the body's own middle, which may be off the axis by the joints' errors.
     """
     told = _telling(levels)
-    off = float(np.median(trunk[0, told] - trunk[1, told])) / 2
+    off = _median(trunk[0, told] - trunk[1, told]) / 2
     shift = np.array([[-off], [off]])
     about_middle = trunk + shift
     result: Array = np.minimum(about_middle, about_middle[::-1] + tolerance) - shift
     return np.where(trunk > 0, np.maximum(result, 0.0), 0.0)
+
+
+def _median(values: Array) -> float:
+    """As numpy's, which takes ten times as long for so few."""
+    ascending, half = np.sort(values), values.size // 2
+    return float(ascending[half] if values.size % 2 else (ascending[half - 1] + ascending[half]) / 2)
 
 
 def _telling(levels: Array) -> NDArray[np.bool_]:
