@@ -20,6 +20,15 @@ def die(detector: Detector) -> None:
     os._exit(3)
 
 
+def die_after(detector: Detector, seconds: float) -> None:
+    time.sleep(seconds)
+    os._exit(3)
+
+
+def when_begun(detector: Detector) -> float:
+    return time.monotonic()
+
+
 def hang(detector: Detector) -> None:
     time.sleep(600)
 

@@ -7,13 +7,13 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
 
 from support import child_jobs as jobs
-from wearon.child_process import NICENESS, ChildProcess, ProcessFailed
+from wearon.child_process import NICENESS, ChildProcess, NeverBegun, ProcessDied, ProcessFailed, Returned
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +101,47 @@ async def test_cancelling_a_call_ends_it(child: ChildProcess) -> None:
     assert not child.alive
     child.join()
     await ended(pid)
+
+
+async def test_calls_sent_ahead_are_answered_in_their_order(child: ChildProcess) -> None:
+    calls = [child.send(jobs.echo, bytes([number]) * number * 100_000) for number in range(4)]
+    for number, call in enumerate(calls):
+        answer = await call.answer(LONG)
+        assert isinstance(answer, Returned)
+        assert answer.value[1] == bytes([number]) * number * 100_000
+
+
+async def test_a_call_begins_when_the_one_before_it_is_answered(child: ChildProcess) -> None:
+    first, second = child.send(jobs.sleep, 0.2), child.send(jobs.own_pid)
+    turn = asyncio.create_task(second.begins())
+    assert await first.begins()
+    assert not turn.done()
+    await first.answer(LONG)
+    assert await turn
+
+
+async def test_an_answer_that_nobody_waits_for_is_not_the_next_ones(child: ChildProcess) -> None:
+    child.send(jobs.echo, b"forgotten")
+    assert (await child.run(LONG, jobs.echo, b"mine"))[1] == b"mine"
+
+
+async def test_the_time_before_its_turn_is_not_its_own(child: ChildProcess) -> None:
+    child.send(jobs.sleep, 1.5)
+    assert (await child.run(1.0, jobs.echo, b""))[1] == b""
+
+
+@pytest.mark.parametrize(("end", "blame"), [(jobs.die, ProcessDied), (jobs.sleep, ProcessFailed)])
+async def test_who_stands_behind_a_call_that_ends_the_process_is_told_so(
+    child: ChildProcess, end: Callable[[int], None], blame: type[ProcessFailed]
+) -> None:
+    first, second = child.send(end, 60), child.send(jobs.own_pid)
+    innocent = asyncio.create_task(second.answer(LONG))
+    with pytest.raises(ProcessFailed) as caught:
+        await first.answer(0.3)
+    assert type(caught.value) is blame
+    with pytest.raises(NeverBegun):
+        await innocent
+    assert not await child.send(jobs.own_pid).begins()
 
 
 PARENT = """

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from wearon.child_process import ChildProcess, ProcessDied, ProcessFailed
+from wearon.child_process import ChildProcess, NeverBegun, ProcessDied, ProcessFailed, Raised
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 
 TIME_LIMIT_S = 15.0
@@ -12,6 +12,9 @@ ten processes may share one."""
 
 START_LIMIT_S = 60.0
 """For a process to begin: 0.4 s, but the first one may happen on a cold disk."""
+
+IN_HAND = 2
+"""Pictures that a process is given at once: it need not wait for the loop between them, which has much else to do."""
 
 MEMORY_LIMIT_BYTES = 1280 * 1024 * 1024
 """For one process. The hungriest picture (a WebP of 50 megapixels with alpha) needs 870 MB. What
@@ -23,14 +26,14 @@ class PicturePool:
 
     def __init__(self, processes: int, *, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._slots = [_Slot(time_limit_s) for _ in range(processes)]
-        self._idle: asyncio.Queue[_Slot] = asyncio.Queue()
-        for slot in self._slots:
-            self._idle.put_nowait(slot)
+        self._places: asyncio.Queue[_Slot] = asyncio.Queue()
+        for slot in self._slots * IN_HAND:
+            self._places.put_nowait(slot)
         self._under_way: set[asyncio.Task[bytes]] = set()
 
     async def start(self) -> None:
         """Start the processes, so that the first pictures need not wait for that. Raises ProcessFailed."""
-        await asyncio.gather(*(slot.start() for slot in self._slots))
+        await asyncio.gather(*(slot.ready() for slot in self._slots))
 
     async def prepare(self, data: bytes) -> bytes:
         """See `wearon.pictures.decode.prepare`.
@@ -52,7 +55,7 @@ class PicturePool:
             slot.close()
 
     async def _run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
-        slot = await self._idle.get()
+        slot = await self._places.get()
         # Finished even when nobody waits any more (another picture of the task was refused): cancelling would end the
         # process, and the next picture, given to it at that moment, could be lost and taken for one that hangs.
         work = asyncio.create_task(self._work(slot, function, data))
@@ -64,41 +67,49 @@ class PicturePool:
         try:
             return await slot.run(function, data)
         finally:
-            self._idle.put_nowait(slot)
+            self._places.put_nowait(slot)
 
 
 class _Slot:
-    """The place of one process. One that is gone, at work or idle, is replaced when the next picture comes."""
+    """The place of one process. One that is gone, at work or idle, is replaced when it is wanted next."""
 
     def __init__(self, time_limit_s: float) -> None:
         self._time_limit_s = time_limit_s
         self._process: ChildProcess | None = None
+        self._starting = asyncio.Lock()
 
-    async def start(self) -> ChildProcess:
-        self.close()  # one that died idle has left its socket behind
-        try:
-            process = self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
-        except OSError as error:  # the system has no memory or process number left
-            raise ProcessFailed(f"no process could be had: {error}") from error
-        await process.run(START_LIMIT_S, _warm_up)
-        return process
+    async def ready(self) -> ChildProcess:
+        """A process to be given work, a new one if need be. Raises ProcessFailed."""
+        async with self._starting:
+            if self._process is not None and self._process.alive:
+                return self._process
+            self.close()  # one that died idle has left its socket behind
+            try:
+                self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
+            except OSError as error:  # the system has no memory or process number left
+                raise ProcessFailed(f"no process could be had: {error}") from error
+            await self._process.run(START_LIMIT_S, _warm_up)
+            return self._process
 
     async def run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
-        process = await self._ready()
-        try:
-            return await process.run(self._time_limit_s, function, data)
-        except ProcessDied:
-            # The system may have ended it for others' sake, idle or at work. Dying twice is the picture's fault.
-            process = await self.start()
-        except ProcessFailed as error:
-            raise _not_decoded(error) from error
-        try:
-            return await process.run(self._time_limit_s, function, data)
-        except ProcessFailed as error:
-            raise _not_decoded(error) from error
-
-    async def _ready(self) -> ChildProcess:
-        return self._process if self._process is not None and self._process.alive else await self.start()
+        died = False
+        while True:
+            process = await self.ready()
+            try:
+                answer = await process.send(function, data).answer(self._time_limit_s)
+            except NeverBegun:
+                continue  # the picture before this one ended the process
+            except ProcessDied as error:
+                # The system may have ended it for others' sake, idle or at work. Dying twice is the picture's fault.
+                if died:
+                    raise _not_decoded(error) from error
+                died = True
+            except ProcessFailed as error:
+                raise _not_decoded(error) from error
+            else:
+                if isinstance(answer, Raised):
+                    raise answer.error
+                return answer.value
 
     def close(self) -> None:
         if self._process is not None:

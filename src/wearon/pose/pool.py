@@ -4,8 +4,8 @@
     ├── PoseBusy          too many are waiting: an answer would come too late to be of use
     └── PoseUnavailable   no process could do it: starting, replaced, hung on this picture or died of it
 
-Whichever process hangs or dies is thrown away and a new one warmed in its place, while the others go on. A process is
-given work only when it has run an inference.
+Whichever process hangs or dies is thrown away and a new one warmed in its place, while the others go on; a call that it
+had not begun goes back into the line. A process is given work only when it has run an inference.
 
 Who would wait too long is refused at once (`PosePool.place`): a queue that only grows serves nobody in time.
 """
@@ -14,14 +14,14 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import structlog
 
-from wearon.child_process import ChildProcess, ProcessFailed, Raised, Returned
+from wearon.child_process import Call, ChildProcess, ProcessFailed, Raised, Returned
 from wearon.metrics import Metrics
 from wearon.pose.detector import Detector
 
@@ -41,6 +41,12 @@ TYPICAL_RUN_SECONDS = 0.08
 """Decoding plus inference on a picture of 512 px: what a call is taken to cost until calls have been measured."""
 MEMORY_LIMIT_BYTES = 1664 * 1024 * 1024
 """For one process: 350 MB when it is warm, and what the largest picture may need (see `wearon.pictures.pool`)."""
+AHEAD_SECONDS = 0.02
+"""So long before its call is expected to end a process is sent the next one, if somebody waits: it has it at hand then
+and need not wait for the loop, which may be busy with others for some milliseconds (4 % more estimates a second)."""
+OVERRUN_SECONDS = 0.1
+"""Who has been sent ahead and waits for longer stands behind a call that takes longer than was thought, and goes back
+into the line. His call runs in vain then, if ever."""
 RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Between attempts to warm a process that does not come up; the last one for ever."""
 
@@ -72,7 +78,7 @@ class PosePool:
         self._model_path = model_path
         self._max_wait = max_wait_seconds
         self._slots: list[_Slot] = []
-        self._idle: asyncio.Queue[_Slot] = asyncio.Queue()
+        self._free: asyncio.Queue[_Slot] = asyncio.Queue()
         self._line: set[_Ticket] = set()
         self._run_seconds: dict[str, float] = {}
         self._background: set[asyncio.Task[Any]] = set()
@@ -114,7 +120,7 @@ class PosePool:
             self.close()
             raise PoseUnavailable(f"the pose model could not be started: {failures[0]}") from failures[0]
         for slot in self._slots:
-            self._idle.put_nowait(slot)
+            self._free.put_nowait(slot)
         self._log.info("pose processes are warm", processes=self.processes)
 
     @contextmanager
@@ -165,9 +171,7 @@ class PosePool:
         self, ticket: "_Ticket", function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float
     ) -> R:
         with self._metrics.pose_wait.time():
-            slot = await self._idle_slot(ticket)
-        ticket.start()
-        work = self._in_background(self._work(slot, ticket, function, args, timeout))
+            work = await self._begin(ticket, function, args, timeout)
         try:
             outcome = await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -186,18 +190,34 @@ class PosePool:
             slot.close()
         self._slots = []
         self._line.clear()
-        self._idle = asyncio.Queue()
+        self._free = asyncio.Queue()
 
-    async def _idle_slot(self, ticket: "_Ticket") -> "_Slot":
+    async def _begin(
+        self, ticket: "_Ticket", function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float
+    ) -> asyncio.Task[Returned[R] | Raised]:
+        """Wait until a process has begun the call; the task finishes it, whether anybody still waits or not."""
         self._line.discard(ticket)  # nobody waits for himself
         self._refuse_when_late(self._max_wait)  # again: fetching the picture may have taken long
         self._line.add(ticket)
         ticket.waiting = True
         try:
             async with asyncio.timeout(self._max_wait):
-                while not (slot := await self._idle.get()).usable:
-                    self._replace(slot)  # it died while it was idle
-                return slot
+                while True:
+                    slot = await self._free.get()
+                    if not slot.usable:  # it died while it was idle
+                        self._replace(slot)
+                        continue
+                    try:
+                        call = slot.send(function, args)
+                    except BaseException:
+                        self._free.put_nowait(slot)
+                        raise
+                    # A task of its own from here on: the process is not free again before it has answered.
+                    work = self._in_background(self._work(slot, ticket, call, function.__qualname__, timeout))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(OVERRUN_SECONDS):
+                            if await call.begins():
+                                return work
         except TimeoutError as error:
             if self.ready:
                 raise PoseBusy("no pose process came free in time") from error
@@ -222,33 +242,44 @@ class PosePool:
         return [seconds for ticket in self._line if (seconds := ticket.remaining())]
 
     async def _work(
-        self,
-        slot: "_Slot",
-        ticket: "_Ticket",
-        function: Callable[[Detector, *Ts], R],
-        args: tuple[*Ts],
-        timeout: float,
+        self, slot: "_Slot", ticket: "_Ticket", call: Call[R], kind: str, timeout: float
     ) -> Returned[R] | Raised:
-        started = time.monotonic()
+        typical = self._run_seconds.get(kind, TYPICAL_RUN_SECONDS)
         try:
-            outcome = await slot.call(timeout, function, args)
+            if not await call.begins():
+                return Raised(PoseUnavailable("the pose process was lost"))  # of a call before: its task replaces it
+            ticket.start()
+            began = time.monotonic()
+            offer = asyncio.get_running_loop().call_later(typical - AHEAD_SECONDS, self._offer_ahead, slot)
+            try:
+                outcome = await call.answer(timeout)
+            finally:
+                offer.cancel()
         except ProcessFailed as error:
             self._log.warning("pose process lost", error=str(error))
             self._replace(slot)
             return Raised(PoseUnavailable(f"the pose process was lost: {error}"))
         finally:
             self._line.discard(ticket)
-        self._idle.put_nowait(slot)
-        seconds = time.monotonic() - started
+        slot.in_hand -= 1
+        if slot.in_hand == 0:
+            self._free.put_nowait(slot)
+        seconds = time.monotonic() - began
         self._metrics.pose_run.observe(seconds)
         # A moving average over about ten calls: follows a change of load in a second, but not one large photo. One for
         # each function: a preview takes ten times as long as an estimate, and must not turn estimates away.
-        typical = self._run_seconds.get(function.__qualname__, TYPICAL_RUN_SECONDS)
-        self._run_seconds[function.__qualname__] = typical + 0.1 * (seconds - typical)
+        typical = self._run_seconds.get(kind, TYPICAL_RUN_SECONDS)
+        self._run_seconds[kind] = typical + 0.1 * (seconds - typical)
         return outcome
 
+    def _offer_ahead(self, slot: "_Slot") -> None:
+        if slot.in_hand == 1 and self.waiting:
+            self._free.put_nowait(slot)
+
     def _replace(self, slot: "_Slot") -> None:
-        self._in_background(self._warm_again(slot))
+        if not slot.replacing:
+            slot.replacing = True
+            self._in_background(self._warm_again(slot))
 
     async def _warm_again(self, slot: "_Slot") -> None:
         for attempt in itertools.count():
@@ -259,7 +290,8 @@ class PosePool:
                 self._log.error("pose process does not start", error=str(error), retry_in_s=delay)
                 await asyncio.sleep(delay)
             else:
-                self._idle.put_nowait(slot)
+                slot.replacing = False
+                self._free.put_nowait(slot)
                 self._log.info("pose process replaced")
                 return
 
@@ -317,6 +349,9 @@ class _Slot:
     def __init__(self) -> None:
         self._process: ChildProcess | None = None
         self._warm = False
+        self.in_hand = 0
+        """Calls sent and not answered: two when one was sent ahead."""
+        self.replacing = False
 
     @property
     def usable(self) -> bool:
@@ -334,13 +369,14 @@ class _Slot:
         self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
         await self._process.run(WARM_UP_SECONDS, _load, model_path)
         self._warm = True
+        self.in_hand = 0
 
-    async def call(
-        self, timeout: float, function: Callable[[Detector, *Ts], R], args: tuple[*Ts]
-    ) -> Returned[R] | Raised:
-        """See `ChildProcess.call`."""
+    def send(self, function: Callable[[Detector, *Ts], R], args: tuple[*Ts]) -> Call[R]:
+        """See `ChildProcess.send`."""
         assert self._process is not None
-        return await self._process.call(timeout, _call, function, args)
+        call = self._process.send(_call, function, args)
+        self.in_hand += 1
+        return call
 
     def close(self) -> None:
         self._warm = False

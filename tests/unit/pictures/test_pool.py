@@ -3,7 +3,7 @@
 import asyncio
 import multiprocessing
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,23 @@ async def test_a_picture_that_two_processes_die_of_is_refused_and_the_next_one_g
         with pytest.raises(PictureError, match=r"^could not be decoded: its process died"):
             await pool._run(die, b"")
         assert await pool.prepare(healthy) == prepare(healthy)
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("end", [die, hang])
+async def test_a_picture_in_hand_behind_one_that_ends_the_process_is_prepared_by_the_next(
+    end: Callable[[bytes], bytes],
+) -> None:
+    pool = PicturePool(1, time_limit_s=1.0)
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        guilty = asyncio.create_task(pool._run(end, b""))
+        innocent = [asyncio.create_task(pool.prepare(healthy)) for _ in range(3)]
+        with pytest.raises(PictureError, match="could not be decoded"):
+            await guilty
+        assert await asyncio.gather(*innocent) == [prepare(healthy)] * 3
     finally:
         pool.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,6 +62,57 @@ async def test_replaces_a_process_that_dies_while_idle(pool: PosePool) -> None:
         while pool.ready:  # noqa: ASYNC110 (there is nothing to wait on: nobody has noticed yet)
             await asyncio.sleep(0.01)
     assert await pool.run(jobs.own_pid) != first
+
+
+@pytest.mark.parametrize("lost", ["dies", "hangs"])
+async def test_who_was_sent_ahead_to_a_process_that_is_lost_is_served_by_the_next_one(
+    pool: PosePool, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
+    first = await pool.run(jobs.own_pid)
+    end = pool.run(jobs.die_after, 1.0) if lost == "dies" else pool.run(jobs.hang, timeout=1.0)
+    guilty = asyncio.create_task(end)
+    innocent = asyncio.create_task(pool.run(jobs.own_pid))
+    await sent_ahead(pool)
+    with pytest.raises(PoseUnavailable):
+        await guilty
+    assert await innocent != first
+    assert await pool.run(jobs.own_pid) == await innocent
+
+
+async def test_who_was_sent_ahead_waits_in_the_process_and_not_for_the_loop(
+    pool: PosePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
+    first = asyncio.create_task(pool.run(jobs.work_for, 0.5))
+    second = asyncio.create_task(pool.run(jobs.when_begun))
+    await sent_ahead(pool)
+    time.sleep(2.0)  # noqa: ASYNC251 (a loop that has much else to do)
+    loop_was_back = time.monotonic()
+    assert await second < loop_was_back
+    await first
+
+
+async def test_who_was_sent_ahead_behind_slow_work_is_served_by_another_process() -> None:
+    pool = PosePool(None, 2, max_wait_seconds=30)
+    await pool.start()
+    try:
+        slow = asyncio.create_task(pool.run(jobs.work_for, 60.0, timeout=60))
+        short = asyncio.create_task(pool.run(jobs.work_for, 1.0))
+        third = asyncio.create_task(pool.run(jobs.own_pid))
+        await sent_ahead(pool)
+        assert await third == await short
+        assert not slow.done()
+    finally:
+        pool.close()
+    with pytest.raises(PoseUnavailable):
+        await slow
+
+
+async def sent_ahead(pool: PosePool) -> None:
+    async with asyncio.timeout(10):
+        while max(slot.in_hand for slot in pool._slots) < 2:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.005)
 
 
 async def test_a_cancelled_call_costs_no_process(pool: PosePool) -> None:
