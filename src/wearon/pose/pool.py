@@ -13,6 +13,7 @@ Who would wait too long is refused at once (`PosePool.place`): a queue that only
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class PosePool:
         self._model_path = model_path
         self._max_wait = max_wait_seconds
         self._slots: list[_Slot] = []
-        self._free: asyncio.Queue[_Slot] = asyncio.Queue()
+        self._seekers: deque[asyncio.Future[_Slot]] = deque()
         self._line: set[_Ticket] = set()
         self._run_seconds: dict[str, float] = {}
         self._background: set[asyncio.Task[Any]] = set()
@@ -119,8 +120,6 @@ class PosePool:
         if failures:
             self.close()
             raise PoseUnavailable(f"the pose model could not be started: {failures[0]}") from failures[0]
-        for slot in self._slots:
-            self._free.put_nowait(slot)
         self._log.info("pose processes are warm", processes=self.processes)
 
     @contextmanager
@@ -190,7 +189,6 @@ class PosePool:
             slot.close()
         self._slots = []
         self._line.clear()
-        self._free = asyncio.Queue()
 
     async def _begin(
         self, ticket: "_Ticket", function: Callable[[Detector, *Ts], R], args: tuple[*Ts], timeout: float
@@ -203,14 +201,11 @@ class PosePool:
         try:
             async with asyncio.timeout(self._max_wait):
                 while True:
-                    slot = await self._free.get()
-                    if not slot.usable:  # it died while it was idle
-                        self._replace(slot)
-                        continue
+                    slot = await self._free_slot()
                     try:
                         call = slot.send(function, args)
                     except BaseException:
-                        self._free.put_nowait(slot)
+                        self._give_back(slot)
                         raise
                     # A task of its own from here on: the process is not free again before it has answered.
                     work = self._in_background(self._work(slot, ticket, call, function.__qualname__, timeout))
@@ -231,6 +226,48 @@ class PosePool:
         self._line.add(ticket)
         return ticket
 
+    async def _free_slot(self) -> "_Slot":
+        """Wait for one that can be sent a call. First come, first served, which asyncio's queues do not promise."""
+        self._hand_out()
+        if not self._seekers and (slot := self._take()):
+            return slot
+        seeker: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
+        self._seekers.append(seeker)
+        try:
+            return await seeker
+        except asyncio.CancelledError:
+            if not seeker.cancelled():
+                self._give_back(seeker.result())
+            raise
+
+    def _take(self) -> "_Slot | None":
+        """The one that is free soonest, counted as having one call more from here on; None when all have enough."""
+        for slot in self._slots:
+            if not slot.usable:  # it died while it was idle
+                self._replace(slot)
+        soonest = min((slot for slot in self._slots if slot.free), key=lambda slot: slot.in_hand, default=None)
+        if soonest is not None:
+            soonest.in_hand += 1
+        return soonest
+
+    def _give_back(self, slot: "_Slot") -> None:
+        slot.in_hand -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """To be called whenever a process may have become free."""
+        while self._seekers:
+            if self._seekers[0].done():  # gone
+                self._seekers.popleft()
+            elif slot := self._take():
+                self._seekers.popleft().set_result(slot)
+            else:
+                break
+
+    def _is_nearly_done(self, slot: "_Slot") -> None:
+        slot.nearly_done = True
+        self._hand_out()
+
     def _refuse_when_late(self, longest_wait: float) -> None:
         """Say no now rather than after a wait in vain: those who can still be served are served sooner."""
         if not self._slots:
@@ -250,20 +287,19 @@ class PosePool:
                 return Raised(PoseUnavailable("the pose process was lost"))  # of a call before: its task replaces it
             ticket.start()
             began = time.monotonic()
-            offer = asyncio.get_running_loop().call_later(typical - AHEAD_SECONDS, self._offer_ahead, slot)
+            timer = asyncio.get_running_loop().call_later(typical - AHEAD_SECONDS, self._is_nearly_done, slot)
             try:
                 outcome = await call.answer(timeout)
             finally:
-                offer.cancel()
+                timer.cancel()
+                slot.nearly_done = False
         except ProcessFailed as error:
             self._log.warning("pose process lost", error=str(error))
             self._replace(slot)
             return Raised(PoseUnavailable(f"the pose process was lost: {error}"))
         finally:
             self._line.discard(ticket)
-        slot.in_hand -= 1
-        if slot.in_hand == 0:
-            self._free.put_nowait(slot)
+        self._give_back(slot)
         seconds = time.monotonic() - began
         self._metrics.pose_run.observe(seconds)
         # A moving average over about ten calls: follows a change of load in a second, but not one large photo. One for
@@ -272,13 +308,9 @@ class PosePool:
         self._run_seconds[kind] = typical + 0.1 * (seconds - typical)
         return outcome
 
-    def _offer_ahead(self, slot: "_Slot") -> None:
-        if slot.in_hand == 1 and self.waiting:
-            self._free.put_nowait(slot)
-
     def _replace(self, slot: "_Slot") -> None:
-        if not slot.replacing:
-            slot.replacing = True
+        if not slot.warming:
+            slot.warming = True
             self._in_background(self._warm_again(slot))
 
     async def _warm_again(self, slot: "_Slot") -> None:
@@ -290,8 +322,7 @@ class PosePool:
                 self._log.error("pose process does not start", error=str(error), retry_in_s=delay)
                 await asyncio.sleep(delay)
             else:
-                slot.replacing = False
-                self._free.put_nowait(slot)
+                self._hand_out()
                 self._log.info("pose process replaced")
                 return
 
@@ -350,8 +381,16 @@ class _Slot:
         self._process: ChildProcess | None = None
         self._warm = False
         self.in_hand = 0
-        """Calls sent and not answered: two when one was sent ahead."""
-        self.replacing = False
+        """Calls given to it and not answered: two when one was sent ahead."""
+        self.nearly_done = False
+        """Whether the call that it has begun is expected to end soon."""
+        self.warming = True
+        """Whether somebody is at putting a process here."""
+
+    @property
+    def free(self) -> bool:
+        """Whether it can be sent a call now."""
+        return self.usable and (self.in_hand == 0 or (self.in_hand == 1 and self.nearly_done))
 
     @property
     def usable(self) -> bool:
@@ -369,14 +408,13 @@ class _Slot:
         self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
         await self._process.run(WARM_UP_SECONDS, _load, model_path)
         self._warm = True
+        self.warming = False
         self.in_hand = 0
 
     def send(self, function: Callable[[Detector, *Ts], R], args: tuple[*Ts]) -> Call[R]:
         """See `ChildProcess.send`."""
         assert self._process is not None
-        call = self._process.send(_call, function, args)
-        self.in_hand += 1
-        return call
+        return self._process.send(_call, function, args)
 
     def close(self) -> None:
         self._warm = False

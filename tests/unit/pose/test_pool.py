@@ -109,6 +109,30 @@ async def test_who_was_sent_ahead_behind_slow_work_is_served_by_another_process(
         await slow
 
 
+async def test_first_come_first_served(pool: PosePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
+    served: list[int] = []
+
+    async def ask(caller: int) -> None:
+        for _ in range(10):
+            await pool.run(jobs.work_for, 0.005)
+            served.append(caller)
+
+    await asyncio.gather(*(ask(caller) for caller in range(4)))
+    assert served == served[:4] * 10
+
+
+async def test_a_caller_who_leaves_the_line_leaves_his_turn_to_the_next(pool: PosePool) -> None:
+    first = asyncio.create_task(pool.run(jobs.work_for, 0.5))
+    line = [asyncio.create_task(pool.run(jobs.own_pid)) for _ in range(4)]
+    await sent_ahead(pool)
+    for leaving in line[:3]:
+        leaving.cancel()
+    await first
+    assert await line[3] > 0
+    assert pool.waiting == 0
+
+
 async def sent_ahead(pool: PosePool) -> None:
     async with asyncio.timeout(10):
         while max(slot.in_hand for slot in pool._slots) < 2:  # noqa: ASYNC110 (nobody tells)
