@@ -113,13 +113,16 @@ async def test_first_come_first_served(pool: PosePool, monkeypatch: pytest.Monke
     monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
     served: list[int] = []
 
-    async def ask(caller: int) -> None:
-        for _ in range(10):
-            await pool.run(jobs.work_for, 0.005)
-            served.append(caller)
+    async def ask(number: int) -> None:
+        await pool.run(jobs.own_pid)
+        served.append(number)
 
-    await asyncio.gather(*(ask(caller) for caller in range(4)))
-    assert served == served[:4] * 10
+    async with asyncio.TaskGroup() as callers:
+        for number in range(200):
+            callers.create_task(ask(number))
+            for _ in range(number % 23):  # some arrive just when a process becomes free
+                await asyncio.sleep(0)
+    assert served == list(range(200))
 
 
 async def test_a_caller_who_leaves_the_line_leaves_his_turn_to_the_next(pool: PosePool) -> None:
