@@ -138,7 +138,7 @@ async def test_a_caller_who_leaves_the_line_leaves_his_turn_to_the_next(pool: Po
 
 async def sent_ahead(pool: PosePool) -> None:
     async with asyncio.timeout(10):
-        while max(slot.in_hand for slot in pool._slots) < 2:  # noqa: ASYNC110 (nobody tells)
+        while max(slot.in_hand for slot in pool._slots._slots) < 2:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.005)
 
 
@@ -186,7 +186,7 @@ async def test_lets_nobody_in_who_would_wait_too_long(pool_with_short_line: Pose
 async def test_who_waits_for_his_picture_keeps_nobody_out(
     pool_with_short_line: PosePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wearon.pose.pool.FETCH_SECONDS", 0.0)
+    monkeypatch.setattr("wearon.pose.line.FETCH_SECONDS", 0.0)
     with ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(pool_with_short_line.place(jobs.own_pid))
