@@ -23,8 +23,16 @@ log = structlog.get_logger()
 
 def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: Sequence[str] = ()) -> FastAPI:
     """Build the app; `api_token` closes everything but `/health`, `cors_origins` opens it to those browsers."""
-    # No redirects to the path without its slash: their target would be built from the caller's Host header.
-    app = FastAPI(title="WearOn worker", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="WearOn worker",
+        docs_url=None,
+        redoc_url=None,
+        # Their target would be built from the caller's Host header.
+        redirect_slashes=False,
+        # FastAPI's own: `Observation` does that, without what a caller sends, and looking whether it is wanted took
+        # 0.1 ms a request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.parts = parts
     app.include_router(estimate.router)
     if parts.local_platform is not None:

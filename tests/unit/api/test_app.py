@@ -7,6 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from wearon.api.app import create_app
 from wearon.api.health import Health
@@ -110,6 +113,17 @@ async def test_a_photo_and_a_height_give_a_size(api: Api) -> None:
     assert answer["body_type"] is None
     assert api.fetcher.asked == [BODY["image_url"]]
     assert api.pool.requests == [EstimateRequest(178.0)]
+
+
+async def test_fastapis_own_telemetry_stays_out_whoever_collects(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", provider)
+    api = Api()
+    assert (await api.client.get("/health/live?token=secret")).status_code == 200
+    await api.client.aclose()
+    assert spans.get_finished_spans() == ()
 
 
 async def test_optional_fields_reach_the_estimate_and_unknown_ones_are_ignored(api: Api) -> None:
