@@ -1,5 +1,6 @@
 """Functions for the pose pool to run: in a module that its processes can import by name."""
 
+import itertools
 import os
 import time
 
@@ -27,6 +28,14 @@ def die_after(detector: Detector, seconds: float) -> None:
 
 def when_begun(detector: Detector) -> float:
     return time.monotonic()
+
+
+_turns = itertools.count()
+
+
+def turn(detector: Detector) -> int:
+    """How many such calls this process has done before."""
+    return next(_turns)
 
 
 def hang(detector: Detector) -> None:

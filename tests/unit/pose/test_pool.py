@@ -111,18 +111,12 @@ async def test_who_was_sent_ahead_behind_slow_work_is_served_by_another_process(
 
 async def test_first_come_first_served(pool: PosePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
-    served: list[int] = []
-
-    async def ask(number: int) -> None:
-        await pool.run(jobs.own_pid)
-        served.append(number)
-
-    async with asyncio.TaskGroup() as callers:
-        for number in range(200):
-            callers.create_task(ask(number))
-            for _ in range(number % 23):  # some arrive just when a process becomes free
-                await asyncio.sleep(0)
-    assert served == list(range(200))
+    callers = []
+    for number in range(200):
+        callers.append(asyncio.create_task(pool.run(jobs.turn)))
+        for _ in range(number % 23):  # some arrive just when a process becomes free
+            await asyncio.sleep(0)
+    assert await asyncio.gather(*callers) == list(range(200))
 
 
 async def test_a_caller_who_leaves_the_line_leaves_his_turn_to_the_next(pool: PosePool) -> None:
