@@ -130,14 +130,14 @@ async def test_the_time_before_its_turn_is_not_its_own(child: ChildProcess) -> N
     assert (await child.run(1.0, jobs.echo, b""))[1] == b""
 
 
-@pytest.mark.parametrize(("end", "blame"), [(jobs.die, ProcessDied), (jobs.sleep, ProcessFailed)])
+@pytest.mark.parametrize(("end", "limit", "blame"), [(jobs.die, LONG, ProcessDied), (jobs.sleep, 0.3, ProcessFailed)])
 async def test_who_stands_behind_a_call_that_ends_the_process_is_told_so(
-    child: ChildProcess, end: Callable[[int], None], blame: type[ProcessFailed]
+    child: ChildProcess, end: Callable[[int], None], limit: float, blame: type[ProcessFailed]
 ) -> None:
     first, second = child.send(end, 60), child.send(jobs.own_pid)
     innocent = asyncio.create_task(second.answer(LONG))
     with pytest.raises(ProcessFailed) as caught:
-        await first.answer(0.3)
+        await first.answer(limit)
     assert type(caught.value) is blame
     with pytest.raises(NeverBegun):
         await innocent

@@ -104,7 +104,7 @@ async def test_a_picture_that_two_processes_die_of_is_refused_and_the_next_one_g
 async def test_a_picture_in_hand_behind_one_that_ends_the_process_is_prepared_by_the_next(
     end: Callable[[bytes], bytes],
 ) -> None:
-    pool = PicturePool(1, time_limit_s=1.0)
+    pool = PicturePool(1, time_limit_s=3.0)
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:

@@ -70,7 +70,7 @@ async def test_who_was_sent_ahead_to_a_process_that_is_lost_is_served_by_the_nex
 ) -> None:
     monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
     first = await pool.run(jobs.own_pid)
-    end = pool.run(jobs.die_after, 1.0) if lost == "dies" else pool.run(jobs.hang, timeout=1.0)
+    end = pool.run(jobs.die_after, 2.0) if lost == "dies" else pool.run(jobs.hang, timeout=2.0)
     guilty = asyncio.create_task(end)
     innocent = asyncio.create_task(pool.run(jobs.own_pid))
     await sent_ahead(pool)
@@ -81,16 +81,19 @@ async def test_who_was_sent_ahead_to_a_process_that_is_lost_is_served_by_the_nex
 
 
 async def test_who_was_sent_ahead_waits_in_the_process_and_not_for_the_loop(
-    pool: PosePool, monkeypatch: pytest.MonkeyPatch
+    pool: PosePool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
-    first = asyncio.create_task(pool.run(jobs.work_for, 0.5))
-    second = asyncio.create_task(pool.run(jobs.when_begun))
+    begun = tmp_path / "begun"
+    first = asyncio.create_task(pool.run(jobs.work_for, 2.0))
+    second = asyncio.create_task(pool.run(jobs.touch, begun))
     await sent_ahead(pool)
-    time.sleep(2.0)  # noqa: ASYNC251 (a loop that has much else to do)
-    loop_was_back = time.monotonic()
-    assert await second < loop_was_back
-    await first
+    deadline = time.monotonic() + 30
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # noqa: ASYNC251 (a loop that has much else to do)
+    assert begun.exists()
+    assert not first.done()  # as far as the loop knows
+    await asyncio.gather(first, second)
 
 
 async def test_who_was_sent_ahead_behind_slow_work_is_served_by_another_process() -> None:
@@ -120,7 +123,7 @@ async def test_first_come_first_served(pool: PosePool, monkeypatch: pytest.Monke
 
 
 async def test_a_caller_who_leaves_the_line_leaves_his_turn_to_the_next(pool: PosePool) -> None:
-    first = asyncio.create_task(pool.run(jobs.work_for, 0.5))
+    first = asyncio.create_task(pool.run(jobs.work_for, 2.0))
     line = [asyncio.create_task(pool.run(jobs.own_pid)) for _ in range(4)]
     await sent_ahead(pool)
     for leaving in line[:3]:
