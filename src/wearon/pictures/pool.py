@@ -26,9 +26,7 @@ class PicturePool:
 
     def __init__(self, processes: int, *, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._slots = [_Slot(time_limit_s) for _ in range(processes)]
-        self._places: asyncio.Queue[_Slot] = asyncio.Queue()
-        for slot in self._slots * IN_HAND:
-            self._places.put_nowait(slot)
+        self._places = asyncio.Semaphore(processes * IN_HAND)
         self._under_way: set[asyncio.Task[bytes]] = set()
 
     async def start(self) -> None:
@@ -55,7 +53,9 @@ class PicturePool:
             slot.close()
 
     async def _run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
-        slot = await self._places.get()
+        await self._places.acquire()
+        slot = min(self._slots, key=lambda slot: slot.in_hand)
+        slot.in_hand += 1
         # Finished even when nobody waits any more (another picture of the task was refused): cancelling would end the
         # process, and the next picture, given to it at that moment, could be lost and taken for one that hangs.
         work = asyncio.create_task(self._work(slot, function, data))
@@ -67,7 +67,8 @@ class PicturePool:
         try:
             return await slot.run(function, data)
         finally:
-            self._places.put_nowait(slot)
+            slot.in_hand -= 1
+            self._places.release()
 
 
 class _Slot:
@@ -77,6 +78,8 @@ class _Slot:
         self._time_limit_s = time_limit_s
         self._process: ChildProcess | None = None
         self._starting = asyncio.Lock()
+        self.in_hand = 0
+        """Pictures given to it and not done."""
 
     async def ready(self) -> ChildProcess:
         """A process to be given work, a new one if need be. Raises ProcessFailed."""

@@ -60,6 +60,21 @@ async def test_a_picture_that_takes_too_long_is_given_up_and_the_others_go_on() 
         pool.close()
 
 
+async def test_no_picture_waits_behind_another_while_a_process_is_idle() -> None:
+    pool = PicturePool(2)
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        endless = asyncio.create_task(pool._run(hang, b""))
+        for _ in range(4):
+            assert await pool.prepare(healthy) == prepare(healthy)
+        assert not endless.done()
+    finally:
+        pool.close()
+    with pytest.raises(asyncio.CancelledError):
+        await endless
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not heed the limit")
 async def test_a_decoder_that_wants_all_memory_gets_none_and_its_process_lives_on() -> None:
     others = set(multiprocessing.active_children())
