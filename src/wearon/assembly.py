@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from wearon import redis as redis_connections
 from wearon.api.console.parts import ConsoleParts
+from wearon.dependencies import Dependencies
 from wearon.heap import keep_freed_memory
 from wearon.local_redis import LocalRedis
 from wearon.logs import Redaction
@@ -65,6 +66,8 @@ class Telemetry:
     metrics: Metrics
     tracing: Tracing
     loop_watch: LoopWatch
+    dependencies: Dependencies
+    """What the services refuse: whoever talks to one reports here."""
 
 
 def make_metrics(settings: Settings) -> Metrics:
@@ -75,7 +78,7 @@ def make_metrics(settings: Settings) -> Metrics:
 async def open_telemetry(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Telemetry:
     """Opened first, so closed last: the last spans are those of stopping. Raises TracingError."""
     tracing = open_tracing(settings.traces_url, settings.traces_headers, settings.otel_service_name, version("wearon"))
-    return Telemetry(metrics, await stack.enter_async_context(tracing), LoopWatch(metrics))
+    return Telemetry(metrics, await stack.enter_async_context(tracing), LoopWatch(metrics), Dependencies())
 
 
 def settle_memory() -> None:
@@ -312,6 +315,7 @@ def make_reporter(base: Base, supervisor: Supervisor, jobs: JobSide) -> Reporter
         base.progress,
         base.settings.worker_concurrency if jobs.worker else 0,
         parts=parts,
+        refusals=lambda: base.telemetry.dependencies.refusals,
         take_longest_lag=base.telemetry.loop_watch.take_longest,
     )
     jobs.lease.report = reporter.beat

@@ -250,7 +250,13 @@ def _api_parts(base: Base, supervisor: Supervisor, jobs: JobSide, reporter: Repo
         pose_pool=base.pose_pool,
     )
     return ApiParts(
-        Health(base.settings.wearon_mode.value, lambda: supervisor.parts, base.pose_pool, base.redis),
+        Health(
+            base.settings.wearon_mode.value,
+            lambda: supervisor.parts,
+            base.pose_pool,
+            base.redis,
+            base.telemetry.dependencies,
+        ),
         base.fetcher,
         base.pose_pool,
         base.platform if isinstance(base.platform, LocalPlatform) else None,

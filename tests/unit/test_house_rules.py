@@ -24,6 +24,7 @@ LAYERS = {
     "settings": {"net"},
     "logs": set(),
     "metrics": set(),
+    "dependencies": set(),
     "tracing": set(),
     "redis": set(),
     "local_redis": set(),
@@ -33,7 +34,7 @@ LAYERS = {
     "stop_signals": set(),
     "supervisor": set(),
 }
-FLOOR = {"child_process", "redis", "metrics", "tracing", "logs", "stop_signals"}
+FLOOR = {"child_process", "dependencies", "redis", "metrics", "tracing", "logs", "stop_signals"}
 
 ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""

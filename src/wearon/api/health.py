@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from wearon.dependencies import Dependencies
 from wearon.pose.pool import PosePool
 from wearon.supervisor import Part, PartState
 from wearon.tryon import keys
@@ -36,6 +37,14 @@ class PosePoolHealth(BaseModel):
     waiting: int
 
 
+class RefusalHealth(BaseModel):
+    """What a service refuses this process."""
+
+    dependency: str
+    words: str
+    since_s: float
+
+
 class QueueDepths(BaseModel):
     """What lies where in Redis."""
 
@@ -59,18 +68,26 @@ class HealthReport(BaseModel):
     parts: dict[str, PartHealth]
     pose_pool: PosePoolHealth | None
     queues: QueueDepths | None
+    refusals: list[RefusalHealth] = []
+    """Empty when no service that is needed refuses anything."""
 
 
 class Health:
     """Gathers the report."""
 
     def __init__(
-        self, mode: str, parts: Callable[[], Sequence[Part]], pose_pool: PosePool | None, redis: Redis
+        self,
+        mode: str,
+        parts: Callable[[], Sequence[Part]],
+        pose_pool: PosePool | None,
+        redis: Redis,
+        dependencies: Dependencies | None = None,
     ) -> None:
         self._mode = mode
         self._parts = parts
         self._pose_pool = pose_pool
         self._redis = redis
+        self._dependencies = dependencies or Dependencies()
         self._depths: QueueDepths | None = None
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
@@ -83,8 +100,10 @@ class Health:
         }
         pool = self._pose_pool
         model_loaded = pool is not None and pool.ready
+        refusals = self._dependencies.refusals
         all_well = (
-            depths is not None
+            not refusals
+            and depths is not None
             and (depths.oldest_refund_s or 0.0) <= LATE_S
             and all(part.state is PartState.RUNNING for part in parts.values())
             and (pool is None or pool.warm == pool.processes)
@@ -97,6 +116,10 @@ class Health:
             parts=parts,
             pose_pool=pool and PosePoolHealth(processes=pool.processes, warm=pool.warm, waiting=pool.waiting),
             queues=depths,
+            refusals=[
+                RefusalHealth(dependency=refusal.dependency, words=refusal.words, since_s=refusal.since_s)
+                for refusal in refusals
+            ],
         )
 
     async def _queue_depths(self) -> QueueDepths | None:

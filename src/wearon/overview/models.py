@@ -16,6 +16,15 @@ class PartNow(BaseModel):
     error: str | None = None
 
 
+class RefusalNow(BaseModel):
+    """What a service refuses a process: it has not granted it since."""
+
+    dependency: str
+    """redis, supabase, openai."""
+    words: str
+    since_s: float
+
+
 class RunningJob(BaseModel):
     """One job that a worker has at this moment."""
 
@@ -46,6 +55,7 @@ class ProcessNow(BaseModel):
     """The longest that its event loop kept anybody waiting since the beat before."""
     memory_mb: float | None = None
     parts: list[PartNow] = []
+    refusals: list[RefusalNow] = []
 
 
 class QueuesNow(BaseModel):
@@ -118,6 +128,8 @@ class Now(BaseModel):
     """One sentence for each thing that needs somebody, worst first; empty when all is well."""
     parts: list[PartNow] = []
     """Of the process that answers."""
+    refusals: list[RefusalNow] = []
+    """Of the process that answers, too."""
     queues: QueuesNow | None = None
     running: list[RunningJob] = []
     processes: list[ProcessNow] = []

@@ -23,6 +23,7 @@ from wearon.overview.models import (
     PosePoolNow,
     ProcessNow,
     QueuesNow,
+    RefusalNow,
     RunningJob,
     SpendNow,
 )
@@ -30,7 +31,7 @@ from wearon.overview.problems import find_problems, is_well
 from wearon.pose.pool import PosePool
 from wearon.tryon.counts import dollars, last_minutes, percentile_s
 from wearon.tryon.leases import LEASE_S
-from wearon.tryon.reports import Report, ReportedJob, ReportedPart
+from wearon.tryon.reports import Report, ReportedJob, ReportedPart, ReportedRefusal
 
 log = structlog.get_logger()
 
@@ -75,11 +76,13 @@ class Present:
             for job in report.jobs
         ]
         minutes = _hour(look)
+        own = self._own[1]() if self._own else None
         now = Now(
             at=datetime.now(UTC),
             mode=self._mode,
             status="ok",
-            parts=[_part(part) for part in (self._own[1]().parts if self._own else [])],
+            parts=[_part(part) for part in (own.parts if own else [])],
+            refusals=[_refusal(refusal) for refusal in (own.refusals if own else [])],
             queues=look and _queues(look),
             running=sorted(running, key=lambda job: -job.age_s)[:MAX_RUNNING],
             processes=[_process(*process) for process in processes],
@@ -214,11 +217,16 @@ def _process(worker: str, beat_age_s: float, report: Report) -> ProcessNow:
         loop_lag_s=report.loop_lag_s,
         memory_mb=report.memory_mb,
         parts=[_part(part) for part in report.parts],
+        refusals=[_refusal(refusal) for refusal in report.refusals],
     )
 
 
 def _part(part: ReportedPart) -> PartNow:
     return PartNow(name=part.name, state=part.state, restarts=part.restarts, error=part.error)
+
+
+def _refusal(refusal: ReportedRefusal) -> RefusalNow:
+    return RefusalNow(dependency=refusal.dependency, words=refusal.words, since_s=refusal.since_s)
 
 
 def _running(worker: str, beat_age_s: float, job: ReportedJob) -> RunningJob:

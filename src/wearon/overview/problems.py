@@ -25,6 +25,7 @@ def is_well(now: Now) -> bool:
     return (
         now.queues is not None
         and (now.queues.oldest_refund_s or 0.0) <= LATE_S
+        and not now.refusals
         and all(part.state == PartState.RUNNING for part in now.parts)
         and (now.pose_pool is None or now.pose_pool.warm == now.pose_pool.processes)
     )
@@ -32,7 +33,14 @@ def is_well(now: Now) -> bool:
 
 def find_problems(now: Now) -> list[str]:
     """One sentence for each thing that needs somebody, worst first."""
-    return [*_of_money(now), *_of_the_parts(now), *_of_the_queues(now), *_of_the_processes(now), *_of_the_outcome(now)]
+    return [
+        *_of_money(now),
+        *_of_the_refusals(now),
+        *_of_the_parts(now),
+        *_of_the_queues(now),
+        *_of_the_processes(now),
+        *_of_the_outcome(now),
+    ]
 
 
 def _of_money(now: Now) -> Iterator[str]:
@@ -44,6 +52,16 @@ def _of_money(now: Now) -> Iterator[str]:
         yield f"The oldest refund has been outstanding for {duration(queues.oldest_refund_s)}: it must not take 30 s."
     if queues.refunds_by_hand:
         yield f"{_count(queues.refunds_by_hand, 'refund')} to be put right by hand."
+
+
+def _of_the_refusals(now: Now) -> Iterator[str]:
+    own = [refusal.words for refusal in now.refusals]
+    for refusal in now.refusals:
+        yield f"{refusal.words}, for {duration(refusal.since_s)}."
+    for process in now.processes:
+        for refusal in process.refusals:
+            if refusal.words not in own:
+                yield f"{refusal.words}, says {process.worker}."
 
 
 def _of_the_parts(now: Now) -> Iterator[str]:

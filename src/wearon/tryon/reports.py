@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from wearon.dependencies import Refusal
 from wearon.tryon.progress import Progress, Run
 
 MAX_JOBS = 100
@@ -26,6 +27,14 @@ class ReportedPart(BaseModel):
     state: str
     restarts: int = 0
     error: str | None = None
+
+
+class ReportedRefusal(BaseModel):
+    """What a service refuses this process."""
+
+    dependency: str
+    words: str
+    since_s: float
 
 
 class ReportedJob(BaseModel):
@@ -55,6 +64,7 @@ class Report(BaseModel):
     memory_mb: float | None = None
     """Resident; None where there is no /proc."""
     parts: list[ReportedPart] = []
+    refusals: list[ReportedRefusal] = []
     jobs: list[ReportedJob] = []
 
 
@@ -67,12 +77,14 @@ class Reporter:
         capacity: int,
         *,
         parts: Callable[[], Sequence[ReportedPart]] = tuple,
+        refusals: Callable[[], Sequence[Refusal]] = tuple,
         take_longest_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`take_longest_lag` says how late the event loop was at most since it was asked before, in seconds."""
         self._progress = progress
         self._capacity = capacity
         self._parts = parts
+        self._refusals = refusals
         self._take_longest_lag = take_longest_lag
         self._host = socket.gethostname()
         self._version = version("wearon")
@@ -96,6 +108,10 @@ class Reporter:
             loop_lag_s=round(self._lag_s, 4),
             memory_mb=resident_mb(),
             parts=list(self._parts()),
+            refusals=[
+                ReportedRefusal(dependency=found.dependency, words=found.words[:MAX_TEXT], since_s=found.since_s)
+                for found in self._refusals()
+            ],
             jobs=[_reported(run) for run in running[:MAX_JOBS]],
         )
 

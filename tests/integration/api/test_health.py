@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from wearon.api import health as module
 from wearon.api.health import Health
+from wearon.dependencies import Dependencies, Dependency
 from wearon.platform.base import Channel
 from wearon.tryon import keys
 from wearon.tryon.refund_intents import Intent
@@ -50,6 +51,20 @@ async def test_a_late_refund_degrades_health(redis_client: Redis, age_s: float, 
     assert report.queues is not None
     assert report.queues.refunds == 2
     assert report.queues.oldest_refund_s == pytest.approx(age_s, abs=4)
+
+
+async def test_what_a_service_refuses_degrades_health_until_it_is_granted(redis_client: Redis) -> None:
+    dependencies = Dependencies()
+    health = Health("production", list, None, redis_client, dependencies)
+    dependencies.refused(Dependency.SUPABASE, "Supabase refuses our key")
+    report = await health.report()
+    assert report.status == "degraded"
+    assert [(refusal.dependency, refusal.words) for refusal in report.refusals] == [
+        ("supabase", "Supabase refuses our key")
+    ]
+    dependencies.answered(Dependency.SUPABASE)
+    report = await health.report()
+    assert (report.status, report.refusals) == ("ok", [])
 
 
 async def test_several_watchers_cost_redis_no_more_than_one(

@@ -22,6 +22,7 @@ from support.job_side import (
 )
 from support.redis import RedisServer
 from support.story_side import StorySide
+from wearon.dependencies import Dependency, Refusal
 from wearon.logs import Redaction
 from wearon.overview import now as now_module
 from wearon.overview.look import Looker
@@ -190,6 +191,7 @@ def reporting(lease: Lease, progress: Progress, capacity: int = 2) -> Reporter:
         progress,
         capacity,
         parts=lambda: [ReportedPart(name="worker", state="restarting", restarts=3, error="gone")],
+        refusals=lambda: [Refusal(Dependency.OPENAI, "OpenAI refuses our key", 3.0)],
         take_longest_lag=lambda: 1.5,
     )
     lease.report = reporter.beat
@@ -210,6 +212,7 @@ async def test_processes_and_their_jobs_are_seen_from_everywhere(redis_client: R
     assert (job.session_id, job.request_id, job.step, job.attempt) == (ref.session_id, "req_1", "generate", 3)
     assert "worker of worker-1 is restarting." in now.problems
     assert "worker-1 stood still for 1.5 s." in now.problems
+    assert "OpenAI refuses our key, says worker-1." in now.problems
     await lease.release()
     assert (await look(redis_client)).processes == []
     assert await untyped(redis_client).hlen(keys.REPORTS) == 0

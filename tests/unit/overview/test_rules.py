@@ -19,6 +19,7 @@ from wearon.overview.models import (
     ProcessNow,
     QueuesNow,
     RefundState,
+    RefusalNow,
 )
 from wearon.overview.problems import duration, find_problems, is_well
 from wearon.overview.refund_story import RefundFacts, tell_refund
@@ -36,6 +37,7 @@ REF = SessionRef(Channel.B2C, "00000000-0000-4000-8000-00000000000a", "00000000-
 SESSION = Session(REF, Status.FAILED, 1, NOON, error_message="sorry", completed_at=NOON + timedelta(seconds=5))
 INTENT = Intent(Channel.B2C, REF.owner_id, REF.session_id, "", "", "", NOON.isoformat())
 
+KEY_REFUSED = RefusalNow(dependency="supabase", words="Supabase refuses our key", since_s=31)
 QUEUES = QueuesNow(tasks=0, taken=0, jobs=0, running=0, dead_letters=0, refunds=0, refunds_by_hand=0)
 WORKER = ProcessNow(worker="w", host="h", pid=1, version="1", capacity=2, busy=0, beat_age_s=1, loop_lag_s=0)
 WELL = Now(
@@ -64,6 +66,12 @@ def test_when_all_is_well_nothing_is_said() -> None:
     [
         (WELL.model_copy(update={"queues": None}), False, "Redis does not answer"),
         (queues(oldest_refund_s=31), False, "outstanding for 31 s"),
+        (WELL.model_copy(update={"refusals": [KEY_REFUSED]}), False, "Supabase refuses our key, for 31 s."),
+        (
+            WELL.model_copy(update={"processes": [WORKER.model_copy(update={"refusals": [KEY_REFUSED]})]}),
+            True,
+            "Supabase refuses our key, says w.",
+        ),
         (queues(refunds_by_hand=1), True, "1 refund has to be put right by hand"),
         (queues(dead_letters=2), True, "2 dead letters have to be looked at"),
         (queues(oldest_task_s=600), True, "waited for 10 min"),
