@@ -212,6 +212,7 @@ def open_generator(stack: AsyncExitStack, base: Base, pictures: PicturePool) -> 
             ensure_jpeg=pictures.ensure_jpeg,
             metrics=base.telemetry.metrics,
             tracing=base.telemetry.tracing,
+            dependencies=base.telemetry.dependencies,
         )
     stack.push_async_callback(generator.aclose)
     return generator

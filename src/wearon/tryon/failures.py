@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from wearon.child_process import ProcessFailed
 from wearon.platform.base import PlatformError, PlatformUnavailable
-from wearon.tryon.generator import GenerationError, Moderated, RateLimited
+from wearon.tryon.generator import GenerationError, KeyRejected, Moderated, RateLimited, ServiceUnavailable
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
 
@@ -21,8 +21,12 @@ INTERNAL_MESSAGE = "Internal error during generation"
 OUTAGE_PAUSE_S = 5.0
 """Before a job looks again for a platform or a Redis that was away: work goes on within 10 s of its return."""
 
-RATE_LIMIT_BACKOFF_S = (5.0, 60.0)
-"""First and longest pause after a 429 that did not say how long to wait; doubled each time."""
+REFUSED_PAUSE_S = (4.0, 8.0)
+"""Before a job asks the image model again that refused our key or did not answer: drawn evenly, so that the jobs do not
+come back together, and short enough for work to go on within 10 s of its return."""
+
+MINUTE_PAUSE_S = (61.0, 66.0)
+"""After a 429 that did not say how long to wait: the limits are those of a minute."""
 
 
 class DiedTooOften(Exception):
@@ -90,7 +94,7 @@ def judge(error: BaseException, attempt: Attempt, patience: Patience) -> PutBack
         case RateLimited():
             return _after_rate_limit(error, attempt, patience)
         case GenerationError():
-            return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error.reason}")
+            return _after_refusal(error, attempt, patience)
         case PlatformUnavailable() | RedisError() | ProcessFailed():
             # Not the shopper's fault and not the picture's: an outage fails nobody, however long it is.
             return PutBack(OUTAGE_PAUSE_S)
@@ -106,6 +110,15 @@ def judge(error: BaseException, attempt: Attempt, patience: Patience) -> PutBack
             return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error}")
 
 
+def _after_refusal(error: GenerationError, attempt: Attempt, patience: Patience) -> PutBack | GiveUp:
+    """What is about us or about the service passes. What may be paid has had all the requests that it may cost."""
+    passes = isinstance(error, KeyRejected) or (isinstance(error, ServiceUnavailable) and not error.may_be_paid)
+    delay_s = random.uniform(*REFUSED_PAUSE_S)  # noqa: S311
+    if passes and attempt.age_s + delay_s < patience.deadline_s:
+        return PutBack(delay_s)
+    return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error.reason}")
+
+
 def _after_rate_limit(error: RateLimited, attempt: Attempt, patience: Patience) -> PutBack | GiveUp:
     if attempt.rate_limited >= patience.max_rate_limited:
         return GiveUp(INTERNAL_MESSAGE, f"rate limited {attempt.rate_limited + 1} times: {error.reason}")
@@ -113,8 +126,7 @@ def _after_rate_limit(error: RateLimited, attempt: Attempt, patience: Patience) 
         # A little later than asked, and not all jobs at once.
         delay_s = error.retry_after_s + random.uniform(0.05, 0.5)  # noqa: S311
     else:
-        longest_s = min(RATE_LIMIT_BACKOFF_S[0] * 2**attempt.rate_limited, RATE_LIMIT_BACKOFF_S[1])
-        delay_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311
+        delay_s = random.uniform(*MINUTE_PAUSE_S)  # noqa: S311
     if attempt.age_s + delay_s > patience.deadline_s:
         return GiveUp(INTERNAL_MESSAGE, f"rate limited past the deadline: {error.reason}")
     return PutBack(delay_s, rate_limited=True)

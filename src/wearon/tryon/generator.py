@@ -6,7 +6,7 @@ Two classes speak it: `OpenAIImages` in production and the local preview. What t
     ├── Moderated            the pictures or the prompt were refused by the safety filter; final
     ├── RateLimited          429: wait and ask again; nothing was paid
     ├── QuotaExhausted       the account has no money left: an operator's problem, not worth a retry
-    ├── KeyRejected          401 or 403: our key, an operator's problem, not worth a retry
+    ├── KeyRejected          401 or 403: our key, an operator's problem; passes when somebody puts it right
     ├── RequestRefused       any other definite no: the same request will be refused again
     ├── ServiceUnavailable   5xx, network or time-out, after every retry of the generator's own
     └── BadAnswer            it was answered, so paid, but there is no picture in it; asking again pays again
@@ -51,7 +51,11 @@ class RequestRefused(GenerationError):
 
 
 class ServiceUnavailable(GenerationError):
-    """No usable answer in time."""
+    """No usable answer in time. `may_be_paid`: the request was sent, and nobody knows what became of it."""
+
+    def __init__(self, reason: str, *, may_be_paid: bool = False) -> None:
+        super().__init__(reason)
+        self.may_be_paid = may_be_paid
 
 
 class BadAnswer(GenerationError):

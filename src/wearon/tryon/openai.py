@@ -23,6 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from wearon.dependencies import Dependencies
 from wearon.metrics import Metrics
 from wearon.net.fetch import FetchError
 from wearon.net.service_transport import ServiceTransport
@@ -41,6 +42,7 @@ from wearon.tryon.generator import (
     ServiceUnavailable,
 )
 from wearon.tryon.openai_answers import Answer, error_of, name_like, parse_answer, tokens_of, usage_of
+from wearon.tryon.openai_breaker import RefusalBreaker
 
 log = structlog.get_logger()
 
@@ -81,6 +83,12 @@ OUTCOMES: dict[type[GenerationError], str] = {
 }
 """How one request ended, for counting; besides `answered` and, for one that was cancelled, `cut_off`."""
 
+PAID_STATUSES = {httpx.codes.OK, httpx.codes.CREATED}
+"""OpenAI answers 200; some gateway may find that a picture was created."""
+
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""What fails before a request is on its way: it cannot have been paid."""
+
 CLIENT_ID_CHARACTERS = 512
 """OpenAI refuses a longer X-Client-Request-Id, and one that is not ASCII."""
 
@@ -98,7 +106,8 @@ class OpenAIImages:
     decides. The mini model has no such parameter; it is left out there.
 
     5xx, network errors and time-outs are tried again up to `max_retries` times, with backoff. A 429 is not: the job
-    queue waits it out. Nothing is asked again after a status 200, which has been paid for.
+    queue waits it out. Nothing is asked again after a status 200, which has been paid for. `dependencies` is told of a
+    key that is refused, of an empty account, and of a service that does not answer.
     """
 
     def __init__(
@@ -119,6 +128,7 @@ class OpenAIImages:
         client: httpx.AsyncClient | None = None,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
+        dependencies: Dependencies | None = None,
     ) -> None:
         if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             # The HTTP library would say so too, and quote the key.
@@ -146,6 +156,7 @@ class OpenAIImages:
         self._client = client or make_client()
         self._metrics = metrics or Metrics()
         self._tracing = tracing or Tracing()
+        self._breaker = RefusalBreaker(dependencies or Dependencies())
 
     async def generate(self, request: ImageRequest) -> GeneratedImage:
         """Make one picture; raises GenerationError.
@@ -175,7 +186,8 @@ class OpenAIImages:
             await self._client.aclose()
 
     async def _ask(self, request: ImageRequest) -> bytes:
-        """One attempt: the body of an answer with status 200, kept already. Raises GenerationError."""
+        """One attempt: the body of a paid answer, kept already. Raises GenerationError."""
+        self._breaker.check()
         await self._before_attempt()
         with self._observed():
             return await self._exchanged(request)
@@ -190,8 +202,10 @@ class OpenAIImages:
             with self._tracing.span("POST /images/edits", Kind.CLIENT, attributes):
                 yield
             outcome = "answered"
+            self._breaker.answered()
         except GenerationError as error:
             outcome = OUTCOMES[type(error)]
+            self._breaker.failed(error)
             raise
         finally:
             self._metrics.openai_requests.labels(outcome).inc()
@@ -202,13 +216,15 @@ class OpenAIImages:
         paid = False
         try:
             async with asyncio.timeout(self._attempt_timeout_s), self._exchange(request) as response:
-                paid = response.status_code == httpx.codes.OK
+                paid = response.status_code in PAID_STATUSES
                 body = await (_to_its_end(_receive(response, request)) if paid else _read(response, MAX_ERROR_BYTES))
         except TimeoutError:
             raise _lost(f"no whole answer within {self._attempt_timeout_s:g} s", paid=paid) from None
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
             # Not chained: their text quotes the header that is wrong.
             raise RequestRefused(f"the request cannot be sent ({type(error).__name__})") from None
+        except NEVER_SENT as error:
+            raise ServiceUnavailable(f"{type(error).__name__}: {error}") from None
         except httpx.NetworkError as error:
             raise _lost(f"{type(error).__name__}: {error}", paid=paid) from None
         except httpx.RequestError as error:
@@ -348,7 +364,7 @@ async def _parsed(answer: bytes) -> Answer:
 def _lost(reason: str, *, paid: bool) -> GenerationError:
     if paid:
         return BadAnswer(f"the answer broke off: {reason}")
-    return ServiceUnavailable(reason)
+    return ServiceUnavailable(reason, may_be_paid=True)
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -4,13 +4,10 @@
 prompt or the key: it names status, error code, parameter and OpenAI's request id.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from email.utils import parsedate_to_datetime
 from typing import Annotated, Any
 
 import structlog
@@ -27,14 +24,23 @@ from wearon.tryon.generator import (
     ServiceUnavailable,
     Usage,
 )
+from wearon.tryon.openai_error_bodies import ErrorBody, read_error_body
+from wearon.tryon.openai_rate_limits import GATEWAY_PREFIX, retry_after_s
 
 log = structlog.get_logger()
 
-MAX_RETRY_AFTER_S = 3600.0
-"""A longer wait than any job's deadline means the same; this keeps a nonsense header from overflowing a clock."""
+QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "budget_exceeded"})
+"""The first two are the contract's; the others are how an unpaid bill and LiteLLM's own budgets are told."""
 
-QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-"""The first is the contract's (with 429); the others are how a spent budget and an unpaid bill are told."""
+KEY_CODES = frozenset({"invalid_api_key", "no_db_connection", "token_not_found_in_db", "expired_key"})
+"""Our key is refused, whatever the status: the first is OpenAI's, the others are LiteLLM's (`no_db_connection` with
+status 400 is what it says to a key that it does not know, when it has no database)."""
+
+PASSING_STATUSES = frozenset({408, 409, 423, 425})
+"""A time-out in the service's own word, a conflict or lock that ends, and "too early"."""
+
+LOST_STATUSES = frozenset({408, 504, 524})
+"""Somebody between the model and us gave up waiting: the picture may have been made, and paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,43 +130,30 @@ def tokens_of(raw: object) -> dict[tuple[str, str], int]:
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> GenerationError:
-    """What an answer without status 200 means. Header names are expected in lower case, or case-insensitive."""
-    details = _error_details(body)
-    code = details.get("code")
-    reason = _reason(status, headers, details)
+    """What an answer that holds no picture means. Header names may be in any case."""
+    said = read_error_body(body)
+    reason = _reason(status, headers, said.named)
     error: GenerationError
-    if status in {401, 403}:
-        error = KeyRejected(reason)
-    elif QUOTA_CODES & {code, details.get("type")}:
-        error = QuotaExhausted(reason)
-    elif status == 429:
-        error = RateLimited(reason, retry_after_s(headers))
-    elif code == "moderation_blocked":
+    if said.flagged:
         error = Moderated(reason)
-    elif status >= 500 or status == 408:  # 408 is the service's own word for a time-out
-        error = ServiceUnavailable(reason)
+    elif status == 402 or said.codes & QUOTA_CODES:
+        error = QuotaExhausted(reason)
+    elif status in {401, 403, 407} or said.codes & KEY_CODES:
+        error = KeyRejected(reason)
+    elif status == 429:
+        error = RateLimited(reason, retry_after_s(headers, message=said.text))
     elif status < 300:
         error = BadAnswer(reason)
+    elif status >= 500 or status in PASSING_STATUSES or _is_about_the_address(status, body, said):
+        error = ServiceUnavailable(reason, may_be_paid=status in LOST_STATUSES)
     else:
         error = RequestRefused(reason)
     return error
 
 
-def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """In how many seconds to come back; None when the answer does not say.
-
-    `Retry-After-Ms` is OpenAI's own, `Retry-After` holds seconds or a date, and the rate limit's reset is the last
-    resort: it tells when the whole minute's budget is back, mostly later than need be.
-    """
-    retry_after = headers.get("retry-after")
-    candidates = (
-        _number(headers.get("retry-after-ms"), unit_s=0.001),
-        _number(retry_after),
-        _seconds_until(retry_after, now or datetime.now(UTC)),
-        _duration(headers.get("x-ratelimit-reset-requests")),
-    )
-    seconds = next((candidate for candidate in candidates if candidate is not None), None)
-    return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+def names_a_model(said: ErrorBody) -> bool:
+    """Whether a 403 or 404 is about the model, not about the key or the path."""
+    return "model_not_found" in said.codes or bool(re.search(r"\bmodel\b", said.text))
 
 
 def name_like(value: str | None) -> str | None:
@@ -192,37 +185,13 @@ def _split(total: int, details: _TokenDetails | None) -> tuple[int, int]:
     return text, image
 
 
-def _error_details(body: bytes) -> dict[str, str]:
-    """`code`, `type` and `param` of an error body, as far as they are there."""
-    try:
-        error = json.loads(body)["error"]
-        return {name: error[name] for name in ("code", "type", "param") if isinstance(error.get(name), str)}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
-
-
 def _reason(status: int, headers: Mapping[str, str], details: Mapping[str, str]) -> str:
-    named = {**details, "openai request": headers.get("x-request-id")}
+    request_id = headers.get("x-request-id") or headers.get(f"{GATEWAY_PREFIX}x-request-id")
+    named = {**details, "openai request": request_id}
     return ", ".join([f"status {status}", *(f"{name} {value}" for name, value in named.items() if name_like(value))])
 
 
-def _number(text: str | None, unit_s: float = 1.0) -> float | None:
-    if text and re.fullmatch(r" *[0-9]{1,12}(\.[0-9]{1,12})? *", text):
-        return float(text) * unit_s
-    return None
-
-
-def _seconds_until(text: str | None, now: datetime) -> float | None:
-    try:
-        then = parsedate_to_datetime(text or "")
-    except ValueError:
-        return None
-    return (then.replace(tzinfo=then.tzinfo or UTC) - now).total_seconds()
-
-
-def _duration(text: str | None) -> float | None:
-    """The rate limit headers' own spelling: 120ms, 7.2s, 6m0s, 1h2m3s."""
-    if not text or not re.fullmatch(r"([0-9]{1,6}(\.[0-9]{1,6})?(h|ms|m|s))+", text):
-        return None
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    return sum(float(n) * units[unit] for n, unit in re.findall(r"([0-9.]+)(h|ms|m|s)", text))
+def _is_about_the_address(status: int, body: bytes, said: ErrorBody) -> bool:
+    """Whether it says nothing about the request: a page of something between the service and us, or "no such path"."""
+    is_page = body.lstrip()[:1] == b"<"
+    return (is_page and status >= 400) or status == 405 or (status == 404 and not names_a_model(said))

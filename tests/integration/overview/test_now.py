@@ -31,7 +31,7 @@ from wearon.overview.now import Present
 from wearon.tryon import keys
 from wearon.tryon import pipeline as pipeline_module
 from wearon.tryon.counts import minute_key
-from wearon.tryon.generator import KeyRejected, Moderated
+from wearon.tryon.generator import Moderated, QuotaExhausted
 from wearon.tryon.journal import Journal
 from wearon.tryon.leases import Lease
 from wearon.tryon.progress import Progress, Run, StepName
@@ -74,7 +74,7 @@ async def test_an_empty_redis_is_all_well(redis_client: Redis) -> None:
 
 
 async def test_what_ended_is_counted(side: StorySide, buyer: Buyer) -> None:
-    side.generator.answers.extend([PICTURE, Moderated("violence"), KeyRejected("401"), KeyRejected("401")])
+    side.generator.answers.extend([PICTURE, Moderated("violence"), QuotaExhausted("401"), QuotaExhausted("401")])
     for _ in range(4):
         await side.run(await buyer.buy())
     now = await side.overview.now()

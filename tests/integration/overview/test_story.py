@@ -27,7 +27,7 @@ from wearon.overview.models import RefundState
 from wearon.platform.base import Channel
 from wearon.tryon import keys
 from wearon.tryon import pipeline as pipeline_module
-from wearon.tryon.generator import KeyRejected, Moderated, RateLimited
+from wearon.tryon.generator import Moderated, QuotaExhausted, RateLimited
 from wearon.tryon.journal import MAX_ENTRIES
 
 pytestmark = pytest.mark.slow
@@ -93,7 +93,7 @@ async def test_why_one_failed_and_that_they_got_the_credit_back(side: StorySide,
 
 async def test_a_refund_that_waits_for_the_platform(side: StorySide, platform: FaultyPlatform, buyer: Buyer) -> None:
     ref = await buyer.buy()
-    side.generator.answers.append(KeyRejected("401"))
+    side.generator.answers.append(QuotaExhausted("401"))
     platform.break_next("ledger_entries")
     await side.run(ref)
     story = await side.story(ref)
@@ -112,7 +112,7 @@ async def test_a_refund_that_waits_for_the_platform(side: StorySide, platform: F
 async def test_a_refund_that_needs_a_person(side: StorySide, shop: LocalShop) -> None:
     ref = await Buyer(shop, Channel.B2B).buy()
     shop.sql("update store_credit_transactions set type = 'overage' where store_id = ?", ref.owner_id)
-    side.generator.answers.append(KeyRejected("401"))
+    side.generator.answers.append(QuotaExhausted("401"))
     await side.run(ref)
     refund = (await side.story(ref)).refund
     assert refund.state is RefundState.BY_HAND
@@ -244,7 +244,7 @@ async def test_pictures_are_signed_on_demand_and_only_ours(side: StorySide, shop
     ref = await Buyer(shop, Channel.B2C).buy()
     ours = await shop.platform.add_upload(b"\xff\xd8 person", ".jpg")
     foreign = "https://user:pw@pictures.example/garment.jpg?token=eyJhbGciOi"
-    side.generator.answers.append(KeyRejected("401"))
+    side.generator.answers.append(QuotaExhausted("401"))
     await side.run(ref, image_urls=[ours, foreign])
     story = await side.story(ref)
     person, garment, result = story.pictures
@@ -284,7 +284,7 @@ async def test_no_address_token_or_secret_is_told(side: StorySide, shop: LocalSh
         'odd (shopper="an n"@exämple)',
     )
     url = "https://p.supabase.co/storage/v1/object/sign/b/x.jpg?token=eyJhbGciOi"
-    side.generator.answers.append(KeyRejected(f"{SECRET} was refused for bob@example.org at {url}"))
+    side.generator.answers.append(QuotaExhausted(f"{SECRET} was refused for bob@example.org at {url}"))
     await side.run(ref)
     shop.set_row(ref, error_message="ask carol@example.net")
     told = (await side.story(ref)).model_dump_json()
@@ -322,7 +322,7 @@ async def test_without_a_journal_row_and_ledger_still_tell(
 ) -> None:
     side = StorySide(redis_client, platform, tmp_path, journal_hours=0)
     ref = await buyer.buy()
-    side.generator.answers.append(KeyRejected("401"))
+    side.generator.answers.append(QuotaExhausted("401"))
     await side.run(ref)
     assert await redis_client.keys(keys.JOURNAL + "*") == []
     story = await side.story(ref)

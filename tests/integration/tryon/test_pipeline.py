@@ -34,7 +34,17 @@ from wearon.tryon import pipeline as pipeline_module
 from wearon.tryon import recovery
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.failures import INTERNAL_MESSAGE, MODERATION_MESSAGE, OUTAGE_PAUSE_S, Patience
-from wearon.tryon.generator import BadAnswer, GeneratedImage, ImageRequest, KeyRejected, Moderated, RateLimited
+from wearon.tryon.generator import (
+    BadAnswer,
+    GeneratedImage,
+    GenerationError,
+    ImageRequest,
+    KeyRejected,
+    Moderated,
+    QuotaExhausted,
+    RateLimited,
+    ServiceUnavailable,
+)
 from wearon.tryon.job_queue import Attempt, JobQueue, PutBack
 from wearon.tryon.photos import Photos
 from wearon.tryon.pipeline import DEFAULT_PROMPT, MAX_CRASHES, Pipeline
@@ -198,7 +208,7 @@ async def test_a_rate_limit_is_counted_though_the_platform_cannot_show_it(
     ("error", "message"),
     [
         (Moderated("violence"), MODERATION_MESSAGE),
-        (KeyRejected("401"), INTERNAL_MESSAGE),
+        (QuotaExhausted("429"), INTERNAL_MESSAGE),
         (ZeroDivisionError("a bug"), INTERNAL_MESSAGE),
         (TimeoutError(), INTERNAL_MESSAGE),
     ],
@@ -212,6 +222,33 @@ async def test_what_the_model_refuses_fails_and_refunds(
     assert await desk.run(ref) is None
     await assert_failed(desk, shop, buyer, ref, message)
     assert desk.paid == 1
+
+
+@pytest.mark.parametrize(
+    "error", [KeyRejected("401"), ServiceUnavailable("503")], ids=lambda error: type(error).__name__
+)
+async def test_a_refusal_about_us_is_waited_out(
+    desk: Desk, shop: LocalShop, buyer: Buyer, error: GenerationError
+) -> None:
+    ref = await buyer.buy()
+    desk.generator.answers.extend([error] * 4)
+    for _ in range(4):
+        answer = await desk.run(ref)
+        assert isinstance(answer, PutBack)
+        assert not answer.rate_limited
+    assert await buyer.balance() == DEMO_CREDITS - 1
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+
+
+async def test_past_the_deadline_a_refusal_about_us_fails_with_one_refund(
+    desk: Desk, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    desk.attempt = replace(desk.attempt, first_started_at=time.time() - 10_000)
+    desk.generator.answers.append(KeyRejected("401"))
+    assert await desk.run(ref) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
 
 @pytest.mark.parametrize("answer", [b"not a picture", FetchError("answered 404", transient=False)])

@@ -11,14 +11,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from wearon.platform.base import PlatformRefused, PlatformUnavailable
 from wearon.tryon.failures import (
     INTERNAL_MESSAGE,
+    MINUTE_PAUSE_S,
     MODERATION_MESSAGE,
     OUTAGE_PAUSE_S,
-    RATE_LIMIT_BACKOFF_S,
+    REFUSED_PAUSE_S,
     GiveUp,
     Patience,
     judge,
 )
-from wearon.tryon.generator import GenerationError, Moderated, RateLimited
+from wearon.tryon.generator import GenerationError, KeyRejected, Moderated, RateLimited, ServiceUnavailable
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
 
@@ -35,17 +36,38 @@ def subclasses(base: type[GenerationError]) -> Iterator[type[GenerationError]]:
         yield from subclasses(subclass)
 
 
-FINAL = [GenerationError, *(found for found in subclasses(GenerationError) if found not in {Moderated, RateLimited})]
+PASSING = [KeyRejected, ServiceUnavailable]
+FINAL = [
+    GenerationError,
+    *(found for found in subclasses(GenerationError) if found not in {Moderated, RateLimited, *PASSING}),
+]
 
 
 @pytest.mark.parametrize("error", FINAL, ids=lambda error: error.__name__)
-def test_what_the_generator_could_not_do_after_its_own_retries_is_the_end(error: type[GenerationError]) -> None:
+def test_what_is_about_the_request_or_paid_is_the_end(error: type[GenerationError]) -> None:
     verdict = judge(error("because"), attempt(), PATIENCE)
     assert verdict == GiveUp(INTERNAL_MESSAGE, f"{error.__name__}: because")
 
 
 def test_the_tree_of_generation_errors_is_walked_and_not_empty() -> None:
-    assert len(FINAL) == 6
+    assert len(FINAL) >= 4
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: error.__name__)
+def test_a_refusal_about_us_fails_nobody_until_the_shoppers_deadline(error: type[GenerationError]) -> None:
+    for age_s in (0.0, 490.0):
+        verdicts = [judge(error("because"), attempt(age_s=age_s), PATIENCE) for _ in range(20)]
+        shortest_s, longest_s = REFUSED_PAUSE_S
+        assert all(isinstance(verdict, PutBack) and not verdict.rate_limited for verdict in verdicts)
+        assert all(shortest_s <= verdict.delay_s <= longest_s for verdict in verdicts if isinstance(verdict, PutBack))
+        assert len(set(verdicts)) > 10
+    assert judge(error("because"), attempt(age_s=499), PATIENCE) == GiveUp(
+        INTERNAL_MESSAGE, f"{error.__name__}: because"
+    )
+
+
+def test_a_request_that_may_have_been_paid_is_not_sent_for_ever() -> None:
+    assert isinstance(judge(ServiceUnavailable("reset", may_be_paid=True), attempt(), PATIENCE), GiveUp)
 
 
 def test_a_moderated_shopper_is_told_so() -> None:
@@ -102,12 +124,12 @@ def test_jobs_that_were_refused_together_do_not_come_back_together() -> None:
     assert len(set(verdicts)) > 10
 
 
-@pytest.mark.parametrize(("earlier", "longest_s"), [(0, 5.0), (1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (9, 60.0)])
-def test_without_retry_after_the_pause_doubles_up_to_a_minute(earlier: int, longest_s: float) -> None:
+@pytest.mark.parametrize("earlier", [0, 1, 2])
+def test_without_a_word_of_when_a_limit_of_a_minute_is_outlasted(earlier: int) -> None:
     for _ in range(50):
-        verdict = judge(RateLimited("429"), attempt(rate_limited=earlier), Patience(100, 500.0))
+        verdict = judge(RateLimited("429"), attempt(rate_limited=earlier), PATIENCE)
         assert isinstance(verdict, PutBack)
-        assert longest_s / 2 <= verdict.delay_s <= longest_s <= RATE_LIMIT_BACKOFF_S[1]
+        assert 60 < verdict.delay_s <= MINUTE_PAUSE_S[1]
 
 
 @pytest.mark.parametrize("retry_after_s", [None, 0.1])
@@ -123,7 +145,7 @@ def test_with_no_retries_allowed_the_first_rate_limit_is_the_end() -> None:
     assert isinstance(judge(RateLimited("429", 1.0), attempt(), Patience(0, 500.0)), GiveUp)
 
 
-@pytest.mark.parametrize(("retry_after_s", "age_s"), [(None, 499.0), (60.0, 450.0), (86_400.0, 0.0)])
+@pytest.mark.parametrize(("retry_after_s", "age_s"), [(None, 450.0), (60.0, 450.0), (86_400.0, 0.0)])
 def test_a_rate_limit_that_ends_past_the_deadline_is_not_waited_for(retry_after_s: float | None, age_s: float) -> None:
     verdict = judge(RateLimited("429", retry_after_s), attempt(age_s=age_s), PATIENCE)
     assert verdict == GiveUp(INTERNAL_MESSAGE, "rate limited past the deadline: 429")

@@ -8,18 +8,16 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import httpx
 import pytest
 import respx
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from structlog.testing import capture_logs
 
 from support.openai_stub import COST_USD, USAGE, Hang, OpenAIStub, Picture, Reset, parse_form
+from wearon.dependencies import Dependencies
 from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.tryon import openai
@@ -37,7 +35,7 @@ from wearon.tryon.generator import (
     Usage,
 )
 from wearon.tryon.openai import OpenAIImages
-from wearon.tryon.openai_answers import parse_answer, retry_after_s, usage_of
+from wearon.tryon.openai_answers import parse_answer, usage_of
 
 KEY = "sk-proj-9f8e7d6c5b4a"
 PROMPT = "Dress the person in model.jpg with image_1.jpg"
@@ -529,12 +527,18 @@ ONCE, AGAIN = False, True
 
 FAULTS = [
     pytest.param(refusal(400, "moderation_blocked"), Moderated, ONCE, id="moderation"),
+    pytest.param(refusal(400, "content_policy_violation"), Moderated, ONCE, id="content policy"),
+    pytest.param(refusal(400, "content_safety_violation"), Moderated, ONCE, id="content safety"),
+    pytest.param(refusal(403, kind="moderation_blocked"), Moderated, ONCE, id="moderation told as type, with 403"),
     pytest.param(refusal(401, "invalid_api_key"), KeyRejected, ONCE, id="401"),
     pytest.param(refusal(403, "unsupported_country_region_territory"), KeyRejected, ONCE, id="403"),
     pytest.param(httpx.Response(401, text="nginx"), KeyRejected, ONCE, id="401 without a body of OpenAI's"),
     pytest.param(refusal(429, "insufficient_quota"), QuotaExhausted, ONCE, id="quota"),
     pytest.param(refusal(429, kind="insufficient_quota"), QuotaExhausted, ONCE, id="quota told as type"),
     pytest.param(refusal(400, "billing_hard_limit_reached"), QuotaExhausted, ONCE, id="budget"),
+    pytest.param(refusal(402), QuotaExhausted, ONCE, id="402"),
+    pytest.param(refusal(500, "invalid_api_key"), KeyRejected, ONCE, id="key, told with another status"),
+    pytest.param(httpx.Response(407), KeyRejected, ONCE, id="407"),
     pytest.param(refusal(429, "rate_limit_exceeded"), RateLimited, ONCE, id="429"),
     pytest.param(httpx.Response(429), RateLimited, ONCE, id="429 without a body"),
     pytest.param(refusal(400, "invalid_value"), RequestRefused, ONCE, id="400"),
@@ -550,6 +554,10 @@ FAULTS = [
     pytest.param(httpx.LocalProtocolError(f"Illegal header {KEY}"), RequestRefused, ONCE, id="unsendable"),
     pytest.param(httpx.UnsupportedProtocol("ftp"), RequestRefused, ONCE, id="not http"),
     pytest.param(refusal(408), ServiceUnavailable, AGAIN, id="408"),
+    pytest.param(refusal(409), ServiceUnavailable, AGAIN, id="409"),
+    pytest.param(httpx.Response(404, json={"detail": "Not Found"}), ServiceUnavailable, AGAIN, id="404 of the path"),
+    pytest.param(httpx.Response(405), ServiceUnavailable, AGAIN, id="405"),
+    pytest.param(httpx.Response(400, text="\n<html>"), ServiceUnavailable, AGAIN, id="400 with a page"),
     pytest.param(refusal(500, "server_error"), ServiceUnavailable, AGAIN, id="500"),
     pytest.param(httpx.Response(502, text="<html>"), ServiceUnavailable, AGAIN, id="502"),
     pytest.param(refusal(503), ServiceUnavailable, AGAIN, id="503"),
@@ -601,6 +609,45 @@ async def test_the_reason_helps_to_find_the_request_at_openai(make: Make, respx_
     assert raised.value.reason == "status 400, code invalid_value, type some_error, openai request req_openai_1"
 
 
+async def test_a_refused_key_is_said_and_not_asked_for_by_every_job(
+    make: Make, world: World, respx_mock: respx.MockRouter
+) -> None:
+    route = respx_mock.post(EDITS).mock(return_value=refusal(401, "invalid_api_key"))
+    dependencies = Dependencies()
+    images = make(dependencies=dependencies)
+    for _ in range(20):
+        with pytest.raises(KeyRejected, match="status 401"):
+            await images.generate(REQUEST)
+    assert route.call_count == world.attempts < 5
+    assert [refusal.words for refusal in dependencies.refusals] == ["OpenAI refuses our key"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "may_be_paid"),
+    [
+        (httpx.ConnectError("refused"), False),
+        (httpx.ConnectTimeout("slow"), False),
+        (httpx.PoolTimeout("full"), False),
+        (refusal(503), False),
+        (httpx.Response(502, text="<html>"), False),
+        (httpx.ReadError("reset"), True),
+        (httpx.ReadTimeout("slow"), True),
+        (httpx.RemoteProtocolError("gone"), True),
+        (httpx.Response(504, text="<html>"), True),
+        (refusal(408), True),
+    ],
+    ids=repr,
+)
+async def test_whether_a_lost_request_may_be_paid(
+    make: Make, respx_mock: respx.MockRouter, fault: httpx.Response | Exception, *, may_be_paid: bool
+) -> None:
+    responses = {"return_value": fault} if isinstance(fault, httpx.Response) else {"side_effect": fault}
+    respx_mock.post(EDITS).mock(**responses)
+    with pytest.raises(ServiceUnavailable) as raised:
+        await make(max_retries=0).generate(REQUEST)
+    assert raised.value.may_be_paid is may_be_paid
+
+
 async def test_a_passing_fault_is_survived(make: Make, world: World, respx_mock: respx.MockRouter) -> None:
     respx_mock.post(EDITS).mock(side_effect=[refusal(500), httpx.ReadError("reset"), answer()])
     with capture_logs() as logs:
@@ -635,43 +682,6 @@ async def test_a_rate_limit_tells_when_to_come_back(make: Make, respx_mock: resp
     with pytest.raises(RateLimited) as raised:
         await make().generate(REQUEST)
     assert raised.value.retry_after_s == 7
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "20"}, 20),
-        ({"retry-after": " 1.5 "}, 1.5),
-        ({"retry-after": "0"}, 0),
-        ({"retry-after": "0", "x-ratelimit-reset-requests": "9s"}, 0),
-        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
-        ({"retry-after": "Tue, 24 Nov 2026 15:00:30 GMT"}, 30),
-        ({"retry-after": "Tue, 24 Nov 2026 14:59:00 GMT"}, 0),
-        ({"retry-after": "Tue, 24 Nov 2026 16:00:30 +0100"}, 30),
-        ({"retry-after": "99999999"}, 3600),
-        ({"retry-after": "-5"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "1" * 5000}, None),
-        ({"retry-after": "soon", "x-ratelimit-reset-requests": "1m30.5s"}, 90.5),
-        ({"x-ratelimit-reset-requests": "120ms"}, 0.12),
-        ({"x-ratelimit-reset-requests": "6m0s"}, 360),
-        ({"x-ratelimit-reset-requests": "1h2m3s"}, 3600),
-        ({"x-ratelimit-reset-requests": "s"}, None),
-        ({"x-ratelimit-reset-requests": "later"}, None),
-    ],
-)
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_s(headers, now=datetime(2026, 11, 24, 15, 0, 0, tzinfo=UTC)) == seconds
-
-
-@given(st.text(), st.text(), st.text())
-def test_no_header_breaks_it(seconds_or_date: str, milliseconds: str, reset: str) -> None:
-    headers = {"retry-after": seconds_or_date, "retry-after-ms": milliseconds, "x-ratelimit-reset-requests": reset}
-    seconds = retry_after_s(headers)
-    assert seconds is None or 0 <= seconds <= 3600
 
 
 # The client itself, on a real socket
