@@ -6,7 +6,6 @@ prompt or the key: it names status, error code, parameter and OpenAI's request i
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ from wearon.tryon.generator import (
     Usage,
 )
 from wearon.tryon.openai_error_bodies import ErrorBody, read_error_body
+from wearon.tryon.openai_models import Prices, prices_of
 from wearon.tryon.openai_rate_limits import GATEWAY_PREFIX, retry_after_s
 
 log = structlog.get_logger()
@@ -42,19 +42,6 @@ PASSING_STATUSES = frozenset({408, 409, 423, 425})
 LOST_STATUSES = frozenset({408, 504, 524})
 """Somebody between the model and us gave up waiting: the picture may have been made, and paid."""
 
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """USD per million tokens."""
-
-    text_in: Decimal
-    image_in: Decimal
-    text_out: Decimal
-    image_out: Decimal
-
-
-PRICES = {"gpt-image-1.5": Prices(Decimal("5.00"), Decimal("8.00"), Decimal("10.00"), Decimal("32.00"))}
-"""The contract's. The cost of another model's picture is not guessed."""
 
 TokenCount = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """The session row's columns are 32-bit integers."""
@@ -99,8 +86,8 @@ def parse_answer(body: bytes) -> Answer:
         raise BadAnswer(f"the answer is not as promised ({where}: {first['type']})") from None
 
 
-def usage_of(raw: object, model: str) -> Usage | None:
-    """Tokens and cost as the answer tells them; None when it does not."""
+def usage_of(raw: object, model: str | None) -> Usage | None:
+    """Tokens and cost as the answer tells them; None when it does not. No `model`: it is not known which it was."""
     if raw is None:
         return None
     try:
@@ -108,7 +95,7 @@ def usage_of(raw: object, model: str) -> Usage | None:
     except ValidationError:
         log.warning("openai answered with unreadable usage")
         return None
-    prices = PRICES.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model))  # a dated snapshot costs what its model does
+    prices = prices_of(model)
     cost = None if prices is None else _cost(usage, prices)
     return Usage(usage.input_tokens, usage.output_tokens, cost)
 

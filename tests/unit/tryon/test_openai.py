@@ -278,8 +278,8 @@ def test_cost_is_what_the_price_list_says(usage: dict[str, object], cost: str) -
     assert usage_of(usage, "gpt-image-1.5-2025-12-16") == usage_of(usage, "gpt-image-1.5")
 
 
-@pytest.mark.parametrize("model", ["gpt-image-1", "gpt-image-1-mini", "gpt-image-2", "gpt-image-1.5x"])
-def test_cost_of_a_model_without_known_prices_is_not_guessed(model: str) -> None:
+@pytest.mark.parametrize("model", ["gpt-image-1-mini", "gpt-image-1.5x", "gpt-image-3", "openai/gpt-image-2", None])
+def test_cost_of_a_model_without_known_prices_is_not_guessed(model: str | None) -> None:
     assert usage_of(USAGE, model) == Usage(832, 1584, None)
 
 
