@@ -4,6 +4,7 @@ Everything is made here once and handed on; whatever must be closed goes onto th
 """
 
 import gc
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -41,7 +42,9 @@ from wearon.tryon.generator import ImageGenerator
 from wearon.tryon.job_queue import GENERATE, REJECT, JobQueue
 from wearon.tryon.job_worker import JOB_FUNCTIONS, JobWorker, worker_arguments
 from wearon.tryon.journal import Journal
-from wearon.tryon.leases import Lease
+from wearon.tryon.lease_keeper import LeaseKeeper
+from wearon.tryon.lease_renewal import Kept
+from wearon.tryon.leases import BEAT_S, LEASE_S, Lease
 from wearon.tryon.limiter import RequestLimiter
 from wearon.tryon.openai import OpenAIImages
 from wearon.tryon.photos import DOWNLOAD_DEADLINE_S, Photos
@@ -240,16 +243,15 @@ def worker_settings(settings: Settings, redis: Redis) -> dict[str, object]:
 
 
 async def open_job_side(
-    stack: AsyncExitStack, base: Base, *, worker: JobWorker | None, consumer_redis: Redis | None
+    stack: AsyncExitStack, base: Base, redis_url: str, *, worker: JobWorker | None, consumer_redis: Redis | None
 ) -> JobSide:
     """Connect worker, consumer, lease and housekeeping with each other. No `consumer_redis`: no consumer."""
     settings, redis, telemetry = base.settings, base.redis, base.telemetry
     base.progress.listeners.append(JobMetrics(telemetry.metrics, telemetry.tracing))
     base.progress.around_step = telemetry.tracing.span
-    worker_id = worker.worker_id if worker else f"watcher:{secrets.token_hex(6)}"
-    lease = Lease(redis, worker_id, settings.worker_concurrency if worker else 0)
+    lease = _open_lease(stack, base, redis_url, worker)
     queue = JobQueue(redis)
-    recorder = Recorder(base.progress, make_journal(settings, redis, worker_id))
+    recorder = Recorder(base.progress, make_journal(settings, redis, lease.worker_id))
     dead_letters = DeadLetters(redis, recorder.dead_letter_added)
     outbox = RefundOutbox(redis, base.platform, recorder.refund_moved, telemetry.tracing)
     spool = Spool(settings.spool_folder)
@@ -277,6 +279,15 @@ async def open_job_side(
         housekeeping.deliver = pipeline.deliver
         _put_to_work(worker, pipeline, lease, telemetry)
     return JobSide(lease, housekeeping, worker, consumer)
+
+
+def _open_lease(stack: AsyncExitStack, base: Base, redis_url: str, worker: JobWorker | None) -> Lease:
+    """The lease of a process that runs jobs has a keeper, for while its loop stands still."""
+    if worker is None:
+        return Lease(base.redis, f"watcher:{secrets.token_hex(6)}", 0)
+    keeper = LeaseKeeper(Kept(redis_url, worker.worker_id, os.getpid(), LEASE_S, BEAT_S))
+    stack.callback(keeper.close)
+    return Lease(base.redis, worker.worker_id, base.settings.worker_concurrency, keeper)
 
 
 async def _open_pictures(stack: AsyncExitStack, settings: Settings) -> PicturePool:

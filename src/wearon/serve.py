@@ -222,6 +222,7 @@ async def _open_jobs(
     jobs = await open_job_side(
         stack,
         base,
+        redis_url,
         worker=make_worker(base.settings, base.redis) if roles.worker else None,
         consumer_redis=blocking("consumer") if roles.consumer else None,
     )

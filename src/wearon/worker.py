@@ -68,7 +68,7 @@ async def start(ctx: dict[str, Any]) -> None:
         stack.callback(pose_pool.close)
         await pose_pool.start()
     base = await open_base(stack, SETTINGS, telemetry, redis=worker.pool, public_url=public_url, pose_pool=pose_pool)
-    jobs = await open_job_side(stack, base, worker=worker, consumer_redis=None)
+    jobs = await open_job_side(stack, base, REDIS_URL, worker=worker, consumer_redis=None)
     waker = open_redis(stack, REDIS_URL, "waker", METRICS, blocking=True)
     supervisor = Supervisor()
     make_reporter(base, supervisor, jobs)

@@ -113,3 +113,22 @@ def test_a_worker_that_stood_still_past_its_lease_touches_nothing(
     assert stopped.stop() == 0
     assert shop.supabase.gateway.count(f"(POST|PUT) .*{order.session_id}.jpg") == uploads
     assert "session completed" not in stopped.log
+
+
+def test_a_loop_that_stands_still_for_longer_than_a_lease_keeps_its_jobs(
+    shop: Shop, machines: Machines, openai: OpenAIStub
+) -> None:
+    openai.latency_s = 5.0
+    stalling = machines.stalling_serve("--no-api")
+    order = shop.buy()
+    shop.push(order, prompt=order.session_id)
+    wait_until(lambda: openai.requests or None, lambda: "nothing was asked")
+    other = machines.serve("--no-api")
+    stalling.signal(signal.SIGUSR1)
+    wait_until(lambda: "the loop stands still" in stalling.log or None, lambda: "it does not stall")
+    shop.wait_until_settled()
+    assert shop.check_books(order)["status"] == "completed"
+    assert len(openai.requests) == 1
+    assert "jobs of a dead worker freed" not in other.log
+    assert "lease lost" not in stalling.log
+    stalling.wait_for("session completed", session_id=order.session_id)

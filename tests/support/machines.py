@@ -1,11 +1,13 @@
 """What end-to-end tests stand on: a Supabase, an OpenAI stand-in, a Redis, and the shop that uses them."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from support import stalling_serve
 from support.openai_stub import OpenAIStub
 from support.postgrest import Supabase
 from support.processes import ARQ, SERVE, WorkerProcess, worker
@@ -39,6 +41,12 @@ class Machines:
     def serve(self, *arguments: str, **env: str) -> WorkerProcess:
         """`wearon serve`, started."""
         process = self._start((*SERVE, *arguments), env)
+        process.wait_for("started")
+        return process
+
+    def stalling_serve(self, *arguments: str) -> WorkerProcess:
+        """`wearon serve` whose event loop stands still at every SIGUSR1 (`support.stalling_serve`), started."""
+        process = self._start((sys.executable, "-P", stalling_serve.__file__, *arguments), {})
         process.wait_for("started")
         return process
 

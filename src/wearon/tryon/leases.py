@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from wearon.tryon import keys
 from wearon.tryon.cancellation import heed_cancellation
+from wearon.tryon.lease_keeper import LeaseKeeper
 
 log = structlog.get_logger()
 
@@ -93,10 +94,14 @@ class Fleet:
 
 
 class Lease:
-    """This process's lease. `capacity` is 0 for one that runs no jobs but still watches over the others'."""
+    """This process's lease. `capacity` is 0 for one that runs no jobs but still watches over the others'.
 
-    def __init__(self, redis: Redis, worker_id: str, capacity: int) -> None:
+    `keeper` renews it while the event loop stands still; without one, whoever runs no jobs has nothing to lose.
+    """
+
+    def __init__(self, redis: Redis, worker_id: str, capacity: int, keeper: LeaseKeeper | None = None) -> None:
         self.worker_id = worker_id
+        self._keeper = keeper
         self.fleet = Fleet()
         self.on_beat: list[Callable[[Fleet], None]] = []
         self.on_jobs_freed: Callable[[], None] = lambda: None
@@ -151,6 +156,8 @@ class Lease:
         self.fleet = Fleet(int(capacity), int(jobs), int(refunds), int(taken))
         self._last_beat = began
         self._beaten.set()
+        if self._keeper:
+            self._keeper.beaten()
         if freed:
             log.warning("jobs of a dead worker freed", jobs=[job.decode(errors="replace") for job in freed])
         if freed or not known or startable > 0:
@@ -166,6 +173,8 @@ class Lease:
 
     async def release(self) -> None:
         """Give the lease back, so that what this worker leaves unfinished runs elsewhere at once."""
+        if self._keeper:
+            self._keeper.close()
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.zrem(keys.WORKERS, self.worker_id)
             pipe.hdel(keys.CAPACITY, self.worker_id)
