@@ -5,6 +5,7 @@ session that it names, if it names one: that session's shopper is waiting and ha
 """
 
 import json
+import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,11 +42,26 @@ MAX_PROMPT_CHARACTERS = 32_000
 
 KNOWN_VERSION = 1
 
+_HALF_OR_CONTROL = re.compile(rb"\\u[dD][89a-fA-F]|[\x00-\x1f]")
+"""Escapes of surrogates, in pairs or not, and control characters, between fields or in texts."""
 
-def _without_nul(text: str) -> str:
+
+def _refuse_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError("contains a NUL character")
     return text
+
+
+def _drop_nul(text: str) -> str:
+    """It means nothing in a text for people, and PostgreSQL cannot keep it."""
+    return text.replace("\x00", "")
+
+
+def _in_whole_characters(value: object) -> object:
+    """A text that was cut in the middle of an emoji ends with half of it, a lone surrogate, which has no UTF-8."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
 
 
 def _iso_moment(value: object) -> object:
@@ -70,9 +86,14 @@ def _trace_context_or_none(value: object) -> str | None:
     return None if context is None else context.traceparent
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, BeforeValidator(_in_whole_characters), AfterValidator(_drop_nul)]
 Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
-Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_without_nul)]
+Url = Annotated[
+    str,
+    BeforeValidator(_in_whole_characters),
+    Field(min_length=1, max_length=4096),
+    AfterValidator(_refuse_nul),
+]
 
 
 class GenerationTask(BaseModel):
@@ -163,7 +184,9 @@ def read_task(document: bytes) -> GenerationTask | Rejected:
     try:
         fields = from_json(document, allow_inf_nan=False)
     except ValueError as error:
-        return _rejected(f"not JSON: {error}", _read_leniently(document))
+        fields = _read_broken_characters(document)
+        if fields is None:
+            return _rejected(f"not JSON: {error}", _read_leniently(document))
     return check_task(fields)
 
 
@@ -185,6 +208,31 @@ def session_id_of(document: bytes) -> str | None:
         return _canonical_uuid(fields["session_id"])
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _read_broken_characters(document: bytes) -> Any:
+    """JSON in which nothing is wrong but characters: halves of emojis, broken UTF-8, control characters in texts.
+
+    None when there are no such characters, or when more is wrong.
+    """
+    if not (_HALF_OR_CONTROL.search(document) or _is_broken_utf8(document)):
+        return None
+    try:
+        return json.loads(document.decode("utf-8", "replace"), strict=False, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_broken_utf8(document: bytes) -> bool:
+    try:
+        document.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _rejected(reason: str, fields: Any) -> Rejected:
