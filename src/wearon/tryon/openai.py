@@ -285,8 +285,10 @@ class OpenAIImages:
     async def _fetch(self, url: str | None) -> bytes:
         if url is None:
             raise BadAnswer("the answer holds neither a picture nor a URL")
+        if url.startswith("/") and not url.startswith("//"):
+            url = str(self._base_url.join(url))  # SGLang's
         if not _is_theirs(url, self._base_url):
-            raise BadAnswer("the answer points to a picture that is not at OpenAI")
+            raise BadAnswer("the answer points to a picture that is not at the service")
         first, longest = self._backoff_s
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, FetchError) and error.transient),

@@ -26,6 +26,7 @@ from wearon.tryon.generator import (
 from wearon.tryon.openai_error_bodies import ErrorBody, read_error_body
 from wearon.tryon.openai_models import Prices, prices_of
 from wearon.tryon.openai_rate_limits import GATEWAY_PREFIX, retry_after_s
+from wearon.tryon.openai_wrappings import unwrap
 
 log = structlog.get_logger()
 
@@ -76,24 +77,43 @@ class _Usage(BaseModel):
 
 
 def parse_answer(body: bytes) -> Answer:
-    """JSON and base64 in one go: 1 ms for a picture of 1.2 MB, where json and base64 need 7. Raises BadAnswer."""
+    """JSON and base64 in one go: 1 ms for a picture of 1.2 MB, where json and base64 need 7.
+
+    What is not as OpenAI writes it is looked through for its picture. Raises BadAnswer, and Moderated for a gateway
+    that tells a refusal with status 200.
+    """
+    complaint = "there is neither a picture nor a URL in it"
     try:
-        return Answer.model_validate_json(body)
+        answer = Answer.model_validate_json(body)
+        if answer.data[0].b64_json:
+            return answer
     except ValidationError as error:
         # Not chained: it quotes the answer.
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"]) or "body"
-        raise BadAnswer(f"the answer is not as promised ({where}: {first['type']})") from None
+        complaint = f"{where}: {first['type']}"
+    found = unwrap(body)
+    if found is not None:
+        return Answer(data=[Picture.model_construct(b64_json=found.picture, url=found.url)], usage=found.usage)
+    said = read_error_body(body)
+    if said.flagged:
+        raise Moderated(_reason(200, {}, said.named))
+    raise BadAnswer(f"the answer is not as promised ({complaint})")
 
 
 def usage_of(raw: object, model: str | None) -> Usage | None:
-    """Tokens and cost as the answer tells them; None when it does not. No `model`: it is not known which it was."""
+    """Tokens and cost as the answer tells them; None when it does not. No `model`: it is not known which it was.
+
+    No picture takes zero tokens: that is how LiteLLM says that it does not know.
+    """
     if raw is None:
         return None
     try:
         usage = _Usage.model_validate(raw)
     except ValidationError:
         log.warning("openai answered with unreadable usage")
+        return None
+    if usage.output_tokens == 0:
         return None
     prices = prices_of(model)
     cost = None if prices is None else _cost(usage, prices)

@@ -43,13 +43,14 @@ from wearon.tryon.task import GenerationTask, Rejected, check_task
 log = structlog.get_logger()
 
 DEFAULT_PROMPT = (
-    "Virtual try-on. model.jpg shows the person; image_1.jpg shows a garment, any further image an accessory. "
-    "Show the same person wearing exactly that garment and those accessories. Keep the person's face, hair, skin, "
-    "body shape and pose, and the background, as they are in model.jpg. Keep the garment's colour, pattern, fabric "
-    "and cut as they are in its picture, with folds and shadows that fit the body and the light. Photorealistic, "
-    "the whole person in frame."
+    "Virtual try-on. The first image (model.jpg) shows the person; the second image (image_1.jpg) shows a garment, any "
+    "further image an accessory. Show the same person wearing exactly that garment and those accessories. Keep the "
+    "person's face, hair, skin, body shape and pose, and the background, as they are in the first image. Keep the "
+    "garment's colour, pattern, fabric and cut as they are in the second image, with folds and shadows that fit the "
+    "body and the light. Photorealistic, the whole person in frame."
 )
-"""Used when the task's prompt is empty."""
+"""Used when the task's prompt is empty. Images are named by their place too, since gateways rename the files (LiteLLM
+calls all of them `image.png`)."""
 
 MAX_CRASHES = 10
 """Starts that ended without a word before a job is taken for the cause. Deploys and machine failures come singly."""

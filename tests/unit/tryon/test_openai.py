@@ -265,11 +265,10 @@ async def test_the_answer_is_parsed_off_the_loop(
             },
             "0.034800",
         ),
-        ({"input_tokens": 0, "output_tokens": 0}, "0.000000"),
         # The smallest that there is.
         (
-            {"input_tokens": 1, "output_tokens": 0, "input_tokens_details": {"text_tokens": 1, "image_tokens": 0}},
-            "0.000005",
+            {"input_tokens": 0, "output_tokens": 1, "output_tokens_details": {"text_tokens": 1, "image_tokens": 0}},
+            "0.000010",
         ),
     ],
 )
@@ -294,6 +293,8 @@ def test_cost_of_a_model_without_known_prices_is_not_guessed(model: str | None) 
         {"input_tokens": -1, "output_tokens": 1},
         {"input_tokens": 2**31, "output_tokens": 1},
         {"input_tokens": 1, "output_tokens": 1e300},
+        {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "input_tokens_details": {"image_tokens": 0}},
+        {"input_tokens": 832, "output_tokens": 0},
     ],
 )
 async def test_a_paid_picture_is_not_lost_over_its_usage(
