@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from decimal import Decimal
 from typing import Any, Literal
 
 import httpx
@@ -17,7 +16,6 @@ import structlog
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
-    retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
     wait_random_exponential,
@@ -25,9 +23,7 @@ from tenacity import (
 
 from wearon.dependencies import Dependencies
 from wearon.metrics import Metrics
-from wearon.net.fetch import FetchError
 from wearon.net.service_transport import ServiceTransport
-from wearon.pictures.decode import PictureError
 from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon.generator import (
     BadAnswer,
@@ -41,8 +37,9 @@ from wearon.tryon.generator import (
     RequestRefused,
     ServiceUnavailable,
 )
-from wearon.tryon.openai_answers import Answer, error_of, name_like, parse_answer, tokens_of, usage_of
+from wearon.tryon.openai_answers import Answer, error_of, name_like, parse_answer
 from wearon.tryon.openai_breaker import RefusalBreaker
+from wearon.tryon.openai_pictures import PaidPictures
 
 log = structlog.get_logger()
 
@@ -68,9 +65,6 @@ one is about 0.5 MB, far below the bucket's 10 MB."""
 
 LAST_BYTES_S = 5.0
 """A cancelled job waits so long for the rest of an answer that has begun, and for its way to the disk: it is paid."""
-
-URL_FETCHES = 3
-"""Fetching a picture that an answer only points to costs nothing, and losing it costs a generation."""
 
 OUTCOMES: dict[type[GenerationError], str] = {
     BadAnswer: "bad_answer",
@@ -147,14 +141,13 @@ class OpenAIImages:
         if input_fidelity == "high" and "mini" not in model:
             self._fields["input_fidelity"] = "high"
         self._before_attempt = before_attempt
-        self._fetch_url = fetch_url
-        self._ensure_jpeg = ensure_jpeg
         self._max_retries = max_retries
         self._attempt_timeout_s = attempt_timeout_s
         self._backoff_s = backoff_s
         self._owns_client = client is None
         self._client = client or make_client()
         self._metrics = metrics or Metrics()
+        self._pictures = PaidPictures(self._base_url, fetch_url, ensure_jpeg, self._metrics, backoff_s)
         self._tracing = tracing or Tracing()
         self._breaker = RefusalBreaker(dependencies or Dependencies())
 
@@ -172,13 +165,12 @@ class OpenAIImages:
             reraise=True,
         )
         answer = await _parsed(await retrying(self._ask, request))
-        usage = usage_of(answer.usage, self._model)
-        self._count_price(answer.usage, None if usage is None else usage.cost_usd)
-        return await self._picture_in(answer)
+        self._pictures.count_price(answer, self._model)
+        return await self._pictures.picture_in(answer, self._model)
 
     async def read(self, answer: bytes) -> GeneratedImage:
         """The picture in an answer with status 200 that was kept, checked, and its price. Raises BadAnswer."""
-        return await self._picture_in(await _parsed(answer))
+        return await self._pictures.picture_in(await _parsed(answer), self._model)
 
     async def aclose(self) -> None:
         """Close the connections, when they are ours."""
@@ -268,45 +260,6 @@ class OpenAIImages:
         finally:
             await response.aclose()
 
-    def _count_price(self, usage: object, cost_usd: Decimal | None) -> None:
-        """Where the answer has come: whoever reads it again later, after a crash or an outage, does not pay again."""
-        for (direction, kind), count in tokens_of(usage).items():
-            self._metrics.openai_tokens.labels(direction, kind).inc(count)
-        if cost_usd is None:
-            self._metrics.openai_unpriced.inc()
-        else:
-            self._metrics.openai_dollars.inc(float(cost_usd))
-
-    async def _picture_in(self, answer: Answer) -> GeneratedImage:
-        held = answer.data[0].b64_json
-        picture = held or await self._fetch(answer.data[0].url)
-        return GeneratedImage(await self._checked(picture), usage_of(answer.usage, self._model), in_answer=bool(held))
-
-    async def _fetch(self, url: str | None) -> bytes:
-        if url is None:
-            raise BadAnswer("the answer holds neither a picture nor a URL")
-        if url.startswith("/") and not url.startswith("//"):
-            url = str(self._base_url.join(url))  # SGLang's
-        if not _is_theirs(url, self._base_url):
-            raise BadAnswer("the answer points to a picture that is not at the service")
-        first, longest = self._backoff_s
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, FetchError) and error.transient),
-            stop=stop_after_attempt(URL_FETCHES),
-            wait=wait_random_exponential(multiplier=first, max=longest),
-            reraise=True,
-        )
-        try:
-            return await retrying(self._fetch_url, url)
-        except FetchError as error:
-            raise BadAnswer(f"the picture that the answer points to {error.reason}") from None
-
-    async def _checked(self, picture: bytes) -> bytes:
-        try:
-            return await self._ensure_jpeg(picture)
-        except PictureError as error:
-            raise BadAnswer(f"the picture {error.reason}") from error
-
 
 def make_client() -> httpx.AsyncClient:
     """A client fit for many slow requests to one host."""
@@ -381,17 +334,3 @@ def _log_retry(state: RetryCallState) -> None:
 
 def _client_id(request_id: str) -> str:
     return re.sub(r"[^\x21-\x7e]", "_", request_id)[:CLIENT_ID_CHARACTERS]
-
-
-def _is_theirs(url: str, base_url: httpx.URL) -> bool:
-    """Whether OpenAI may keep a picture there: the origin that gets our key, or over https a host of its own."""
-    try:
-        target = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError):
-        return False
-    if target.userinfo:
-        return False
-    if (target.scheme, target.host, target.port) == (base_url.scheme, base_url.host, base_url.port):
-        return True
-    https = target.scheme == "https" and target.port is None
-    return https and target.host.endswith((".openai.com", ".blob.core.windows.net"))
