@@ -140,6 +140,7 @@ async def open_platform(
             settings.supabase_service_role_key.get_secret_value(),
             metrics=telemetry.metrics if telemetry else None,
             tracing=telemetry.tracing if telemetry else None,
+            dependencies=telemetry.dependencies if telemetry else None,
         )
     stack.push_async_callback(platform.aclose)
     return platform
@@ -267,7 +268,12 @@ async def open_job_side(
         pictures = await _open_pictures(stack, settings)
         pipeline = Pipeline(
             platform=base.platform,
-            photos=Photos(base.fetcher, pictures.prepare, telemetry.metrics),
+            photos=Photos(
+                base.fetcher,
+                pictures.prepare,
+                telemetry.metrics,
+                is_stored=lambda url: base.platform.stored_path(url) is not None,
+            ),
             generator=open_generator(stack, base, pictures),
             spool=spool,
             outbox=outbox,

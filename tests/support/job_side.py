@@ -27,6 +27,7 @@ from wearon.platform.base import (
     Platform,
     PlatformUnavailable,
     Refund,
+    RefundedAtOnce,
     Session,
     SessionRef,
 )
@@ -351,6 +352,14 @@ class FaultyPlatform:
 
     async def give_back(self, refund: Refund) -> bool:
         return bool(await self._call("give_back", refund))
+
+    async def fail_and_refund(
+        self, ref: SessionRef, error_message: str, completed_at: datetime, description: str
+    ) -> RefundedAtOnce | None:
+        return await self._platform.fail_and_refund(ref, error_message, completed_at, description)
+
+    async def check_bucket(self) -> None:
+        await self._call("check_bucket")
 
     async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
         await self._call("store_picture", ref, jpeg)

@@ -39,6 +39,9 @@ an attack on our CPU: each costs the HTTP parser as much as one of 64 KB."""
 _BREATH_PIECES = 16
 """Pieces that arrived together are handed out without a pause: after so many the loop gets its turn."""
 
+_OF_THE_GATEWAY = {401, 402, 403, 405, 407}
+"""Answers that say nothing of the picture."""
+
 _RETRY_STATUSES = {408, 425, 429}
 """Besides 5xx, the answers that mean: not now."""
 
@@ -146,12 +149,15 @@ class PictureFetcher:
 def _check_head(answer: Answer, max_bytes: int) -> None:
     status = answer.status
     if 300 <= status < 400:
-        raise FetchError("answered with a redirect, which is not followed", transient=False)
+        raise FetchError("answered with a redirect, which is not followed", transient=False, says_nothing=True)
     if status != 200:
-        raise FetchError(f"answered with status {status}", transient=status >= 500 or status in _RETRY_STATUSES)
+        passing = status >= 500 or status in _RETRY_STATUSES
+        raise FetchError(f"answered with status {status}", transient=passing, says_nothing=status in _OF_THE_GATEWAY)
     headers = {name.lower(): value.strip().lower() for name, value in answer.headers}
-    if not headers.get(b"content-type", b"").startswith(b"image/"):
-        raise FetchError("its content type is not image/*", transient=False)
+    content_type = headers.get(b"content-type", b"")
+    if not content_type.startswith(b"image/"):
+        page = content_type.startswith(b"text/html")
+        raise FetchError("its content type is not image/*", transient=False, says_nothing=page)
     if headers.get(b"content-encoding", b"identity") != b"identity":
         # Pictures are compressed already: unpacking whatever it is would only open the door to bombs.
         raise FetchError("came compressed although that was not asked for", transient=False)

@@ -7,7 +7,10 @@ Every method makes one attempt. It raises
 
     PlatformError
     ├── PlatformUnavailable   no answer, or a 5xx: it may or may not have happened, so look before acting again
-    └── PlatformRefused       a definite no (4xx): it has not happened and will not by asking again
+    └── PlatformRefused       a definite no (4xx): it has not happened. Who it is about says what follows (`About`):
+        ├── US                our key, our rights, the schema, the bucket, the gateway: an outage, it passes
+        ├── SESSION           this one session: final (`SessionUnreadable` is always that)
+        └── PICTURE           this one stored picture: it is stored again
 """
 
 from collections.abc import Sequence
@@ -26,8 +29,34 @@ class PlatformUnavailable(PlatformError):
     """No usable answer came: the change may or may not have been made."""
 
 
+class About(StrEnum):
+    """Who a refusal is about."""
+
+    US = "us"
+    """The worker or what lies between: every request of this kind is refused until an operator has acted, or a key
+    rotation, a failover or a schema reload is over."""
+    SESSION = "session"
+    """One session: the same request will be refused again, and no other one."""
+    PICTURE = "picture"
+    """One stored picture."""
+
+
 class PlatformRefused(PlatformError):
     """The platform understood and said no."""
+
+    @property
+    def about(self) -> About:
+        """Who it is about."""
+        return About.US
+
+
+class SessionUnreadable(PlatformRefused):
+    """The session's row is not what the contract says: reading it again finds the same."""
+
+    @property
+    def about(self) -> About:
+        """Who it is about."""
+        return About.SESSION
 
 
 class Channel(StrEnum):
@@ -156,6 +185,19 @@ class ShopperRefund:
 Refund = UserRefund | StoreRefund | ShopperRefund
 
 
+class RefundedAtOnce(StrEnum):
+    """What `fail_and_refund` found or did. The values are those that the SQL function answers."""
+
+    REFUNDED = "refunded"
+    ALREADY_REFUNDED = "already_refunded"
+    NOTHING_OWED = "nothing_owed"
+    """`credits_used` is 0."""
+    ENDED_ELSEWHERE = "ended_elsewhere"
+    """Somebody else had made the session final, and owns whatever follows from it."""
+    NO_SESSION = "no_session"
+    """There is no such session of this user."""
+
+
 class Platform(Protocol):
     """Sessions, credits and pictures."""
 
@@ -194,6 +236,17 @@ class Platform(Protocol):
 
     async def give_back(self, refund: Refund) -> bool:
         """Call the refund function. False: the ledger already had it (23505), nothing was paid now."""
+
+    async def fail_and_refund(
+        self, ref: SessionRef, error_message: str, completed_at: datetime, description: str
+    ) -> RefundedAtOnce | None:
+        """b2c: `fail_session` and `give_back` as one transaction, idempotent by session. None: not offered here.
+
+        A session that is `failed` with just this `completed_at` was failed by us: its refund is (still) ours to make.
+        """
+
+    async def check_bucket(self) -> None:
+        """Raise when a result could not be stored, as far as that can be told: nothing is paid then."""
 
     async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
         """Put the result at `ref.picture_path`, replacing what an earlier attempt left there."""

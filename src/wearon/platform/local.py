@@ -22,8 +22,10 @@ from wearon.platform.base import (
     PlatformRefused,
     PlatformUnavailable,
     Refund,
+    RefundedAtOnce,
     Session,
     SessionRef,
+    SessionUnreadable,
     Status,
 )
 from wearon.platform.local_credits import LocalCredits, account_of, canonical
@@ -120,7 +122,20 @@ class LocalPlatform(SessionMoves):
         """See Platform."""
         return await self._credits.give_back(refund)
 
+    async def fail_and_refund(
+        self,
+        ref: SessionRef,  # noqa: ARG002
+        error_message: str,  # noqa: ARG002
+        completed_at: datetime,  # noqa: ARG002
+        description: str,  # noqa: ARG002
+    ) -> RefundedAtOnce | None:
+        """See Platform. Not offered: the two steps are what local mode is there to show."""
+        return None
+
     # Pictures
+
+    async def check_bucket(self) -> None:
+        """See Platform. A folder takes what fits on the disk."""
 
     async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
         """See Platform."""
@@ -244,4 +259,4 @@ def _session(channel: Channel, row: sqlite3.Row | dict[str, Any]) -> Session:
     try:
         return read_session(channel, dict(row))
     except UnreadableRow as error:
-        raise PlatformRefused(str(error)) from error
+        raise SessionUnreadable(str(error)) from error

@@ -7,7 +7,6 @@ HTTP/1.1 with pooled keep-alive connections, not HTTP/2: one lost connection the
 of all the requests that shared it, and an upload of a megabyte is not held up by stream windows.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,42 +15,37 @@ from uuid import UUID
 import httpx
 import structlog
 
+from wearon.dependencies import Dependencies
 from wearon.metrics import Metrics
 from wearon.net.service_transport import ServiceTransport
 from wearon.platform.base import (
-    LOOK_URL_SECONDS,
-    PICTURE_URL_SECONDS,
     Channel,
     LedgerEntry,
     LedgerEntryType,
-    PlatformRefused,
     PlatformUnavailable,
     Refund,
+    RefundedAtOnce,
     Session,
     SessionRef,
-    ShopperRefund,
+    SessionUnreadable,
     Status,
-    StoreRefund,
     UserRefund,
 )
 from wearon.platform.session_moves import SessionMoves
 from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, as_uuid, read_session, timestamp
-from wearon.platform.supabase_answers import Refusal, WholeAnswers, attempt, raise_for_answer
+from wearon.platform.supabase_answers import Refusal, WholeAnswers, raise_for_answer
+from wearon.platform.supabase_attempts import Attempts
+from wearon.platform.supabase_functions import FAIL_AND_REFUND, NO_SUCH_FUNCTION, OptionalFunction, function_call
+from wearon.platform.supabase_pictures import STORAGE_SECONDS, SupabasePictures
 from wearon.platform.supabase_watch import WatchedTransport
 from wearon.tracing import Tracing
 
 if TYPE_CHECKING:
     from postgrest import AsyncQueryRequestBuilder
-    from storage3._async.file_api import AsyncBucketProxy
     from supabase import AsyncClient
-
-BUCKET = "virtual-tryon-images"
 
 REST_SECONDS = 10.0
 """Supabase ends a statement after 8 s: an answer that is not here by then is lost, not late."""
-
-STORAGE_SECONDS = 30.0
-"""Two megabytes over a bad line, and Storage's own 20 s for its database and its object store."""
 
 CONNECT_SECONDS = 5.0
 """One lost SYN and its first two repetitions (1 s, 3 s)."""
@@ -63,30 +57,26 @@ KEEP_ALIVE_SECONDS = 20.0
 """Well below the 60 s after which gateways hang up: a request into a closing connection is an answer lost."""
 
 UNIQUE_VIOLATION = "23505"
-MISSING_OBJECT_CODES = frozenset({"not_found", "NoSuchKey"})
-"""Storage's old and new name for a missing object. A missing bucket is a 404 too, and an error."""
-
-OBJECT_PATH = re.compile(rf"/storage/v1/object/(?:(?:sign|public|authenticated)/)?{BUCKET}/(?P<path>.+)")
-"""The paths by which an object of our bucket is fetched."""
-
-PLAIN_PATH = re.compile(r"[\w!.*'() &$@=;:+,/-]{1,1024}", re.ASCII)
-"""The characters that Storage allows in an object's name, but for the question mark."""
 
 log = structlog.get_logger()
 
 
-class SupabasePlatform(SessionMoves):
+class SupabasePlatform(SupabasePictures, SessionMoves):
     """`Platform` on a Supabase project, with the service role key."""
 
     def __init__(
-        self, client: "AsyncClient", http: httpx.AsyncClient, url: str, *, rest_seconds: float, storage_seconds: float
+        self,
+        client: "AsyncClient",
+        http: httpx.AsyncClient,
+        url: str,
+        attempts: Attempts,
+        *,
+        rest_seconds: float,
+        storage_seconds: float,
     ) -> None:
         """Use `connect`."""
-        self._url = httpx.URL(url)
-        self._client = client
-        self._http = http
-        self._rest_seconds = rest_seconds
-        self._storage_seconds = storage_seconds
+        super().__init__(client, http, url, attempts, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
+        self._fail_and_refund = OptionalFunction()
 
     @classmethod
     async def connect(
@@ -99,6 +89,7 @@ class SupabasePlatform(SessionMoves):
         max_connections: int = MAX_CONNECTIONS,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
+        dependencies: Dependencies | None = None,
     ) -> "SupabasePlatform":
         """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
         from supabase import AsyncClientOptions, acreate_client  # a second that local mode saves
@@ -118,7 +109,8 @@ class SupabasePlatform(SessionMoves):
         )
         client = await acreate_client(url, service_role_key, options)
         _ = client.postgrest, client.storage  # made when first used, which would hold up the first job by 40 ms
-        return cls(client, http, url, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
+        attempts = Attempts(dependencies or Dependencies())
+        return cls(client, http, url, attempts, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
 
     # Sessions
 
@@ -192,9 +184,9 @@ class SupabasePlatform(SessionMoves):
 
     async def give_back(self, refund: Refund) -> bool:
         """See Platform."""
-        function, arguments = _function_call(refund)
+        function, arguments = function_call(refund)
         try:
-            async with attempt(function, self._rest_seconds):
+            async with self._attempts(function, self._rest_seconds):
                 await self._client.rpc(function, arguments).execute()
         except Refusal as refusal:
             # The users' ledger has no such key: there, the same code would mean that nothing was given back.
@@ -203,56 +195,29 @@ class SupabasePlatform(SessionMoves):
             raise
         return True
 
-    # Pictures
-
-    async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
-        """See Platform."""
-        async with attempt("store picture", self._storage_seconds):
-            await self._bucket.upload(ref.picture_path, jpeg, {"content-type": "image/jpeg", "upsert": "true"})
-
-    async def has_picture(self, ref: SessionRef) -> bool:
-        """See Platform."""
+    async def fail_and_refund(
+        self, ref: SessionRef, error_message: str, completed_at: datetime, description: str
+    ) -> RefundedAtOnce | None:
+        """See Platform. Offered where the operator has installed the function."""
+        if self._fail_and_refund.is_absent:
+            return None
+        arguments = {
+            "p_user_id": ref.owner_id,
+            "p_session_id": ref.session_id,
+            "p_error_message": error_message,
+            "p_completed_at": timestamp(completed_at),
+            "p_description": description,
+        }
         try:
-            async with attempt("look for picture", self._storage_seconds):
-                await self._bucket.info(ref.picture_path)
+            async with self._attempts(FAIL_AND_REFUND, self._rest_seconds, expected=NO_SUCH_FUNCTION):
+                answer = await self._client.rpc(FAIL_AND_REFUND, arguments).execute()
+                found = RefundedAtOnce(str(answer.data))
         except Refusal as refusal:
-            if refusal.status == 404 and refusal.code in MISSING_OBJECT_CODES:
-                return False
-            raise
-        return True
-
-    async def sign_picture(self, ref: SessionRef) -> str:
-        """See Platform."""
-        async with attempt("sign picture", self._storage_seconds):
-            signed = await self._bucket.create_signed_url(ref.picture_path, PICTURE_URL_SECONDS)
-        url = signed["signedURL"]
-        if not url or ref.picture_path not in url:
-            raise PlatformUnavailable("sign picture: the answer has no URL of the picture")
-        return url
-
-    def stored_path(self, url: str) -> str | None:
-        """See Platform."""
-        try:
-            asked = httpx.URL(url)
-        except (httpx.InvalidURL, ValueError):
-            return None
-        if (asked.scheme, asked.host, asked.port) != (self._url.scheme, self._url.host, self._url.port):
-            return None
-        found = OBJECT_PATH.fullmatch(asked.path)
-        return found["path"] if found and _is_plain(found["path"]) else None
-
-    async def sign_for_a_look(self, path: str) -> str | None:
-        """See Platform."""
-        if not _is_plain(path):
-            return None
-        try:
-            async with attempt("sign picture", self._storage_seconds):
-                signed = await self._bucket.create_signed_url(path, LOOK_URL_SECONDS)
-        except Refusal as refusal:
-            if refusal.status == 404 and refusal.code in MISSING_OBJECT_CODES:
+            if refusal.code == NO_SUCH_FUNCTION and self._fail_and_refund.missed():
                 return None
             raise
-        return signed["signedURL"] or None
+        self._fail_and_refund.seen()
+        return found
 
     # The platform itself
 
@@ -265,10 +230,6 @@ class SupabasePlatform(SessionMoves):
         await self._http.aclose()
 
     # Inside
-
-    @property
-    def _bucket(self) -> "AsyncBucketProxy":
-        return self._client.storage.from_(BUCKET)
 
     async def _move(self, ref: SessionRef, allowed: Sequence[Status], changes: Mapping[str, Any]) -> bool:
         table = SESSION_TABLES[ref.channel]
@@ -283,7 +244,7 @@ class SupabasePlatform(SessionMoves):
         return len(await self._rows(f"session to {changes['status']}", query)) == 1
 
     async def _rows(self, action: str, query: "AsyncQueryRequestBuilder") -> Sequence[Mapping[str, Any]]:
-        async with attempt(action, self._rest_seconds):
+        async with self._attempts(action, self._rest_seconds):
             answer = await query.execute()
         rows: object = answer.data
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -299,16 +260,11 @@ def _readable(channel: Channel, rows: Sequence[Mapping[str, Any]]) -> Iterator[S
             log.error("session row is unreadable", session_id=row.get("id"), reason=str(error))
 
 
-def _is_plain(path: str) -> bool:
-    """Whether a path names an object and nothing else: it must not lead out of the bucket."""
-    return bool(PLAIN_PATH.fullmatch(path)) and not {"", ".", ".."} & set(path.split("/"))
-
-
 def _session(channel: Channel, row: Mapping[str, Any]) -> Session:
     try:
         return read_session(channel, row)
     except UnreadableRow as error:
-        raise PlatformRefused(str(error)) from None  # asking again reads the same
+        raise SessionUnreadable(str(error)) from None
 
 
 def _ledger_entry(row: Mapping[str, Any]) -> LedgerEntry:
@@ -316,29 +272,3 @@ def _ledger_entry(row: Mapping[str, Any]) -> LedgerEntry:
         return LedgerEntry(LedgerEntryType(row["type"]), str(row["description"] or ""))
     except (KeyError, ValueError):
         raise PlatformUnavailable("read ledger: a row has no known type or no description") from None
-
-
-def _function_call(refund: Refund) -> tuple[str, dict[str, Any]]:
-    """The SQL function and its arguments, by their names: PostgREST picks the function by them."""
-    match refund:
-        case UserRefund():
-            return "refund_credits", {
-                "p_user_id": refund.user_id,
-                "p_amount": refund.amount,
-                "p_description": refund.description,
-            }
-        case StoreRefund():
-            return "refund_store_credits", {
-                "p_store_id": refund.store_id,
-                "p_amount": refund.amount,
-                "p_request_id": refund.request_id,
-                "p_description": refund.description,
-            }
-        case ShopperRefund():
-            return "refund_store_shopper_credits", {
-                "p_store_id": refund.store_id,
-                "p_shopper_email": refund.shopper_email,
-                "p_amount": refund.amount,
-                "p_request_id": refund.request_id,
-                "p_description": refund.description,
-            }

@@ -7,7 +7,14 @@ way into an error of ours.
     AnsweredNo              a hook's finding: not 2xx, or 2xx without JSON; never leaves `attempt`
     PlatformUnavailable     network, time-out, 5xx, 408, 423, 425, 429, passing conflicts, 3xx, garbage
     PlatformRefused
-    └── Refusal             any other 4xx, with its status and code
+    └── Refusal             any other 4xx, with its status and code; `about` says who it is about:
+        ├── SESSION         data and integrity errors of PostgreSQL (classes 22 and 23): this row cannot hold that
+        ├── PICTURE         Storage's not_found and NoSuchKey: that object is not there
+        └── US              all else. Key: 401, PGRST301, PGRST303, Storage's AccessDenied. Money: 402. Rights: 403,
+                            42501. Schema or bucket: PGRST2xx, NoSuchBucket. Database: 25006 and 0A000 (read-only, in
+                            recovery). Gateway: HTML, 405. Bucket's limits: 409, 413, 415. What nobody has seen yet
+
+Only what is surely about one session may fail it: whatever else it was, it is an outage, and those pass.
 """
 
 import asyncio
@@ -19,13 +26,28 @@ from typing import Any
 
 import httpx
 
-from wearon.platform.base import PlatformRefused, PlatformUnavailable
+from wearon.platform.base import About, PlatformRefused, PlatformUnavailable
 
 TRY_AGAIN_STATUSES = frozenset({408, 423, 425, 429})
 """4xx that say "not now": time-out, locked (Storage, two uploads of one path), too early, too many requests."""
 
 TRY_AGAIN_CODES = frozenset({"TransactionError", "ResourceLocked"})
 """Storage's names for a lost race, which it answers as 409 or 423."""
+
+MISSING_OBJECT_CODES = frozenset({"not_found", "NoSuchKey"})
+"""Storage's old and new name for a missing object. A missing bucket is a 404 too, and about us."""
+
+MISSING_BUCKET_CODES = frozenset({"NoSuchBucket", "Bucket not found"})
+
+ABOUT_ONE_ROW = re.compile(r"2[23][0-9A-Z]{3}")
+"""SQLSTATE classes 22 (data exception) and 23 (integrity constraint violation). All ids that we send are uuids, so what
+is left are a row's values and constraints."""
+
+A_CODE = re.compile(r"[\w ]{0,40}", re.ASCII)
+"""What may be shown of a code: a server can write anything there."""
+
+READ_ONLY_CODES = frozenset({"25006", "0A000"})
+"""What a statement gets that would write, on a database that is a standby or in recovery."""
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """Unpacked. The largest honest answer is a list of unfinished sessions: some 300 bytes each."""
@@ -54,6 +76,31 @@ class Refusal(PlatformRefused):
         super().__init__(reason)
         self.status = status
         self.code = code
+
+    @property
+    def about(self) -> About:
+        """Who it is about."""
+        if self.code in MISSING_OBJECT_CODES:
+            return About.PICTURE
+        return About.SESSION if ABOUT_ONE_ROW.fullmatch(self.code) else About.US
+
+    @property
+    def words(self) -> str:
+        """What an operator reads in `/health`: what is refused, and by which status and code."""
+        told = f"{self.status} {self.code}".strip() if A_CODE.fullmatch(self.code) else str(self.status)
+        if self.status == 401 or self.code == "AccessDenied":
+            return f"Supabase refuses our key ({told})"
+        if self.code in MISSING_BUCKET_CODES:
+            return f"Supabase shows us no bucket of pictures: it is missing, or our key is refused ({told})"
+        if self.code in READ_ONLY_CODES:
+            return f"Supabase's database cannot be written ({told})"
+        if self.code.startswith(("PGRST2", "42883", "42P01")):
+            return f"Supabase lacks a table, column or function that we need, or its schema cache is stale ({told})"
+        if self.status == 403:
+            return f"Supabase gives us no right to do what we must ({told})"
+        if self.status == 413:
+            return f"Supabase's bucket takes no picture so large ({told})"
+        return f"Supabase refuses what we ask ({told})"
 
 
 class AnsweredNo(Exception):

@@ -1,6 +1,8 @@
 """Cancellation that redis-py loses: every endless loop that talks to Redis asks for it once a round."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 
 def heed_cancellation() -> None:
@@ -12,3 +14,13 @@ def heed_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await what must not be left half done: a cancellation waits until it is, and then goes on."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

@@ -10,6 +10,7 @@ from wearon.platform.base import (
     LedgerEntryType,
     Refund,
     Session,
+    SessionRef,
     ShopperRefund,
     StoreRefund,
     UserRefund,
@@ -38,6 +39,11 @@ class ByHand:
 Verdict = Refund | NothingOwed | ByHand
 
 
+def refund_description(ref: SessionRef) -> str:
+    """What the ledger says of a refund: by the session's id it is found again."""
+    return f"Refund: generation failed (session {ref.session_id})"
+
+
 def what_to_give_back(session: Session, entries: Sequence[LedgerEntry]) -> Verdict:
     """Decide from the session and the ledger rows of its charge.
 
@@ -49,7 +55,7 @@ def what_to_give_back(session: Session, entries: Sequence[LedgerEntry]) -> Verdi
     if session.credits_used <= 0:
         return NothingOwed(f"credits_used is {session.credits_used}")
     owner_id = session.ref.owner_id
-    description = f"Refund: generation failed (session {session.ref.session_id})"
+    description = refund_description(session.ref)
     if session.ref.channel is Channel.B2C:
         return UserRefund(owner_id, session.credits_used, description)
     if session.request_id is None:

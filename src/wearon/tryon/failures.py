@@ -1,4 +1,13 @@
-"""What a failed run means: run again later, or the end. One pure function; the pipeline acts on its answer."""
+"""What a failed run means: run again later, or the end. One pure function; the pipeline acts on its answer.
+
+    about the pictures or the prompt     moderation, a picture that cannot be used: the end
+    about this one session               its row refuses what we write (`About.SESSION`): the end
+    about us or what lies between        an outage: put back
+        not paid yet                     until the shopper's deadline; then the end, with one refund
+        paid for                         for as long as it takes: the picture waits in the spool
+
+There is one deadline, the same for an outage and for a refusal: `Patience.deadline_s` after the first start.
+"""
 
 import random
 from dataclasses import dataclass
@@ -7,7 +16,7 @@ from enum import StrEnum
 from redis.exceptions import RedisError
 
 from wearon.child_process import ProcessFailed
-from wearon.platform.base import PlatformError, PlatformUnavailable
+from wearon.platform.base import About, PlatformError, PlatformRefused
 from wearon.tryon.generator import GenerationError, KeyRejected, Moderated, RateLimited, ServiceUnavailable
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
@@ -86,8 +95,8 @@ class Patience:
     """From the first start; the platform's cron gives up on a b2c session after 10 minutes."""
 
 
-def judge(error: BaseException, attempt: Attempt, patience: Patience) -> PutBack | GiveUp:
-    """Decide what becomes of a job whose run ended with `error`."""
+def judge(error: BaseException, attempt: Attempt, patience: Patience, *, paid: bool = False) -> PutBack | GiveUp:
+    """Decide what becomes of a job whose run ended with `error`. `paid`: its picture or answer is in the spool."""
     match error:
         case Moderated():
             return GiveUp(MODERATION_MESSAGE, f"moderation: {error.reason}")
@@ -95,15 +104,16 @@ def judge(error: BaseException, attempt: Attempt, patience: Patience) -> PutBack
             return _after_rate_limit(error, attempt, patience)
         case GenerationError():
             return _after_refusal(error, attempt, patience)
-        case PlatformUnavailable() | RedisError() | ProcessFailed():
-            # Not the shopper's fault and not the picture's: an outage fails nobody, however long it is.
-            return PutBack(OUTAGE_PAUSE_S)
-        case PhotoError(again_later=True) if attempt.age_s + OUTAGE_PAUSE_S < patience.deadline_s:
-            return PutBack(OUTAGE_PAUSE_S)
+        case PlatformRefused(about=About.SESSION):
+            return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error}")
+        case PlatformError() | RedisError() | ProcessFailed() | PhotoError(again_later=True):
+            return _after_outage(error, attempt, patience, paid=paid)
         case PhotoError():
             return GiveUp(INTERNAL_MESSAGE, f"picture: {error}")
         case DiedTooOften():
             return GiveUp(INTERNAL_MESSAGE, str(error))
+        case TimeoutError() if paid:
+            return PutBack(OUTAGE_PAUSE_S)  # the answer is here, only the picture in it is not
         case TimeoutError():
             return GiveUp(INTERNAL_MESSAGE, "the generation took longer than its deadline")
         case _:
@@ -117,6 +127,14 @@ def _after_refusal(error: GenerationError, attempt: Attempt, patience: Patience)
     if passes and attempt.age_s + delay_s < patience.deadline_s:
         return PutBack(delay_s)
     return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error.reason}")
+
+
+def _after_outage(error: BaseException, attempt: Attempt, patience: Patience, *, paid: bool) -> PutBack | GiveUp:
+    """Not the shopper's fault and not the picture's."""
+    if paid or attempt.age_s + OUTAGE_PAUSE_S < patience.deadline_s:
+        return PutBack(OUTAGE_PAUSE_S)
+    what = "picture" if isinstance(error, PhotoError) else type(error).__name__
+    return GiveUp(INTERNAL_MESSAGE, f"past the deadline: {what}: {error}")
 
 
 def _after_rate_limit(error: RateLimited, attempt: Attempt, patience: Patience) -> PutBack | GiveUp:

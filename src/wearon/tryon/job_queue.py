@@ -67,8 +67,8 @@ class Attempt:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the job was started for the first time."""
-        return max(0.0, time.time() - self.first_started_at)
+        """Seconds since the job was started for the first time; 0 when it never was."""
+        return max(0.0, time.time() - self.first_started_at) if self.first_started_at else 0.0
 
 
 @dataclass(frozen=True, slots=True)

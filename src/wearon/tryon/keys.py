@@ -33,6 +33,9 @@ REFUND_ERRORS = "wearon:refunds:errors"
 REFUNDS_BY_HAND = "wearon:refunds:by-hand"
 """Hash session -> what a person has to put right (charged in money, or no charge found)."""
 
+REFUND_SETTLED = "wearon:refunds:settled:"
+"""Prefix; the stamp of a session's intent that was settled within the last hour: it is not one that was lost."""
+
 REFUND_LOCK = "wearon:refunds:lock:"
 """Prefix; held while one process settles an intent."""
 

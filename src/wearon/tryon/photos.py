@@ -52,10 +52,17 @@ class Photos:
     """
 
     def __init__(
-        self, fetcher: Fetcher, prepare: Callable[[bytes], Awaitable[bytes]], metrics: Metrics | None = None
+        self,
+        fetcher: Fetcher,
+        prepare: Callable[[bytes], Awaitable[bytes]],
+        metrics: Metrics | None = None,
+        *,
+        is_stored: Callable[[str], bool] = lambda _url: False,
     ) -> None:
+        """`is_stored` tells whether a URL is one of our own storage, which says no by JSON with status 400."""
         self._fetcher = fetcher
         self._prepare = prepare
+        self._is_stored = is_stored
         self._garments = Garments(prepare, metrics)
         # Apart, as the downloader's own connections are: strangers' slow servers must not keep ours waiting.
         self._room = {trusted: asyncio.Semaphore(MOST_HELD) for trusted in (True, False)}
@@ -90,7 +97,9 @@ class Photos:
             except FetchError as error:
                 left_s = round(DOWNLOAD_DEADLINE_S - (time.monotonic() - began) - (pause_s or 0), 1)
                 if not error.transient or pause_s is None or left_s <= 0:
-                    again_later = error.transient and self._fetcher.trusts(url)
+                    again_later = (error.transient and self._fetcher.trusts(url)) or (
+                        error.says_nothing and self._is_stored(url)
+                    )
                     raise PhotoError(f"{role}: {error.reason}", again_later=again_later) from error
                 log.info("download is tried again", picture=role, error=error.reason)
             await asyncio.sleep(pause_s)

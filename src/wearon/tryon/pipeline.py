@@ -7,7 +7,7 @@ that was paid for is found again in the spool or in the platform's storage, and 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,18 +17,21 @@ from uuid import UUID
 
 import structlog
 from structlog.contextvars import bound_contextvars
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from wearon.platform.base import (
     OPEN_STATUSES,
+    About,
     Channel,
     Completion,
     Platform,
     PlatformError,
+    PlatformRefused,
     PlatformUnavailable,
     SessionRef,
     Status,
 )
+from wearon.tryon.cancellation import to_its_end
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.failures import INTERNAL_MESSAGE, DiedTooOften, GiveUp, Patience, Reason, judge
 from wearon.tryon.generator import GeneratedImage, GenerationError, ImageGenerator, ImageRequest, Usage
@@ -169,6 +172,7 @@ class Pipeline:
             return
         picture = await self._picture_of_an_earlier_run(task.ref, attempt)
         if picture is None:
+            await _patiently(self._platform.check_bucket)  # before anything is paid
             image = await self._new_image(task, attempt, run)
             picture = await self._publish(task.ref, image)
         await self._finish(run, picture, began)
@@ -176,12 +180,16 @@ class Pipeline:
     async def deliver(self, ref: SessionRef) -> None:
         """Finish a session whose paid picture is in the spool and whose job is lost; one that is final is left alone.
 
-        Raises platform and redis errors: then the picture stays where it is. One that cannot be used is thrown away.
+        Raises platform and redis errors: then the picture stays where it is. One that cannot be used is thrown away,
+        and one whose session is final or gone.
         """
         run = Run(ref, request_id="", attempt=1)
         async with self._recorded(run):
             began = time.monotonic()
             if not await self._platform.start_session(ref):
+                session = await self._platform.find_session(ref.channel, ref.session_id)
+                if session is not None and session.ref == ref and session.status in OPEN_STATUSES:
+                    raise PlatformUnavailable(f"the session is {session.status} but could not be started")
                 run.end(Outcome.ENDED_ELSEWHERE, "a picture was in the spool, but the session is final or gone")
             else:
                 await self._finish_from_the_spool(run, began)
@@ -232,7 +240,7 @@ class Pipeline:
                 image = await self._generator.generate(ImageRequest(prompt, pictures, task.request_id, keep))
             run.note_answer_of_a_generator_that_asks_nobody()
         if not (answer_kept and image.in_answer):
-            await _to_its_end(self._keep(task.ref, image))
+            await to_its_end(self._keep(task.ref, image))
         return image
 
     async def _keep_answer(self, ref: SessionRef, answer: bytes) -> bool:
@@ -326,7 +334,7 @@ class Pipeline:
     async def _after_failure(
         self, task: GenerationTask, attempt: Attempt, run: Run, error: Exception
     ) -> PutBack | None:
-        verdict = judge(error, attempt, self._patience)
+        verdict = judge(error, attempt, self._patience, paid=await self._spool.holds(task.ref))
         reason = Reason.of(error)
         if isinstance(verdict, PutBack):
             run.end(Outcome.PUT_BACK, f"{type(error).__name__}: {error}", reason)
@@ -338,15 +346,17 @@ class Pipeline:
         assert isinstance(verdict, GiveUp)
         log.error("generation failed", reason=verdict.reason, exc_info=_unexpected(error))
         await self._confirm_lease()
-        await self._fail(run, verdict, reason)
-        await self._spool.discard(task.ref)
+        if await self._fail(run, verdict, reason):
+            await self._spool.discard(task.ref)  # else it stays until the session is final
         return None
 
-    async def _fail(self, run: Run, verdict: GiveUp, reason: Reason) -> None:
+    async def _fail(self, run: Run, verdict: GiveUp, reason: Reason) -> bool:
+        """True: the session is final. False: it will be, once the platform takes it."""
         async with self._progress.step(StepName.REFUND):
-            await self._outbox.fail(run.ref, run.request_id, verdict.message, verdict.reason)
+            settled = await self._outbox.fail(run.ref, run.request_id, verdict.message, verdict.reason)
         somebody_elses = run.settlement is not None and run.settlement.settled is Settled.NOT_OURS
         run.end(Outcome.ENDED_ELSEWHERE if somebody_elses else Outcome.FAILED, verdict.reason, reason)
+        return settled
 
     async def _show_as_queued(self, ref: SessionRef) -> None:
         try:
@@ -362,20 +372,10 @@ def _host(url: str) -> str | None:
         return None
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await what must not be left half done: a cancellation waits until it is, and then goes on."""
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
-
-
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a platform call that is safe to repeat while the platform is away."""
+    """Repeat a platform call that is safe to repeat while the platform is away, or refuses everybody."""
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(PlatformUnavailable),
+        retry=retry_if_exception(_is_outage),
         wait=wait_random_exponential(multiplier=0.25, max=4),
         stop=stop_after_delay(OUTAGE_PATIENCE_S),
         reraise=True,
@@ -384,6 +384,10 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
             # Not by calling the retrying object: it awaits coroutine functions only, and a lambda is none.
             return await call()
     raise AssertionError("the last attempt returns or raises")
+
+
+def _is_outage(error: BaseException) -> bool:
+    return isinstance(error, PlatformError) and not (isinstance(error, PlatformRefused) and error.about is not About.US)
 
 
 def _unexpected(error: Exception) -> Exception | None:

@@ -13,7 +13,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from wearon.platform.base import Platform, PlatformError, Session, SessionRef
+from wearon.platform.base import OPEN_STATUSES, Platform, PlatformError, Session, SessionRef
 from wearon.tryon import keys
 from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.failures import INTERNAL_MESSAGE
@@ -32,7 +32,8 @@ RECONCILE_EVERY_S = 300.0
 """One request to the platform for each channel; Redis is asked only when there are candidates."""
 
 SPOOL_KEEP = timedelta(days=2)
-"""A picture that nobody asked for in two days belongs to a session that has long been ended otherwise."""
+"""A picture that nobody asked for in two days belongs to a session that has most likely been ended otherwise: the
+platform is asked."""
 
 PAGE = 500
 """Sessions asked for at once; as JSON 200 KB."""
@@ -60,7 +61,7 @@ class Housekeeping:
 
     def see_fleet(self, fleet: Fleet) -> None:
         """A beat has counted the outbox."""
-        if fleet.refunds:
+        if fleet.refunds or self._outbox.has_begun:
             self._refunds_waiting.set()
 
     async def run(self) -> None:
@@ -85,7 +86,7 @@ class Housekeeping:
             try:
                 await self.deliver_left_behind()
                 await self.fail_orphans()
-                await self._spool.sweep(SPOOL_KEEP)
+                await self.sweep_spool()
             except (RedisError, OSError, PlatformError) as error:
                 log.warning("reconciliation postponed", error=str(error))
             await asyncio.sleep(RECONCILE_EVERY_S)
@@ -107,6 +108,14 @@ class Housekeeping:
             except Exception:
                 # Whatever is wrong with this one, the others and the orphans must not wait for it.
                 log.exception("picture left in the spool", session_id=ref.session_id)
+
+    async def sweep_spool(self) -> None:
+        """Delete what nobody will ask for any more. A paid picture whose session is open stays, however old it is."""
+        for ref in await self._spool.left_behind(SPOOL_KEEP):
+            session = await self._platform.find_session(ref.channel, ref.session_id)
+            if session is None or session.ref != ref or session.status not in OPEN_STATUSES:
+                await self._spool.discard(ref)
+        await self._spool.sweep(SPOOL_KEEP)
 
     async def fail_orphans(self) -> Sequence[Session]:
         """Fail and refund the sessions that nobody works on; returns them. Raises platform and redis errors."""

@@ -12,6 +12,38 @@ from wearon.platform.base import Channel, SessionRef
 LATE_S = 30.0
 """An intent older than this is an alarm: the contract with the shopper is a refund within 30 s."""
 
+FIND = """
+-- KEYS: outbox, settled, lock   ARGV: session, intent, its stamp, token
+-- The intent that is to be settled. One that a failover lost is written again, unless it was settled.
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+if entry then return entry end
+if redis.call('GET', KEYS[2]) == ARGV[3] then
+  if redis.call('GET', KEYS[3]) == ARGV[4] then redis.call('DEL', KEYS[3]) end
+  return false
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return ARGV[2]
+"""
+
+POSTPONE = """
+-- KEYS: outbox, settled, lock, errors   ARGV: session, intent, its stamp, token, why, what becomes of the lock, ms
+-- Returns 0 when another process has settled the intent meanwhile, else 1: it is in the outbox.
+local lock = redis.call('GET', KEYS[3])
+if ARGV[6] == 'release' and lock == ARGV[4] then redis.call('DEL', KEYS[3]) end
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
+  if redis.call('GET', KEYS[2]) == ARGV[3] then return 0 end
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  if ARGV[6] == 'hold' and not lock then redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[7]) end
+end
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[5])
+return 1
+"""
+
+SETTLED_S = 3600
+"""How long a settled intent is remembered: longer than any process goes on with one that it holds. Only then an intent
+that is not in the outbox can be told from one that a failover lost. (One that is settled twice pays once all the same:
+the ledger says so.)"""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

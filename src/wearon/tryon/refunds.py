@@ -8,6 +8,12 @@ The order is the guarantee:
 3. the ledger says what was taken and whether it has been given back; if not, the refund function is called;
 4. the intent is removed.
 
+Where the platform offers it (`Platform.fail_and_refund`), steps 2 and 3 of a b2c session are one transaction that is
+idempotent by session: then nothing hangs on a lock.
+
+Redis may forget the last second in a failover. So a process remembers the intents that it has begun and that are not
+settled, and writes one that is missing from the outbox again.
+
 Any process may take up an intent at any step. `refund_credits` is not idempotent, so one process at a time works on an
 intent, under a lock that is longer than a call can take; the lock is left to run out when the outcome of a call is not
 known, so that the next look into the ledger sees what that call did.
@@ -20,6 +26,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import structlog
 from redis.asyncio import Redis
@@ -27,10 +34,12 @@ from redis.exceptions import RedisError
 
 from wearon.platform.base import (
     OPEN_STATUSES,
+    Channel,
     Platform,
     PlatformError,
     PlatformUnavailable,
     Refund,
+    RefundedAtOnce,
     Session,
     SessionRef,
     ShopperRefund,
@@ -40,9 +49,12 @@ from wearon.platform.base import (
 )
 from wearon.tracing import Kind, Tracing, outgoing_headers
 from wearon.tryon import keys
-from wearon.tryon.charges import ByHand, NothingOwed, what_to_give_back
+from wearon.tryon.charges import ByHand, NothingOwed, refund_description, what_to_give_back
 from wearon.tryon.progress import Settled, Settlement
 from wearon.tryon.refund_intents import (
+    FIND,
+    POSTPONE,
+    SETTLED_S,
     Intent,
     NeedsAPerson,
     Outstanding,
@@ -76,9 +88,15 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[
 return 0
 """
 
-UNLOCK = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-"""
+
+class _AfterPostponing(StrEnum):
+    """What becomes of the lock when an intent is postponed."""
+
+    RELEASE = "release"
+    LEAVE = "leave"
+    """Until it runs out, if it is there."""
+    HOLD = "hold"
+    """The same, and one that a failover lost along with the intent is written again: a call may be under way."""
 
 
 _PAYERS = {UserRefund: "user", StoreRefund: "store", ShopperRefund: "shopper"}
@@ -116,14 +134,23 @@ class RefundOutbox:
         self._on_moved = on_moved
         self._tracing = tracing or Tracing()
         self._renew = redis.register_script(RENEW)
-        self._unlock = redis.register_script(UNLOCK)
+        self._find = redis.register_script(FIND)
+        self._postpone_it = redis.register_script(POSTPONE)
+        self._begun: dict[str, Intent] = {}
+        """What this process has taken up and nobody has settled yet, as far as it knows."""
         self._not_before: dict[str, float] = {}
         self._tries: dict[str, int] = {}
 
-    async def fail(self, ref: SessionRef, request_id: str, error_message: str, reason: str) -> None:
+    @property
+    def has_begun(self) -> bool:
+        """Whether this process holds an intent that is to be settled, wherever Redis has it."""
+        return bool(self._begun)
+
+    async def fail(self, ref: SessionRef, request_id: str, error_message: str, reason: str) -> bool:
         """Fail the session and give the credit back, now if possible, else as soon as it is.
 
-        Returns once the intent is safe. Raises redis errors when it could not be written: then nothing has happened.
+        Returns once the intent is safe: True if it is settled already. Raises redis errors when it could not be
+        written: then nothing has happened.
         """
         intent = Intent(
             ref.channel,
@@ -138,14 +165,21 @@ class RefundOutbox:
         if not await self._redis.hsetnx(keys.REFUNDS, intent.key, dump(intent)):
             earlier = await self._redis.hget(keys.REFUNDS, intent.key)
             intent = load(earlier) if earlier else intent
+        self._begun[intent.key] = intent
         await self.settle(intent)
+        return intent.key not in self._begun
 
     async def pending(self) -> Sequence[Intent]:
         """All intents that are not settled, oldest first."""
         return sorted(await self._read(keys.REFUNDS), key=lambda intent: intent.completed_at)
 
+    async def known(self) -> Sequence[Intent]:
+        """The same, and those that only this process remembers: a failover may have lost them."""
+        found = self._begun | {intent.key: intent for intent in await self.pending()}
+        return sorted(found.values(), key=lambda intent: intent.completed_at)
+
     async def outstanding(self) -> Sequence[Outstanding]:
-        """The same with the last try's error, for people."""
+        """Those in the outbox with the last try's error, for people."""
         errors = await self._redis.hgetall(keys.REFUND_ERRORS)
         return [
             Outstanding(intent, errors.get(intent.key.encode(), b"").decode(errors="replace"))
@@ -180,7 +214,7 @@ class RefundOutbox:
     async def settle_due(self) -> None:
         """Try every intent whose pause is over. Raises redis errors."""
         now = time.monotonic()
-        due = [intent for intent in await self.pending() if now >= self._not_before.get(intent.key, 0.0)]
+        due = [intent for intent in await self.known() if now >= self._not_before.get(intent.key, 0.0)]
         for intent in due:
             if intent.is_late:
                 log.error("refund is late", age_s=round(intent.age_s), **_names(intent))
@@ -215,42 +249,53 @@ class RefundOutbox:
         lock = _Lock(keys.REFUND_LOCK + intent.key, secrets.token_hex(8))
         if not await self._redis.set(lock.key, lock.token, nx=True, ex=LOCK_S):
             return
-        if not await self._redis.hexists(keys.REFUNDS, intent.key):
-            # Settled between our reading it and our getting the lock.
-            await self._give_up(lock)
+        entry = await self._find(
+            keys=[keys.REFUNDS, keys.REFUND_SETTLED + intent.key, lock.key],
+            args=[intent.key, dump(intent), intent.completed_at, lock.token],
+        )
+        if entry is None:
+            self._forget(intent)  # settled between our reading it and our getting the lock
             return
+        intent = load_or_none(entry) or intent
         try:
             settled, detail = await self._fail_and_give_back(intent, lock)
         except (_RefundInDoubt, _LockLost) as error:
             # A call may still be under way at the platform: the lock stays until it cannot be any more.
-            await self._postpone(intent, str(error))
+            doubt = isinstance(error, _RefundInDoubt)
+            await self._postpone(intent, str(error), lock, _AfterPostponing.HOLD if doubt else _AfterPostponing.LEAVE)
         except PlatformError as error:
-            await self._give_up(lock)
-            await self._postpone(intent, str(error))
+            await self._postpone(intent, str(error), lock, _AfterPostponing.RELEASE)
         except (RedisError, OSError):
             raise
         except Exception as error:
             # A mistake of ours must not keep the other intents from being settled.
             log.exception("refund failed in an unexpected way", **_names(intent))
-            await self._postpone(intent, type(error).__name__)
+            await self._postpone(intent, type(error).__name__, lock, _AfterPostponing.LEAVE)
         else:
-            self._not_before.pop(intent.key, None)
-            self._tries.pop(intent.key, None)
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hdel(keys.REFUNDS, intent.key)
                 pipe.hdel(keys.REFUND_ERRORS, intent.key)
                 pipe.delete(lock.key)
+                pipe.set(keys.REFUND_SETTLED + intent.key, intent.completed_at, ex=SETTLED_S)
                 await pipe.execute()
+            self._forget(intent)
             await self._tell(intent, settled, detail)
 
     async def _tell(self, intent: Intent, settled: Settled, detail: str) -> None:
         if self._on_moved is not None:
             await self._on_moved(Settlement(intent.ref, intent.request_id, settled, detail))
 
-    async def _give_up(self, lock: _Lock) -> None:
-        await self._unlock(keys=[lock.key], args=[lock.token])
+    def _forget(self, intent: Intent) -> None:
+        for remembered in (self._begun, self._not_before, self._tries):
+            remembered.pop(intent.key, None)
 
     async def _fail_and_give_back(self, intent: Intent, lock: _Lock) -> tuple[Settled, str]:
+        if intent.channel is Channel.B2C:
+            done = await self._platform.fail_and_refund(
+                intent.ref, intent.error_message, intent.stamp, refund_description(intent.ref)
+            )
+            if done is not None:
+                return _told_of(done, intent)
         moved = await self._platform.fail_session(intent.ref, intent.error_message, intent.stamp)
         session = await self._platform.find_session(intent.channel, intent.session_id)
         if session is None or session.ref != intent.ref:
@@ -298,13 +343,37 @@ class RefundOutbox:
         settled = Settled.GIVEN_BACK if paid_now else Settled.ALREADY_GIVEN_BACK
         return settled, f"{refund.amount} credit{'s' * (refund.amount != 1)} to the {_PAYERS[type(refund)]}"
 
-    async def _postpone(self, intent: Intent, why: str) -> None:
+    async def _postpone(self, intent: Intent, why: str, lock: _Lock, after: _AfterPostponing) -> None:
+        """Leave it in the outbox for later: it is there afterwards, even if Redis had lost it."""
+        self._begun[intent.key] = intent
         tries = self._tries[intent.key] = self._tries.get(intent.key, 0) + 1
         pause_s = min(RETRY_S[0] * 2 ** (tries - 1), RETRY_S[1])
         self._not_before[intent.key] = time.monotonic() + pause_s
         log.warning("refund postponed", error=why, retry_in_s=pause_s, **_names(intent))
-        await self._redis.hset(keys.REFUND_ERRORS, intent.key, why)
+        is_there = await self._postpone_it(
+            keys=[keys.REFUNDS, keys.REFUND_SETTLED + intent.key, lock.key, keys.REFUND_ERRORS],
+            args=[intent.key, dump(intent), intent.completed_at, lock.token, why, after.value, LOCK_S * 1000],
+        )
+        if not is_there:
+            self._forget(intent)
+            return
         await self._tell(intent, Settled.POSTPONED, why)
+
+
+def _told_of(done: RefundedAtOnce, intent: Intent) -> tuple[Settled, str]:
+    """What the platform's one transaction did, in the words of the two steps."""
+    log.info("session failed and refunded at once", result=done.value, reason=intent.reason, **_names(intent))
+    match done:
+        case RefundedAtOnce.REFUNDED:
+            return Settled.GIVEN_BACK, "the credits to the user, in one transaction with the failing"
+        case RefundedAtOnce.ALREADY_REFUNDED:
+            return Settled.ALREADY_GIVEN_BACK, "the refund is in the ledger already"
+        case RefundedAtOnce.NOTHING_OWED:
+            return Settled.NOTHING_OWED, "no credits were used"
+        case RefundedAtOnce.ENDED_ELSEWHERE:
+            return Settled.NOT_OURS, "somebody else had ended the session"
+        case RefundedAtOnce.NO_SESSION:
+            return Settled.NOT_OURS, "there is no such session of this owner"
 
 
 def _failed_by(intent: Intent, session: Session) -> bool:

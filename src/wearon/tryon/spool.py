@@ -100,7 +100,10 @@ class Spool:
         return await asyncio.to_thread(self._left_behind, time.time() - older_than.total_seconds())
 
     async def sweep(self, older_than: timedelta) -> int:
-        """Delete what has lain for longer than that, remains of interrupted saves too; returns how many files."""
+        """Delete the remains of interrupted saves and damaged files older than that; returns how many files.
+
+        What was paid for is never deleted by age: `discard` it once its session is final.
+        """
         return await asyncio.to_thread(self._sweep, time.time() - older_than.total_seconds())
 
     async def _keep(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None) -> None:
@@ -170,7 +173,7 @@ class Spool:
 
     def _sweep(self, before: float) -> int:
         swept = 0
-        for path in [path for kind in (ANSWER, PICTURE, UNFINISHED, DAMAGED) for path in self._folder.glob(f"*{kind}")]:
+        for path in [path for kind in (UNFINISHED, DAMAGED) for path in self._folder.glob(f"*{kind}")]:
             try:
                 if path.stat().st_mtime < before:
                     path.unlink()

@@ -28,8 +28,9 @@ from support.job_side import (
 )
 from wearon.net import FetchError
 from wearon.pictures.decode import PictureError
-from wearon.platform.base import Channel, PlatformRefused, SessionRef
+from wearon.platform.base import Channel, PlatformError, PlatformRefused, PlatformUnavailable, SessionRef
 from wearon.platform.local_credits import DEMO_CREDITS
+from wearon.platform.supabase_answers import Refusal
 from wearon.tryon import pipeline as pipeline_module
 from wearon.tryon import recovery
 from wearon.tryon.dead_letters import DeadLetters
@@ -62,6 +63,7 @@ class Desk:
 
     def __init__(self, redis: Redis, platform: FaultyPlatform, spool_folder: Path) -> None:
         self.generator = ScriptedGenerator()
+        self.stored: list[str] = []
         self.fetcher = ScriptedFetcher({PERSON_URL: [b"person"], GARMENT_URL: [b"garment"]})
         self.spool_folder = spool_folder
         self.dead_letters = DeadLetters(redis)
@@ -72,7 +74,7 @@ class Desk:
         self.attempt = Attempt(first_started_at=time.time())
         self.pipeline = Pipeline(
             platform=platform,
-            photos=Photos(self.fetcher, self._prepare),
+            photos=Photos(self.fetcher, self._prepare, is_stored=lambda url: url in self.stored),
             generator=self.generator,
             spool=self.spool,
             outbox=self.outbox,
@@ -272,8 +274,22 @@ async def test_our_own_storage_away_is_waited_for(desk: Desk, shop: LocalShop, b
     await assert_completed(desk, shop, buyer, ref)
 
 
+async def test_a_gateway_that_refuses_our_own_storages_pictures_fails_nobody(
+    desk: Desk, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    page = FetchError("its content type is not image/*", transient=False, says_nothing=True)
+    desk.fetcher.answers = {PERSON_URL: [page, b"person"], GARMENT_URL: [b"garment"]}
+    desk.stored = [PERSON_URL]
+    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+
+
 @pytest.mark.parametrize("answer_lost", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("method", ["start_session", "store_picture", "sign_picture", "complete_session"])
+@pytest.mark.parametrize(
+    "method", ["start_session", "check_bucket", "store_picture", "sign_picture", "complete_session"]
+)
 async def test_the_platform_away_at_any_step_fails_nobody_and_pays_once(
     desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, method: str, answer_lost: bool
 ) -> None:
@@ -512,11 +528,72 @@ async def test_a_session_put_back_to_queued_by_another_copy_is_completed_by_the_
     assert desk.paid == 1
 
 
-async def test_a_picture_that_the_bucket_refuses_fails_and_refunds(
+async def test_a_bucket_that_takes_nothing_is_found_before_anything_is_paid(
     desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
 ) -> None:
     ref = await buyer.buy()
-    platform.break_next("store_picture", error=PlatformRefused("413"))
+    platform.break_next("check_bucket", error=PlatformRefused("there is no bucket"))
+    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert desk.paid == 0
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+
+
+OLDER_THAN_ANY_DEADLINE_S = 100_000.0
+
+
+@pytest.mark.parametrize("method", ["store_picture", "sign_picture", "complete_session"])
+@pytest.mark.parametrize("age_s", [0.0, OLDER_THAN_ANY_DEADLINE_S])
+async def test_a_paid_picture_outlives_a_refusal_of_any_length(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, method: str, age_s: float
+) -> None:
+    ref = await buyer.buy()
+    platform.break_next(method, error=PlatformRefused("401 PGRST303"), times=3)
+    desk.attempt = Attempt(first_started_at=time.time() - age_s)
+    for _ in range(3):
+        assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+        assert await desk.spool.load(ref) == PICTURE
+    assert await desk.run(ref) is None
+    assert desk.paid == 1
+    await assert_completed(desk, shop, buyer, ref)
+
+
+@pytest.mark.parametrize("error", [PlatformRefused("401 PGRST303"), PlatformUnavailable("502")])
+async def test_an_unpaid_session_fails_past_the_deadline_once_the_platform_takes_it(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, error: PlatformError
+) -> None:
+    ref = await buyer.buy()
+    for method in ("start_session", "fail_session"):
+        platform.break_next(method, error=error)
+    desk.attempt = Attempt(first_started_at=time.time() - OLDER_THAN_ANY_DEADLINE_S)
+    assert await desk.run(ref) is None
+    assert shop.status(ref) == "queued"
+    (intent,) = await desk.outbox.pending()
+    await desk.outbox.settle(intent)
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+    assert desk.paid == 0
+
+
+async def test_what_is_paid_for_stays_until_its_session_is_final(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, housekeeping: Housekeeping
+) -> None:
+    ref = await buyer.buy()
+    platform.break_next("complete_session", error=Refusal("400 22003: out of range", 400, "22003"))
+    platform.break_next("fail_session")
+    assert await desk.run(ref) is None
+    assert shop.status(ref) == "processing"
+    assert await desk.spool.load(ref) == PICTURE
+    (intent,) = await desk.outbox.pending()
+    await desk.outbox.settle(intent)
+    await reconcile(housekeeping)
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+
+
+async def test_what_is_surely_about_this_session_is_its_end(
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    platform.break_next("start_session", error=Refusal("400 22003: out of range", 400, "22003"))
     assert await desk.run(ref) is None
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 

@@ -258,11 +258,13 @@ async def _all_given_back(buyer: Buyer) -> bool:
     return await buyer.balance() == DEMO_CREDITS
 
 
-async def test_it_sweeps_the_spool(
-    housekeeping: Housekeeping, tmp_path: Path, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("status", ["completed", "failed"])
+async def test_it_sweeps_the_spool_of_final_sessions(
+    housekeeping: Housekeeping, tmp_path: Path, buyer: Buyer, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     monkeypatch.setattr(recovery, "SPOOL_KEEP", timedelta(seconds=-1))
     ref = await buyer.buy()
+    buyer.shop.set_row(ref, status=status)
     spool = Spool(tmp_path / "spool")
     await spool.save(ref, PICTURE)
 
@@ -271,3 +273,25 @@ async def test_it_sweeps_the_spool(
 
     async with running(housekeeping.run):
         await eventually(swept)
+
+
+async def test_a_paid_picture_stays_as_long_as_its_session_is_open_or_nobody_can_tell(
+    housekeeping: Housekeeping,
+    platform: FaultyPlatform,
+    tmp_path: Path,
+    buyer: Buyer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "SPOOL_KEEP", timedelta(seconds=-1))
+    ref = await buyer.buy()
+    spool = Spool(tmp_path / "spool")
+    await spool.save(ref, PICTURE)
+    await housekeeping.sweep_spool()
+    assert await spool.load(ref) == PICTURE
+    buyer.shop.set_row(ref, status="failed")
+    platform.break_next("find_session")
+    with pytest.raises(PlatformUnavailable):
+        await housekeeping.sweep_spool()
+    assert await spool.load(ref) == PICTURE
+    await housekeeping.sweep_spool()
+    assert await spool.load(ref) is None

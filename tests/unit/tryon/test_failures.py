@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from wearon.platform.base import PlatformRefused, PlatformUnavailable
+from wearon.platform.base import PlatformRefused, PlatformUnavailable, SessionUnreadable
 from wearon.tryon.failures import (
     INTERNAL_MESSAGE,
     MINUTE_PAUSE_S,
@@ -78,20 +78,40 @@ def test_a_moderated_shopper_is_told_so() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "error",
-    [PlatformUnavailable("away"), RedisConnectionError("away"), RedisTimeoutError("slow"), RedisError("odd")],
-    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
-)
-@pytest.mark.parametrize("age_s", [0.0, 499.0, 1_000_000.0])
-def test_an_outage_of_ours_fails_nobody_however_long(error: Exception, age_s: float) -> None:
-    assert judge(error, attempt(age_s=age_s), PATIENCE) == PutBack(OUTAGE_PAUSE_S)
+OUTAGES = [
+    PlatformUnavailable("away"),
+    PlatformRefused("no right"),
+    RedisConnectionError("away"),
+    RedisTimeoutError("slow"),
+    RedisError("odd"),
+    PhotoError("person: could not connect", again_later=True),
+]
 
 
-def test_our_own_storage_is_asked_again_until_the_deadline() -> None:
-    error = PhotoError("person: could not connect", again_later=True)
-    assert judge(error, attempt(age_s=400), PATIENCE) == PutBack(OUTAGE_PAUSE_S)
-    assert judge(error, attempt(age_s=499), PATIENCE) == GiveUp(INTERNAL_MESSAGE, f"picture: {error}")
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: f"{type(error).__module__}.{type(error).__name__}")
+class TestOutages:
+    @pytest.mark.parametrize("age_s", [0.0, 494.0])
+    def test_nobody_fails_before_the_shoppers_deadline(self, error: Exception, age_s: float) -> None:
+        assert judge(error, attempt(age_s=age_s), PATIENCE) == PutBack(OUTAGE_PAUSE_S)
+
+    @pytest.mark.parametrize("age_s", [496.0, 1_000_000.0])
+    def test_beyond_it_what_is_not_paid_for_fails(self, error: Exception, age_s: float) -> None:
+        verdict = judge(error, attempt(age_s=age_s), PATIENCE)
+        assert isinstance(verdict, GiveUp)
+        assert verdict.message == INTERNAL_MESSAGE
+        assert verdict.reason.startswith("past the deadline: ")
+        assert verdict.reason.endswith(str(error))
+
+    @pytest.mark.parametrize("age_s", [0.0, 499.0, 1_000_000.0])
+    def test_what_is_paid_for_waits_for_as_long_as_it_takes(self, error: Exception, age_s: float) -> None:
+        assert judge(error, attempt(age_s=age_s), PATIENCE, paid=True) == PutBack(OUTAGE_PAUSE_S)
+
+    def test_a_job_that_was_never_started_has_no_age(self, error: Exception) -> None:
+        assert judge(error, Attempt(first_started_at=0), PATIENCE) == PutBack(OUTAGE_PAUSE_S)
+
+
+def test_a_paid_answer_is_not_given_up_because_reading_it_took_too_long() -> None:
+    assert judge(TimeoutError(), attempt(), PATIENCE, paid=True) == PutBack(OUTAGE_PAUSE_S)
 
 
 def test_a_picture_that_cannot_be_used_is_the_end() -> None:
@@ -105,7 +125,9 @@ def test_a_generation_past_its_deadline_is_the_end() -> None:
     )
 
 
-@pytest.mark.parametrize("error", [PlatformRefused("409"), RuntimeError("a bug"), KeyError("x"), OSError(24, "files")])
+@pytest.mark.parametrize(
+    "error", [SessionUnreadable("no status"), RuntimeError("a bug"), KeyError("x"), OSError(24, "files")]
+)
 def test_anything_else_is_the_end_with_nothing_internal_for_the_shopper(error: Exception) -> None:
     assert judge(error, attempt(), PATIENCE) == GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error}")
 

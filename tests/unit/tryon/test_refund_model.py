@@ -22,12 +22,14 @@ from wearon.platform.base import (
     LedgerEntry,
     LedgerEntryType,
     PlatformUnavailable,
+    RefundedAtOnce,
     Session,
     SessionRef,
     Status,
     UserRefund,
 )
-from wearon.tryon.refunds import RefundOutbox
+from wearon.tryon.refund_intents import FIND, POSTPONE
+from wearon.tryon.refunds import RENEW, RefundOutbox
 
 REF = SessionRef(Channel.B2C, "6a3ff3f3-6a10-4a62-b3b1-7b3d4c1f5d10", "0b0e7bb4-9d3f-4f43-9c7e-3d8a2f0d6c11")
 FAULTS = ("request lost", "answer lost", "done late")
@@ -52,17 +54,51 @@ class FakeRedis:
 
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)
+    settled: dict[str, str] = field(default_factory=dict)
 
     def register_script(self, script: str) -> Any:
-        async def call(*, keys: list[str], args: list[Any]) -> int:
-            await request("script")
-            if self.locks.get(keys[0]) != args[0]:
-                return 0
-            if "DEL" in script:
-                del self.locks[keys[0]]
-            return 1
+        return {RENEW: self._renew, FIND: self._find, POSTPONE: self._postpone}[script]
 
-        return call
+    async def _renew(self, *, keys: list[str], args: list[Any]) -> int:
+        await request("script")
+        return int(self.locks.get(keys[0]) == args[0])
+
+    async def _find(self, *, keys: list[str], args: list[Any]) -> bytes | None:
+        await request("find intent")
+        outbox, settled, lock = keys
+        session, intent, stamp, token = args
+        entries = self.hashes.setdefault(outbox, {})
+        if session not in entries and self.settled.get(settled) == stamp:
+            self._release(lock, token)
+            return None
+        return entries.setdefault(session, intent).encode()
+
+    async def _postpone(self, *, keys: list[str], args: list[Any]) -> int:
+        await request("postpone")
+        outbox, settled, lock, errors = keys
+        session, intent, stamp, token, why, after, _ms = args
+        held = self.locks.get(lock)
+        if after == "release":
+            self._release(lock, token)
+        entries = self.hashes.setdefault(outbox, {})
+        if session not in entries:
+            if self.settled.get(settled) == stamp:
+                return 0
+            entries[session] = intent
+            if after == "hold" and held is None:
+                self.locks[lock] = token
+        self.hashes.setdefault(errors, {})[session] = why
+        return 1
+
+    def _release(self, lock: str, token: str) -> None:
+        if self.locks.get(lock) == token:
+            del self.locks[lock]
+
+    def forget(self) -> None:
+        """What a failover to a replica that had nothing yet does to the last second."""
+        self.hashes.clear()
+        self.locks.clear()
+        self.settled.clear()
 
     async def hsetnx(self, name: str, key: str, value: str) -> bool:
         await request("hsetnx")
@@ -77,14 +113,6 @@ class FakeRedis:
     async def hgetall(self, name: str) -> dict[bytes, bytes]:
         await request("hgetall")
         return {key.encode(): value.encode() for key, value in self.hashes.get(name, {}).items()}
-
-    async def hexists(self, name: str, key: str) -> bool:
-        await request("hexists")
-        return key in self.hashes.get(name, {})
-
-    async def hset(self, name: str, key: str, value: str) -> None:
-        await request("hset")
-        self.hashes.setdefault(name, {})[key] = value
 
     async def set(self, key: str, value: str, *, nx: bool, ex: int) -> bool:
         await request("lock")
@@ -101,6 +129,7 @@ class FakePipeline:
         self._redis = redis
         self._removed: list[tuple[str, str]] = []
         self._unlocked: list[str] = []
+        self._settled: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,12 +143,16 @@ class FakePipeline:
     def delete(self, key: str) -> None:
         self._unlocked.append(key)
 
+    def set(self, key: str, value: str, *, ex: int) -> None:
+        self._settled[key] = value
+
     async def execute(self) -> None:
         await request("remove intent")
         for name, key in self._removed:
             self._redis.hashes.get(name, {}).pop(key, None)
         for key in self._unlocked:
             self._redis.locks.pop(key, None)
+        self._redis.settled |= self._settled
 
 
 @dataclass
@@ -131,6 +164,12 @@ class FakePlatform:
     refunds: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     """Refunds whose caller has given up waiting, and which the database is still going to make."""
+
+    async def fail_and_refund(
+        self, ref: SessionRef, error_message: str, completed_at: datetime, description: str
+    ) -> RefundedAtOnce | None:
+        """Not offered."""
+        return None
 
     async def fail_session(self, ref: SessionRef, _error_message: str, completed_at: datetime) -> bool:
         outcome = await request("fail session")
@@ -171,15 +210,54 @@ class Run:
     at: str = ""
 
 
+@dataclass
+class PlatformWithTheFunction(FakePlatform):
+    """The same with `fail_and_refund_session` installed: a transaction, so it is done whole, at once or late."""
+
+    stamps_to_come: list[datetime] = field(default_factory=list)
+
+    async def fail_and_refund(
+        self, ref: SessionRef, error_message: str, completed_at: datetime, description: str
+    ) -> RefundedAtOnce | None:
+        outcome = await request("fail and refund")
+        if outcome == "done late":
+            self.stamps_to_come.append(completed_at)
+        found = RefundedAtOnce.NO_SESSION
+        if outcome not in {"request lost", "done late"}:
+            found = self._transact(completed_at)
+        self._answer(outcome)
+        return found
+
+    def _transact(self, completed_at: datetime) -> RefundedAtOnce:
+        if self.status is Status.PROCESSING:
+            self.status, self.completed_at = Status.FAILED, completed_at
+        elif self.status is not Status.FAILED or self.completed_at != completed_at:
+            return RefundedAtOnce.ENDED_ELSEWHERE
+        if self.refunds:
+            return RefundedAtOnce.ALREADY_REFUNDED
+        self.refunds.append(REF.session_id)
+        return RefundedAtOnce.REFUNDED
+
+    def catch_up(self) -> None:
+        """Make what was called and not done yet."""
+        stamps, self.stamps_to_come = self.stamps_to_come, []
+        for stamp in stamps:
+            self._transact(stamp)
+
+
 class Refunds(RuleBasedStateMachine):
     """Two workers and the cron; `runs` are coroutines under way in any of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.redis = FakeRedis()
-        self.platform = FakePlatform()
+        self.platform = self._platform()
         self.workers = [self._outbox(), self._outbox()]
         self.runs: list[Run] = []
+
+    @staticmethod
+    def _platform() -> FakePlatform:
+        return FakePlatform()
 
     def _outbox(self) -> RefundOutbox:
         return RefundOutbox(self.redis, self.platform)  # type: ignore[arg-type]
@@ -266,7 +344,7 @@ class Refunds(RuleBasedStateMachine):
 
     @staticmethod
     async def _settle_all(outbox: RefundOutbox) -> None:
-        for intent in await outbox.pending():
+        for intent in await outbox.known():
             await outbox.settle(intent)
 
     def _begin(self, coroutine: Coroutine[str, str, None]) -> None:
@@ -291,6 +369,47 @@ class Refunds(RuleBasedStateMachine):
 
 Refunds.TestCase.settings = settings(max_examples=300, stateful_step_count=30)
 TestRefunds = Refunds.TestCase
+
+
+class RefundsAtOnce(Refunds):
+    """With the function nothing hangs on the lock: it may run out, or be forgotten, at any moment whatever."""
+
+    @staticmethod
+    def _platform() -> FakePlatform:
+        return PlatformWithTheFunction()
+
+    @rule()
+    def locks_run_out_under_a_call(self) -> None:
+        self.redis.locks.clear()
+
+    @rule(now=RARELY)
+    def late_calls_are_done(self, now: bool) -> None:
+        if now:
+            self._late_refunds_are_made()
+
+    @rule(now=RARELY)
+    def a_failover_forgets_everything_but_what_a_living_process_holds(self, now: bool) -> None:
+        if now and any(worker.has_begun for worker in self.workers):
+            self.redis.forget()
+
+    def _late_refunds_are_made(self) -> None:
+        super()._late_refunds_are_made()
+        assert isinstance(self.platform, PlatformWithTheFunction)
+        self.platform.catch_up()
+
+    def teardown(self) -> None:
+        """Nobody is killed: what a living process holds is settled, wherever Redis has it."""
+        self._late_refunds_are_made()
+        self.redis.locks.clear()
+        for run in self.runs:
+            run.coroutine.close()
+        for worker in self.workers:
+            self._to_the_end(self._settle_all(worker))
+        super().teardown()
+
+
+RefundsAtOnce.TestCase.settings = settings(max_examples=300, stateful_step_count=30)
+TestRefundsAtOnce = RefundsAtOnce.TestCase
 
 
 def test_another_process_does_not_pay_while_one_is_about_to() -> None:

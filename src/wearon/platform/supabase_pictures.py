@@ -1,0 +1,160 @@
+"""Supabase Storage, as far as the worker uses it: results are stored and signed, and the bucket is looked at before."""
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+
+from wearon.dependencies import Dependency
+from wearon.platform.base import (
+    LOOK_URL_SECONDS,
+    PICTURE_URL_SECONDS,
+    PlatformError,
+    PlatformRefused,
+    PlatformUnavailable,
+    SessionRef,
+)
+from wearon.platform.supabase_answers import MISSING_BUCKET_CODES, MISSING_OBJECT_CODES, Refusal
+from wearon.platform.supabase_attempts import STORAGE, Attempts
+from wearon.platform.supabase_bucket import BUCKET, why_no_result_fits
+
+if TYPE_CHECKING:
+    from storage3._async.file_api import AsyncBucketProxy
+    from supabase import AsyncClient
+
+STORAGE_SECONDS = 30.0
+"""Two megabytes over a bad line, and Storage's own 20 s for its database and its object store."""
+
+FIRST_UPLOAD_SECONDS = 10.0
+"""An upload takes a second. One that is not answered by then is on a connection that has died silently more often than
+on a slow one; the next is given twice as long, up to `STORAGE_SECONDS`."""
+
+NOTHING_PAID_SECONDS = 15.0
+"""After an upload that failed, nothing new is paid for so long: jobs whose picture is paid try again every few seconds,
+and the first success ends it."""
+
+MOST_DOUBLINGS = 2
+"""10, 20, 40 s: `STORAGE_SECONDS` is reached."""
+
+OBJECT_PATH = re.compile(rf"/storage/v1/object/(?:(?:sign|public|authenticated)/)?{BUCKET}/(?P<path>.+)")
+"""The paths by which an object of our bucket is fetched."""
+
+PLAIN_PATH = re.compile(r"[\w!.*'() &$@=;:+,/-]{1,1024}", re.ASCII)
+"""The characters that Storage allows in an object's name, but for the question mark."""
+
+
+class SupabasePictures:
+    """The pictures' part of `SupabasePlatform`."""
+
+    def __init__(
+        self,
+        client: "AsyncClient",
+        http: httpx.AsyncClient,
+        url: str,
+        attempts: Attempts,
+        *,
+        rest_seconds: float,
+        storage_seconds: float,
+    ) -> None:
+        """Use `SupabasePlatform.connect`."""
+        self._url = httpx.URL(url)
+        self._client = client
+        self._http = http
+        self._attempts = attempts
+        self._rest_seconds = rest_seconds
+        self._storage_seconds = storage_seconds
+        self._bucket_is_fit = False
+        self._uploads_failed = 0
+        self._upload_failed_at: float | None = None
+
+    async def check_bucket(self) -> None:
+        """See Platform. Asked once, and again after an upload that failed."""
+        if self._upload_failed_at is not None and time.monotonic() - self._upload_failed_at < NOTHING_PAID_SECONDS:
+            raise PlatformUnavailable("Storage has just failed to take a picture")
+        if self._bucket_is_fit:
+            return
+        asked = "look at bucket"
+        key = self._client.supabase_key
+        try:
+            async with self._attempts(asked, self._rest_seconds, STORAGE):
+                answer = await self._http.get(
+                    f"{str(self._url).rstrip('/')}/storage/v1/bucket/{BUCKET}",
+                    headers={"apikey": key, "Authorization": f"Bearer {key}"},
+                )
+                told = answer.json()
+        except Refusal as refusal:
+            if refusal.status != 404 or refusal.code in MISSING_BUCKET_CODES:
+                raise
+            told = None  # a Storage that does not tell of its buckets
+        if isinstance(told, dict) and (why := why_no_result_fits(told)):
+            self._attempts.reports.refused(Dependency.SUPABASE, why, asked)
+            raise PlatformRefused(why)
+        self._attempts.reports.answered(Dependency.SUPABASE, asked)
+        self._bucket_is_fit = True
+
+    async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
+        """See Platform."""
+        seconds = min(self._storage_seconds, FIRST_UPLOAD_SECONDS * 2**self._uploads_failed)
+        try:
+            async with self._attempts("store picture", seconds, STORAGE):
+                await self._bucket.upload(ref.picture_path, jpeg, {"content-type": "image/jpeg", "upsert": "true"})
+        except PlatformError:
+            self._bucket_is_fit = False
+            self._uploads_failed = min(self._uploads_failed + 1, MOST_DOUBLINGS)
+            self._upload_failed_at = time.monotonic()
+            raise
+        self._uploads_failed, self._upload_failed_at = 0, None
+
+    async def has_picture(self, ref: SessionRef) -> bool:
+        """See Platform."""
+        try:
+            async with self._attempts("look for picture", self._rest_seconds, STORAGE):
+                await self._bucket.info(ref.picture_path)
+        except Refusal as refusal:
+            if refusal.status == 404 and refusal.code in MISSING_OBJECT_CODES:
+                return False
+            raise
+        return True
+
+    async def sign_picture(self, ref: SessionRef) -> str:
+        """See Platform."""
+        async with self._attempts("sign picture", self._rest_seconds, STORAGE):
+            signed = await self._bucket.create_signed_url(ref.picture_path, PICTURE_URL_SECONDS)
+        url = signed["signedURL"]
+        if not url or ref.picture_path not in url:
+            raise PlatformUnavailable("sign picture: the answer has no URL of the picture")
+        return url
+
+    def stored_path(self, url: str) -> str | None:
+        """See Platform."""
+        try:
+            asked = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError):
+            return None
+        if (asked.scheme, asked.host, asked.port) != (self._url.scheme, self._url.host, self._url.port):
+            return None
+        found = OBJECT_PATH.fullmatch(asked.path)
+        return found["path"] if found and _is_plain(found["path"]) else None
+
+    async def sign_for_a_look(self, path: str) -> str | None:
+        """See Platform."""
+        if not _is_plain(path):
+            return None
+        try:
+            async with self._attempts("sign picture", self._rest_seconds, STORAGE):
+                signed = await self._bucket.create_signed_url(path, LOOK_URL_SECONDS)
+        except Refusal as refusal:
+            if refusal.status == 404 and refusal.code in MISSING_OBJECT_CODES:
+                return None
+            raise
+        return signed["signedURL"] or None
+
+    @property
+    def _bucket(self) -> "AsyncBucketProxy":
+        return self._client.storage.from_(BUCKET)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path names an object and nothing else: it must not lead out of the bucket."""
+    return bool(PLAIN_PATH.fullmatch(path)) and not {"", ".", ".."} & set(path.split("/"))
