@@ -42,7 +42,9 @@ def wanted_of_every_kind() -> list[Wanted]:
     ]
 
 
-@pytest.mark.parametrize(("name", "quality", "fidelity", "complexity", "any_size"), TABLE, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("name", "quality", "fidelity", "complexity", "any_size"), TABLE, ids=[row[0] for row in TABLE]
+)
 def test_no_setting_is_sent_to_a_model_that_does_not_take_it(
     name: str, quality: set[str], fidelity: set[str], complexity: set[str], any_size: bool
 ) -> None:
