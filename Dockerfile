@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The production worker. Build: docker build -t wearon-worker .   Run: see compose.yaml.
 
-FROM python:3.12-slim-bookworm AS build
+FROM python:3.13-slim-trixie AS build
 # The lock file says what is installed; this uv only has to read it.
 COPY --from=ghcr.io/astral-sh/uv:0.8 /uv /usr/local/bin/uv
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
@@ -9,13 +9,12 @@ WORKDIR /app
 # Dependencies first: they change less often than our code.
 COPY pyproject.toml uv.lock ./
 RUN uv sync --locked --no-dev --extra otel --no-install-project --no-editable
-COPY README.md ./
+COPY README.md NOTICE ./
+COPY licenses ./licenses
 COPY src ./src
 RUN uv sync --locked --no-dev --extra otel --no-editable
-# The pose model's bundle is put together now, so that the running container writes nothing and starts at once.
-RUN .venv/bin/python -m wearon.pose.bundle /app/model/pose.task
 
-FROM python:3.12-slim-bookworm
+FROM python:3.13-slim-trixie
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent wearon \
     && install --directory --owner=wearon --mode=0700 /data
 COPY --from=build /app /app
@@ -24,8 +23,6 @@ ENV PATH=/app/.venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     WEARON_MODE=production \
     WEARON_HOME=/data \
-    POSE_MODEL_PATH=/app/model/pose.task \
-    MPLCONFIGDIR=/tmp \
     HOST=0.0.0.0 \
     PORT=8000
 USER wearon

@@ -141,7 +141,7 @@ def _before_clutter(pixels: Pixels, pose: Pose, rng: np.random.Generator) -> Pix
 def _with_a_bag(pixels: Pixels, pose: Pose, rng: np.random.Generator) -> Pixels:
     """A box of a trunk's length by half of it before one side of the waist."""
     trunk = _trunk(pose)
-    side = rng.choice([Joint.LEFT_HIP, Joint.RIGHT_HIP])
+    side = Joint(int(rng.choice([Joint.LEFT_HIP, Joint.RIGHT_HIP])))
     x, y = pose.point(side)
     spoilt = pixels.copy()
     top, left = int(y - 0.6 * trunk), int(x - 0.3 * trunk)

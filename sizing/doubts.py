@@ -67,7 +67,7 @@ def measured(truth: Sequence[Mapping[str, str]], rows: Mapping[Frame, train.Rows
         for number in range(train.FOLDS):
             left_out = fold[table.people] == number
             girths, shoulder = train.fit_regressions(table, truth, frame, ~left_out)
-            for i in np.flatnonzero(left_out):
+            for i in map(int, np.flatnonzero(left_out)):
                 if not table.is_answered_in(i, frame) or table.kinds[i][0].startswith(LEFT_ALONE):
                     continue
                 mean, leverage = girths.predict(table.values[i])

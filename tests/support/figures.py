@@ -38,7 +38,8 @@ class Figure:
         for shoulder, elbow, wrist, hand in _ARMS:
             chain = np.array([points[joint] for joint in (shoulder, elbow, wrist, hand)])
             cv2.polylines(canvas, [self._pixels(chain)], False, (255,), self._thick(0.045))
-        mask = cv2.resize(canvas, (self.width, self.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        small = cv2.resize(canvas, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        mask = small.astype(np.float32) / np.float32(255)
         landmarks = np.zeros((33, 4), np.float32)
         landmarks[:, 3] = 0.99
         for joint, (x, y) in points.items():

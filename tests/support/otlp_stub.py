@@ -1,12 +1,20 @@
-"""An OpenTelemetry collector's stand-in: takes OTLP in JSON over HTTP, and keeps the spans."""
+"""An OpenTelemetry collector's stand-in: takes OTLP in protobuf over HTTP, and keeps the spans."""
 
 import gzip
-import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+TAKEN = ExportTraceServiceResponse().SerializeToString()
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,12 @@ class OtlpStub:
                     body = gzip.decompress(body)
                 assert self.path == "/v1/traces"
                 stub.headers.append({name.lower(): value for name, value in self.headers.items()})
-                stub.take(json.loads(body))
+                stub.take(ExportTraceServiceRequest.FromString(body))
                 self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", "2")
+                self.send_header("Content-Type", "application/x-protobuf")
+                self.send_header("Content-Length", str(len(TAKEN)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(TAKEN)
 
             def log_message(self, *_: object) -> None:
                 """Keep quiet."""
@@ -61,30 +69,30 @@ class OtlpStub:
         self._thread.join()
         self._server.server_close()
 
-    def take(self, message: Mapping[str, Any]) -> None:
+    def take(self, message: ExportTraceServiceRequest) -> None:
         """Keep the spans of one export."""
-        for resource in message["resourceSpans"]:
-            service = _attributes(resource["resource"])["service.name"]
-            for scope in resource["scopeSpans"]:
-                self.spans.extend(_span(span, service) for span in scope["spans"])
+        for resource in message.resource_spans:
+            service = _attributes(resource.resource.attributes)["service.name"]
+            for scope in resource.scope_spans:
+                self.spans.extend(_span(span, service) for span in scope.spans)
 
     def named(self, name: str) -> list[ReceivedSpan]:
         """Those of that name, in the order in which they came."""
         return [span for span in self.spans if span.name == name]
 
 
-def _span(span: Mapping[str, Any], service: str) -> ReceivedSpan:
+def _span(span: Span, service: str) -> ReceivedSpan:
     return ReceivedSpan(
-        name=span["name"],
-        trace_id=span["traceId"],
-        span_id=span["spanId"],
-        parent_id=span.get("parentSpanId", ""),
-        kind=span["kind"],
-        attributes=_attributes(span),
-        failed=span.get("status", {}).get("code") == 2,
+        name=span.name,
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        kind=span.kind,
+        attributes=_attributes(span.attributes),
+        failed=span.status.code == Status.STATUS_CODE_ERROR,
         service=service,
     )
 
 
-def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
-    return {item["key"]: next(iter(item["value"].values())) for item in holder.get("attributes", [])}
+def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value") for pair in pairs}

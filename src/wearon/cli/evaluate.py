@@ -63,6 +63,7 @@ def _score(folder: Path) -> "list[Scored]":
     model = settings_or_error().pose_model_path
     with progress("Estimating") as shown:
         try:
-            return evaluate_folder(folder, Detector(model), progress=shown.count)
+            with Detector(model) as detector:
+                return evaluate_folder(folder, detector, progress=shown.count)
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise CommandError(f"{folder} cannot be evaluated: {error!r}") from error

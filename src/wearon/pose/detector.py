@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from PIL import Image
 
@@ -21,6 +21,9 @@ MAX_PEOPLE = 3
 only when there are more: about 15 ms for each person found."""
 
 
+MODEL = Path(__file__).parent / "pose_landmarker_full.task"
+"""Both networks in one bundle; `scripts/make_pose_bundle.py` made it, and NOTICE says from what."""
+
 WARM_UP_PICTURE = Path(__file__).parent / "warm_up.jpg"
 """A rendered person (from the CC0 MakeHuman mesh), small."""
 
@@ -29,20 +32,24 @@ class Detector:
     """Finds people. Not for two threads; takes about 2 s to make, and about 40 ms a picture on one core."""
 
     def __init__(self, model_path: Path | None = None) -> None:
-        """Load the bundle at `model_path`, or the one assembled from mediapipe's own weights.
+        """Load the bundle at `model_path`, or ours.
 
         Raises OSError, ValueError or RuntimeError when the bundle cannot be read or is not one.
         """
-        with _silenced_stderr(), _without_plotting():
+        _keep_to_ourselves()
+        with _silenced_stderr(), _without_extras():
             import cv2
             import mediapipe
             from mediapipe.tasks.python import BaseOptions
             from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
 
-            # Here, so that `python -m wearon.pose.bundle` does not find itself imported already.
-            from wearon.pose.bundle import ensure_bundle
+            class _Unclosed(PoseLandmarker):  # type: ignore[misc] # mediapipe has no types
+                """Left to the process's end when nobody closes it: there mediapipe comes too late, and raises."""
 
-            path = model_path or ensure_bundle()
+                def __del__(self) -> None:
+                    pass
+
+            path = model_path or MODEL
             if not path.is_file():
                 raise FileNotFoundError(f"no pose model at {path}")
             options = PoseLandmarkerOptions(
@@ -52,7 +59,7 @@ class Detector:
             )
             cv2.setNumThreads(1)  # one process is one unit of work: the pool spreads it over the cores
             self._mediapipe = mediapipe
-            self._landmarker = PoseLandmarker.create_from_options(options)
+            self._landmarker = _Unclosed.create_from_options(options)
             # The first inference takes far longer than the others, and prints warnings that mean nothing here. It
             # needs somebody in the picture: in an empty one the landmark network does not run.
             with Image.open(WARM_UP_PICTURE) as picture:
@@ -82,8 +89,15 @@ class Detector:
         return poses
 
     def close(self) -> None:
-        """Free the model."""
-        self._landmarker.close()
+        """Free the model; more than once does no harm."""
+        with _silenced_stderr():
+            self._landmarker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _mask(view: "NDArray[np.float32]") -> "NDArray[np.float32]":
@@ -91,10 +105,24 @@ def _mask(view: "NDArray[np.float32]") -> "NDArray[np.float32]":
     return view.reshape(view.shape[0], view.shape[1]).copy()
 
 
+def _keep_to_ourselves() -> None:
+    """Let mediapipe send Google nothing about its use, which it does over libcurl and has no switch for.
+
+    A proxy of an unknown scheme makes libcurl give up before it looks up a name. Only code in C sees it: os.environ,
+    which Python's clients read, stays as it is. The process is a pose process, or a command that uses no other libcurl.
+    """
+    os.putenv("https_proxy", "nowhere://")
+    for exception_to_it in ("no_proxy", "NO_PROXY"):
+        os.unsetenv(exception_to_it)
+
+
 @contextmanager
-def _without_plotting() -> Iterator[None]:
-    """Let mediapipe import an empty matplotlib: for drawing that nobody does here, it is half of the start-up time."""
-    absent = [name for name in ("matplotlib", "matplotlib.pyplot") if name not in sys.modules]
+def _without_extras() -> Iterator[None]:
+    """Let mediapipe import empty modules for what nobody does here.
+
+    matplotlib, for drawing, is half of the start-up time; sounddevice looks for its library by way of a compiler.
+    """
+    absent = [name for name in ("matplotlib", "matplotlib.pyplot", "sounddevice") if name not in sys.modules]
     sys.modules.update({name: ModuleType(name) for name in absent})
     try:
         yield

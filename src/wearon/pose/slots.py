@@ -16,7 +16,7 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 WARM_UP_SECONDS = 60.0
-"""Importing mediapipe and loading the model takes 2-5 s, building the bundle 1 s more; a cold disk much longer."""
+"""Importing mediapipe and loading the model takes 1-5 s; a cold disk much longer."""
 MEMORY_LIMIT_BYTES = 1664 * 1024 * 1024
 """For one process: 350 MB when it is warm, and what the largest picture may need (see `wearon.pictures.pool`)."""
 RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)

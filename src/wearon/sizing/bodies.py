@@ -90,7 +90,7 @@ class Conditional:
 def conditional(population: Population, wanted: tuple[str, ...], known: tuple[str, ...]) -> Conditional:
     """The conditional distribution of jointly normal columns; kept, since few pairs are ever asked for."""
     w, k = ([COLUMNS.index(name) for name in names] for names in (wanted, known))
-    precision = np.linalg.inv(population.covariance[np.ix_(k, k)])
+    precision = np.asarray(np.linalg.inv(population.covariance[np.ix_(k, k)]), np.float64)
     gain = population.covariance[np.ix_(w, k)] @ precision
     left = population.covariance[np.ix_(w, w)] - gain @ population.covariance[np.ix_(k, w)]
     return Conditional(population.mean[w], population.mean[k], gain, left, precision)

@@ -259,10 +259,10 @@ def _largest_other(poses: Sequence[Pose]) -> float:
     if len(poses) == 1:
         return 0.0
     main = poses[0].mask >= INSIDE
-    area = max(1, np.count_nonzero(main))
+    area = max(1, int(np.count_nonzero(main)))
     others = [pose.mask >= INSIDE for pose in poses[1:]]
     return max(
-        (np.count_nonzero(mask) / area for mask in others if np.count_nonzero(mask & main) < 0.5 * mask.sum()),
+        (int(np.count_nonzero(mask)) / area for mask in others if np.count_nonzero(mask & main) < 0.5 * mask.sum()),
         default=0.0,
     )
 

@@ -106,7 +106,7 @@ class Profile:
     def breadth(self, lowest: float, highest: float) -> float:
         """The trunk's mean breadth between two levels."""
         part = self.trunk[:, self.between(lowest, highest)]
-        return float(part.sum()) / part.shape[1]
+        return float(part.sum() / part.shape[1])
 
     def between(self, lowest: float, highest: float) -> slice:
         """Which levels (they ascend) lie in the closed range."""

@@ -1,15 +1,11 @@
-"""Spans by OpenTelemetry's SDK, sent as OTLP in JSON over HTTP from a thread of its own. Imported only when wanted.
-
-JSON, because the exporters that speak protobuf need a newer one than mediapipe takes (below 5); every collector reads
-both.
-"""
+"""Spans by OpenTelemetry's SDK, sent as OTLP over HTTP from a thread of its own. Imported only when wanted."""
 
 import asyncio
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
-from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor

@@ -67,7 +67,7 @@ def drawn_person() -> tuple[NDArray[np.uint8], Pose]:
     landmarks = np.zeros((33, 4), np.float32)
     for joint, (x, y) in JOINTS.items():
         landmarks[joint] = (x / WIDTH, y / HEIGHT, 0, 1)
-    return np.asarray(picture), Pose(landmarks, np.asarray(mask, np.float32) / 255, WIDTH, HEIGHT)
+    return np.asarray(picture), Pose(landmarks, np.asarray(mask, np.float32) / np.float32(255), WIDTH, HEIGHT)
 
 
 def garment(points: list[tuple[float, float]]) -> Cutout:
@@ -75,7 +75,7 @@ def garment(points: list[tuple[float, float]]) -> Cutout:
     image = Image.new("L", (width, height), 0)
     ImageDraw.Draw(image).polygon(points, fill=255)
     colour = np.broadcast_to(np.array(NEW, np.uint8), (height, width, 3)).copy()
-    return Cutout(colour, np.asarray(image, np.float32) / 255)
+    return Cutout(colour, np.asarray(image, np.float32) / np.float32(255))
 
 
 TSHIRT = garment([
@@ -122,7 +122,7 @@ def leaning(picture: NDArray[np.uint8], pose: Pose, degrees: float) -> tuple[NDA
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     landmarks = pose.landmarks.copy()
     landmarks[:, :2] = (offsets @ matrix.T + (WIDTH / 2, HEIGHT / 2)) / (WIDTH, HEIGHT)
-    return np.asarray(turned), Pose(landmarks, np.asarray(mask, np.float32) / 255, WIDTH, HEIGHT)
+    return np.asarray(turned), Pose(landmarks, np.asarray(mask, np.float32) / np.float32(255), WIDTH, HEIGHT)
 
 
 def between(pose: Pose, a: Joint, b: Joint, share: float) -> tuple[float, float]:

@@ -30,7 +30,7 @@ def drawn(points: Points) -> Cutout:
     width, height = (round(max(values)) + 1 for values in zip(*points, strict=True))
     image = Image.new("L", (width, height), 0)
     ImageDraw.Draw(image).polygon(points, fill=255)
-    return Cutout(np.full((height, width, 3), 120, np.uint8), np.asarray(image, np.float32) / 255)
+    return Cutout(np.full((height, width, 3), 120, np.uint8), np.asarray(image, np.float32) / np.float32(255))
 
 
 @pytest.mark.parametrize(

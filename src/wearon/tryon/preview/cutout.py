@@ -60,12 +60,12 @@ class Cutout:
     @property
     def height(self) -> int:
         """Pixels."""
-        return self.alpha.shape[0]
+        return int(self.alpha.shape[0])
 
     @property
     def width(self) -> int:
         """Pixels."""
-        return self.alpha.shape[1]
+        return int(self.alpha.shape[1])
 
 
 def cut_out(picture: Image.Image, *, worn: bool = True) -> Cutout:

@@ -59,7 +59,7 @@ def lay(canvas: Pixels, layer: Layer, body: Body) -> None:
     """Lay it over the canvas, in place, with a soft shadow on the person."""
     reach = max(1.0, 0.02 * body.trunk_length)
     shadow = np.roll(cv2.GaussianBlur(layer.alpha, (0, 0), reach), round(reach), axis=0)
-    shadow *= cv2.GaussianBlur(cv2.erode(body.inside.astype(np.float32), disc(1)), (0, 0), 1.0)
+    shadow = shadow * cv2.GaussianBlur(cv2.erode(body.inside.astype(np.float32), disc(1)), (0, 0), 1.0)
     canvas *= (1 - 0.35 * shadow)[..., None]
     canvas += layer.alpha[..., None] * (layer.colour - canvas)
 

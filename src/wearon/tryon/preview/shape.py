@@ -177,7 +177,7 @@ def _armpit_and_cuff(inside: Mask, side: int) -> tuple[NDArray[np.intp], NDArray
     )
     height, width = inside.shape
     best, best_depth = None, _DENT * height
-    for start, end, far, depth in () if defects is None else defects[:, 0].tolist():
+    for start, end, far, depth in () if defects is None else defects.tolist():
         # OpenCV walks the outline from the top over the left side: there a dent starts at its upper end.
         armpit, cuff = contour[far, 0], contour[start if side < 0 else end, 0]
         outwards, upwards = side * (cuff[0] - armpit[0]), armpit[1] - cuff[1]
@@ -195,7 +195,7 @@ def _cut_off(inside: Mask, shoulder: NDArray[np.intp], armpit: NDArray[np.intp],
     cv2.line(canvas, (int(shoulder[0]), int(shoulder[1]) - over), (int(armpit[0]), int(armpit[1]) + over), (0.0,), 2)
     _, pieces = cv2.connectedComponents(canvas, connectivity=4)
     near_cuff = pieces[max(0, cuff[1] - 6) : cuff[1] + 7, max(0, cuff[0] - 6) : cuff[0] + 7]
-    labels = near_cuff[near_cuff > 0]
+    labels = near_cuff[near_cuff > 0].astype(np.intp)
     if labels.size == 0:
         return None
     piece = np.asarray(pieces == np.bincount(labels).argmax())

@@ -45,8 +45,8 @@ class Skin:
         """The face's own, RGB."""
         # In a dark picture everything is near everything: compare as if it were well lit.
         gain = max(1.0, _WELL_LIT / max(float(self.colour.max()), 8.0))
-        self._lab = _to_lab(np.clip(rgb * gain, 0, 255))
-        self._like_skin = self._resembles_skin(_to_lab(np.clip(self.colour * gain, 0, 255)[None, None])[0, 0])
+        self._lab = _to_lab(rgb * gain)
+        self._like_skin = self._resembles_skin(_to_lab((self.colour * gain)[None, None])[0, 0])
 
     @property
     def chin(self) -> Floats:
@@ -80,8 +80,9 @@ class Skin:
 
         New clothes may be cut wider there, or have no sleeves. Clothes over the trunk stay: they will be covered.
         """
-        cover = cv2.GaussianBlur(self._old_sleeves.astype(np.float32), (0, 0), 1.5)[..., None]
-        cover *= cv2.GaussianBlur(cv2.dilate(self._body.inside.astype(np.float32), disc(2)), (0, 0), 0.8)[..., None]
+        inside = cv2.dilate(self._body.inside.astype(np.float32), disc(2))
+        sleeves = cv2.GaussianBlur(self._old_sleeves.astype(np.float32), (0, 0), 1.5)
+        cover = (sleeves * cv2.GaussianBlur(inside, (0, 0), 0.8))[..., None]
         depth = cv2.distanceTransform(self._body.inside.astype(np.uint8), cv2.DIST_L2, 5)
         # Limbs are round: darker towards their outline, over about an arm's radius.
         shade = 0.72 + 0.28 * np.sqrt(np.clip(depth / (0.16 * self._body.shoulder_breadth), 0, 1))
@@ -98,9 +99,8 @@ class Skin:
         clothes = (zone & ~self._like_skin).astype(np.uint8)
         # Slivers are skin in shade; gaps are stripes and prints that happen to have its colour.
         small, large = round(0.02 * body.shoulder_breadth), round(0.09 * body.shoulder_breadth)
-        clothes = cv2.morphologyEx(clothes, cv2.MORPH_OPEN, disc(small))
-        clothes = cv2.morphologyEx(clothes, cv2.MORPH_CLOSE, disc(large))
-        return np.asarray((cv2.dilate(clothes, disc(2 * small)) > 0) & zone)
+        whole = cv2.morphologyEx(cv2.morphologyEx(clothes, cv2.MORPH_OPEN, disc(small)), cv2.MORPH_CLOSE, disc(large))
+        return np.asarray((cv2.dilate(whole, disc(2 * small)) > 0) & zone)
 
     def _bare_colour(self) -> Floats:
         """Of the arms when they are bare, else the face's."""
@@ -143,8 +143,9 @@ class Skin:
         return hair if hair[chest].mean() < 0.3 else hair & (levels < _COLLAR * self._body.to_frame(*self.chin)[1])
 
 
-def _to_lab(rgb: Pixels) -> Pixels:
-    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
+def _to_lab(rgb: Pixels | Floats) -> Pixels:
+    """Of colours from 0 to 255; what lies beyond is as bright as can be."""
+    return np.asarray(cv2.cvtColor(np.clip(rgb, 0, 255).astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 
 def _touching(mask: Mask, seed: Mask) -> Mask:
