@@ -3,11 +3,12 @@
 import time
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from support.gateway import Do, Fault
 from support.machines import Machines
-from support.openai_stub import MODERATION, OpenAIStub, Picture, Reset, server_error
+from support.openai_stub import INVALID_KEY, MODERATION, Answer, OpenAIStub, Picture, Reset, server_error
 from support.openai_stub import Fault as Stumble
 from support.processes import wait_until
 from support.redis import RedisServer
@@ -95,6 +96,36 @@ def test_openai_stumbles(shop: Shop, machines: Machines, openai: OpenAIStub) -> 
         shop.push(order, prompt=order.session_id)
     machines.serve("--no-api")
     all_completed_and_paid_once(shop, openai, orders)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (INVALID_KEY, "OpenAI refuses our key"),
+        (Answer(403, b"<html>forbidden</html>"), "OpenAI refuses our key"),
+        (Answer(404, b"<html>no such page</html>"), "OpenAI does not answer"),
+        (Answer(502, b"<html>bad gateway</html>"), "OpenAI does not answer"),
+    ],
+    ids=["401", "403 of a gateway", "404 of a gateway", "502 of a gateway"],
+)
+def test_openai_refuses_us_for_a_while(
+    shop: Shop, machines: Machines, openai: OpenAIStub, refusal: Answer, words: str
+) -> None:
+    openai.always(refusal)
+    url = machines.serve(WORKER_CONCURRENCY="12").wait_for("started")["url"]
+    orders = push_orders(shop, 12)
+
+    def told() -> bool | None:
+        health = httpx.get(f"{url}/health").json()
+        return (
+            words in [refused["words"] for refused in health["refusals"]] and health["status"] == "degraded"
+        ) or None
+
+    wait_until(told, lambda: str(httpx.get(f"{url}/health").json()))
+    time.sleep(OUTAGE_S)
+    openai.always(Picture())
+    all_completed_and_paid_once(shop, openai, orders)
+    assert httpx.get(f"{url}/health").json()["refusals"] == []
 
 
 def test_every_answer_of_the_platform_is_lost_once(shop: Shop, machines: Machines, openai: OpenAIStub) -> None:

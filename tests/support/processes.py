@@ -120,10 +120,13 @@ def worker(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Iterato
 
 
 def wait_until(
-    look: Callable[[], T | None], complaint: Callable[[], str], alive: Callable[[], bool] = lambda: True
+    look: Callable[[], T | None],
+    complaint: Callable[[], str],
+    alive: Callable[[], bool] = lambda: True,
+    limit_s: float = LIMIT_S,
 ) -> T:
     """Look again and again until there is something; AssertionError with `complaint` when there never is."""
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + limit_s
     while True:
         was_alive = alive()
         found = look()

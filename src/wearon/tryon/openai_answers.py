@@ -44,6 +44,11 @@ LOST_STATUSES = frozenset({408, 504, 524})
 """Somebody between the model and us gave up waiting: the picture may have been made, and paid."""
 
 
+LOST_BEHIND_A_GATEWAY = re.compile(
+    r"disconnected|connection (?:was )?(?:reset|closed|lost|aborted)|timed? ?out|litellm\.APIError", re.IGNORECASE
+)
+"""A gateway's word, with 500, for an answer of the model that it lost or could not read."""
+
 TokenCount = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """The session row's columns are 32-bit integers."""
 
@@ -152,7 +157,9 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> Generation
     elif status < 300:
         error = BadAnswer(reason)
     elif status >= 500 or status in PASSING_STATUSES or _is_about_the_address(status, body, said):
-        error = ServiceUnavailable(reason, may_be_paid=status in LOST_STATUSES)
+        error = ServiceUnavailable(
+            reason, may_be_paid=status in LOST_STATUSES or bool(LOST_BEHIND_A_GATEWAY.search(said.text))
+        )
     else:
         error = RequestRefused(reason)
     return error

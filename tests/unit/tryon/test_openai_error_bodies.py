@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wearon.tryon.generator import KeyRejected, Moderated, QuotaExhausted, RateLimited, RequestRefused
+from wearon.tryon.generator import (
+    KeyRejected,
+    Moderated,
+    QuotaExhausted,
+    RateLimited,
+    RequestRefused,
+    ServiceUnavailable,
+)
 from wearon.tryon.openai_answers import error_of
 from wearon.tryon.openai_error_bodies import read_error_body
 
@@ -107,6 +114,24 @@ def test_an_innocent_message_stays_innocent(body: Any) -> None:
 )
 def test_other_refusals_are_read_through_a_gateway_too(status: int, body: Any, error: type[Exception]) -> None:
     assert type(error_of(status, {}, json.dumps(body).encode())) is error
+
+
+@pytest.mark.parametrize(
+    ("message", "may_be_paid"),
+    [
+        ("litellm.InternalServerError: InternalServerError: OpenAIException - Server disconnected", True),
+        ("litellm.InternalServerError: OpenAIException - Connection reset by peer", True),
+        ("litellm.APIError: APIError: OpenAIException - <html>this is not JSON</html>", True),
+        ("litellm.InternalServerError: OpenAIException - The request timed out", True),
+        ("litellm.InternalServerError: OpenAIException - All connection attempts failed", False),
+        ("litellm.InternalServerError: OpenAIException - Connection refused", False),
+        ("The server had an error while processing your request", False),
+    ],
+)
+def test_what_a_gateway_has_lost_may_be_paid(message: str, may_be_paid: bool) -> None:
+    error = error_of(500, {}, json.dumps(litellm(500, message, "internal_server_error")).encode())
+    assert isinstance(error, ServiceUnavailable)
+    assert error.may_be_paid is may_be_paid
 
 
 def test_a_reason_names_the_innermost_code_and_quotes_nothing() -> None:
