@@ -1,7 +1,6 @@
 """Where the `wearon` command begins.
 
-Pool processes import this module too (that is how `spawn` works), and they must stay small: nothing is imported
-before the command really runs.
+Nothing is imported before the command really runs.
 """
 
 

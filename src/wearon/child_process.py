@@ -4,29 +4,32 @@
       ProcessDied     the process is gone by itself, of the call or of something else
         NeverBegun    of a call before this one, which another process may do
 
-Calls and answers travel pickled over a pair of sockets that the loop itself reads. A call may be sent before the one
-before it is answered: the process need not wait for the loop then. The standard ProcessPoolExecutor cannot end one
-process (a crash breaks the whole pool, a hang stays for ever), and Pebble's pool of one needs three threads for it,
-which all compete with the loop: 2 ms of CPU a call, and wake-ups without an end when there is none.
+Calls travel pickled, answers as `wearon.child_answers` writes them, over a pair of sockets that the loop itself reads.
+A call may be sent before the one before it is answered: the process need not wait for the loop then. What runs in it
+may be taken over by what it reads, so it has none of our secrets in its environment, and nothing that it answers is
+executed. The standard ProcessPoolExecutor cannot end one process (a crash breaks the whole pool, a hang stays for
+ever), and Pebble's pool of one needs three threads for it, which all compete with the loop: 2 ms of CPU a call, and
+wake-ups without an end when there is none.
 """
 
 import asyncio
-import multiprocessing
 import os
 import pickle
 import resource
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
-from typing import Generic, Self, TypeVar, TypeVarTuple
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
+from wearon.child_answers import NotAnAnswer, Raised, Returned, decode, encode_raised, encode_returned
 from wearon.heap import keep_freed_memory
 
 R = TypeVar("R")
@@ -36,10 +39,15 @@ NICENESS = 5
 """The event loop goes first: it has little to do, and everybody waits for it. Without a loop to serve, these processes
 still get every core that there is."""
 
-_SPAWN = multiprocessing.get_context("spawn")
-
 _HEAD = struct.Struct("!Q")
 """Before every call and answer: its length in bytes."""
+
+MAX_ANSWER_BYTES = 128 * 1024 * 1024
+"""A JPEG of the largest picture that we decode is half of this. A process that announces more is not ours any more."""
+
+INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD")
+INHERITED_KINDS = ("PYTHON", "OPENBLAS_", "OMP_", "MKL_", "MALLOC_", "GLIBC_", "COVERAGE_")
+"""All that a process gets of our environment: how Python, the libraries and the allocator run, and no setting."""
 
 
 class ProcessFailed(Exception):
@@ -57,7 +65,9 @@ class NeverBegun(ProcessDied):
 class ChildProcess:
     """Made by `start`; whoever starts it ends it."""
 
-    def __init__(self, process: BaseProcess, transport: asyncio.WriteTransport, answers: "_Answers") -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], transport: asyncio.WriteTransport, answers: "_Answers"
+    ) -> None:
         """See `start`."""
         self._process = process
         self._transport = transport
@@ -67,41 +77,48 @@ class ChildProcess:
     async def start(cls, *, memory_limit_bytes: int | None = None) -> Self:
         """A new one. Its imports are done when it answers its first call.
 
-        Spawned, not forked; what asks for more than `memory_limit_bytes` in it gets a MemoryError.
+        A new interpreter, not a fork; what asks for more than `memory_limit_bytes` in it gets a MemoryError. It ends
+        when this process ends, however that happens. Raises OSError when the system has none to give.
         """
         ours, theirs = socket.socketpair()
-        process = _SPAWN.Process(target=_serve, args=(theirs, memory_limit_bytes), daemon=True)
         with theirs:
-            process.start()
-        return cls(process, *await asyncio.get_running_loop().create_unix_connection(_Answers, sock=ours))
+            process = _start(theirs.fileno())
+        child = cls(process, *await asyncio.get_running_loop().create_unix_connection(_Answers, sock=ours))
+        # Functions are found there by the names that they have here.
+        child._send((sys.path, memory_limit_bytes))
+        return child
 
     @property
     def alive(self) -> bool:
         """Whether it can be given a call."""
-        return not self._transport.is_closing() and self._process.is_alive()
+        return not self._transport.is_closing() and self._process.poll() is None
 
     async def run(self, timeout: float, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Run `function` there, for at most `timeout` seconds; one call at a time.
 
-        `function` must be importable by name; arguments, result and errors must pickle. Raises what the function
-        raises, or ProcessFailed. Cancelling the call ends the process.
+        `function` must be importable by name, its arguments must pickle, and what it returns and raises must be what
+        `wearon.child_answers` can tell. Raises what the function raises, or ProcessFailed. Cancelling the call ends the
+        process.
         """
         answer = await self.send(function, *args).answer(timeout)
         if isinstance(answer, Raised):
             raise answer.error
         return answer.value
 
-    def send(self, function: Callable[[*Ts], R], *args: *Ts) -> "Call[R]":
+    def send(self, function: Callable[[*Ts], R], *args: *Ts, speaks_for: Callable[..., R] | None = None) -> "Call[R]":
         """As `run`, behind what has been sent before: the answers come in the order of the calls.
 
-        Not for many at once: they wait in the process's memory.
+        Not for many at once: they wait in the process's memory. `speaks_for` is the function whose annotations say
+        what is returned and raised, when `function` only hands on what another one does.
         """
+        self._send((function, args))
+        return Call(self, self._answers.expect(), speaks_for or function)
+
+    def _send(self, content: tuple[Any, ...]) -> None:
         # Not multiprocessing's own pickler: it gives a memoryview of a BytesIO, and when both are collected together,
         # in the cycle of a failed call's traceback, the interpreter crashes (seen in Python 3.12.1).
-        message = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
-        expected = self._answers.expect()
+        message = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
         self._transport.writelines((_HEAD.pack(len(message)), message))
-        return Call(self, expected)
 
     def kill(self) -> None:
         """End it at once."""
@@ -110,27 +127,28 @@ class ChildProcess:
 
     def join(self) -> None:
         """Wait until the system has taken back what a killed one had: some ten milliseconds."""
-        self._process.join()
+        self._process.wait()
 
     async def end(self) -> int | None:
         """Kill it and wait until it is gone: what it exited with."""
         self.kill()
         await asyncio.to_thread(self.join)
-        return self._process.exitcode
+        return self._process.returncode
 
 
 class Call(Generic[R]):
     """A call that has been sent, made by `ChildProcess.send`. Its answer is to be waited for, by one."""
 
-    def __init__(self, process: ChildProcess, expected: "_Expected") -> None:
+    def __init__(self, process: ChildProcess, expected: "_Expected", function: Callable[..., R]) -> None:
         self._process = process
         self._expected = expected
+        self._function = function
 
     async def begins(self) -> bool:
         """Wait for its turn: from then on it is to blame for what happens. False when the process is gone by then."""
         return await asyncio.shield(self._expected.begun)
 
-    async def answer(self, timeout: float) -> "Returned[R] | Raised":
+    async def answer(self, timeout: float) -> Returned[R] | Raised:
         """What came of it, within `timeout` seconds of its beginning.
 
         Raises ProcessFailed. Cancelling ends the process.
@@ -139,7 +157,7 @@ class Call(Generic[R]):
             if not await self.begins():
                 raise NeverBegun("its process was gone before its turn came")
             async with asyncio.timeout(timeout):
-                answer: Returned[R] | Raised = pickle.loads(await self._expected.pickled)  # noqa: S301 (our own process)
+                return decode(await self._expected.answer, self._function)
         except NeverBegun:
             raise
         except TimeoutError as error:
@@ -150,10 +168,9 @@ class Call(Generic[R]):
         except asyncio.CancelledError:
             self._process.kill()
             raise
-        except Exception as error:
+        except NotAnAnswer as error:
             await self._process.end()
-            raise ProcessFailed("its answer cannot be read") from error
-        return answer
+            raise ProcessFailed(f"its answer cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,7 +178,7 @@ class _Expected:
     """One answer that is to come."""
 
     begun: asyncio.Future[bool]
-    pickled: asyncio.Future[bytes]
+    answer: asyncio.Future[bytes]
 
 
 class _Answers(asyncio.Protocol):
@@ -184,15 +201,22 @@ class _Answers(asyncio.Protocol):
             expected.begun.set_result(True)
         return expected
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
     def data_received(self, data: bytes) -> None:
         self._arrived += data
         while len(self._arrived) >= _HEAD.size:
             end = _HEAD.size + _HEAD.unpack_from(self._arrived)[0]
+            if not self._expected or end > MAX_ANSWER_BYTES:
+                self._transport.abort()
+                return
             if len(self._arrived) < end:
                 break
             expected = self._expected.popleft()
-            if not expected.pickled.done():  # whoever asked has gone
-                expected.pickled.set_result(bytes(self._arrived[_HEAD.size : end]))
+            if not expected.answer.done():  # whoever asked has gone
+                expected.answer.set_result(bytes(self._arrived[_HEAD.size : end]))
             del self._arrived[:end]
             if self._expected:
                 self._expected[0].begun.set_result(True)
@@ -202,29 +226,35 @@ class _Answers(asyncio.Protocol):
         for expected in self._expected:
             if not expected.begun.done():
                 expected.begun.set_result(False)
-            elif not expected.pickled.done():
-                expected.pickled.set_exception(ConnectionResetError())
+            elif not expected.answer.done():
+                expected.answer.set_exception(ConnectionResetError())
         self._expected.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Returned(Generic[R]):
-    """What a function returned."""
-
-    value: R
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """What a function raised, as a value: of a call that may have nobody any more who waits for it."""
-
-    error: Exception
+def _start(answers_to: int) -> subprocess.Popen[bytes]:
+    environment = {
+        name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_KINDS)
+    }
+    return subprocess.Popen(  # noqa: S603 (our own module)
+        [sys.executable, "-c", "from wearon.child_process import serve; serve()", str(answers_to)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[answers_to],
+        env=environment,
+    )
 
 
 # What follows runs in the process itself.
 
 
-def _serve(calls: socket.socket, memory_limit_bytes: int | None) -> None:
+def serve() -> None:
+    """Answer calls until the other end of the socket, whose number is the argument, is closed."""
+    calls = socket.socket(fileno=int(sys.argv[1]))
+    first = _receive(calls)
+    if first is None:
+        return
+    # From the process that started this one, like every call.
+    sys.path, memory_limit_bytes = pickle.loads(first)  # noqa: S301
     os.nice(NICENESS)
     keep_freed_memory()
     # Ctrl-C reaches the whole process group, but stopping in order is the parent's business.
@@ -245,9 +275,9 @@ def _serve(calls: socket.socket, memory_limit_bytes: int | None) -> None:
 def _answer(call: bytearray) -> bytes:
     try:
         function, args = pickle.loads(call)  # noqa: S301 (from the process that started this one)
-        return pickle.dumps(Returned(function(*args)), pickle.HIGHEST_PROTOCOL)
+        return encode_returned(function(*args))
     except Exception as error:  # noqa: BLE001 (raised again by whoever called)
-        return pickle.dumps(Raised(error), pickle.HIGHEST_PROTOCOL)
+        return encode_raised(error)
 
 
 def _receive_all(calls: socket.socket, arrived: "SimpleQueue[bytearray | None]") -> None:

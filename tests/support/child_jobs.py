@@ -1,8 +1,13 @@
 """Functions for a child process to run: in a module that it can import by name."""
 
 import os
+import pickle
 import resource
+import sys
 import time
+from pathlib import Path
+
+from wearon.child_answers import encode_returned
 
 
 def echo(data: bytes) -> tuple[int, bytes]:
@@ -37,13 +42,36 @@ def unsendable() -> object:
     return lambda: None
 
 
-class _Unreadable:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return int, ("no number",)
+def not_what_it_says() -> int:
+    return "no number"  # type: ignore[return-value]
 
 
-def unreadable() -> object:
-    return _Unreadable()
+def _speak(words: bytes) -> None:
+    """As something would that has taken the process over: straight into the socket."""
+    os.write(int(sys.argv[1]), words)
+
+
+def write_a_pickle() -> int:
+    pickled = pickle.dumps(print)
+    _speak(len(pickled).to_bytes(8, "big") + pickled)
+    return 1
+
+
+def announce_too_much() -> int:
+    _speak((2**40).to_bytes(8, "big"))
+    time.sleep(600)
+    return 1
+
+
+def answer_unasked() -> int:
+    answer = encode_returned(1)
+    _speak((len(answer).to_bytes(8, "big") + answer) * 5)
+    return 1
+
+
+def environment() -> str:
+    """What the kernel shows of it."""
+    return Path("/proc/self/environ").read_text()
 
 
 def page_faults() -> int:

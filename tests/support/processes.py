@@ -77,8 +77,7 @@ class WorkerProcess:
 
     def pool_processes(self) -> list[int]:
         """Pids of the processes that it has spawned for CPU work."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return pool_processes_of(self.pid)
 
     def wait(self) -> int:
         """Its exit status, once it has ended."""
@@ -106,6 +105,19 @@ class WorkerProcess:
 
     def _is_running(self) -> bool:
         return self._process.poll() is None
+
+
+def pool_processes_of(pid: int) -> list[int]:
+    """Pids of the processes that process `pid` has started for CPU work."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if b"wearon.child_process" in _command_line(child)]
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # gone by now
+        return b""
 
 
 @contextmanager

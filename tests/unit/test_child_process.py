@@ -13,7 +13,8 @@ from contextlib import suppress
 import pytest
 
 from support import child_jobs as jobs
-from wearon.child_process import NICENESS, ChildProcess, NeverBegun, ProcessDied, ProcessFailed, Returned
+from wearon.child_answers import Returned
+from wearon.child_process import NICENESS, ChildProcess, NeverBegun, ProcessDied, ProcessFailed
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ async def test_errors_come_back_and_the_process_goes_on(child: ChildProcess) -> 
         await child.run(LONG, jobs.fail, "this one")
     with pytest.raises(MemoryError):
         await child.run(LONG, jobs.take_memory, 1024 * 1024 * 1024)
-    with pytest.raises((pickle.PicklingError, AttributeError)):
+    with pytest.raises(TypeError, match="function cannot be sent"):
         await child.run(LONG, jobs.unsendable)
     with pytest.raises((pickle.PicklingError, AttributeError)):
         await child.run(LONG, lambda: None)
@@ -85,10 +86,33 @@ async def test_one_that_is_killed_while_it_is_idle_is_noticed(child: ChildProces
             await asyncio.sleep(0.01)
 
 
-async def test_an_answer_that_cannot_be_read_ends_it(child: ChildProcess) -> None:
+@pytest.mark.parametrize("answer", [jobs.not_what_it_says, jobs.write_a_pickle])
+async def test_an_answer_that_is_not_what_was_promised_ends_it(child: ChildProcess, answer: Callable[[], int]) -> None:
     with pytest.raises(ProcessFailed, match="cannot be read"):
-        await child.run(LONG, jobs.unreadable)
+        await child.run(LONG, answer)
     assert not child.alive
+
+
+@pytest.mark.parametrize("words", [jobs.announce_too_much, jobs.answer_unasked])
+async def test_one_that_does_not_keep_to_the_protocol_is_ended(child: ChildProcess, words: Callable[[], int]) -> None:
+    child.send(words)
+    with pytest.raises(ProcessFailed):
+        await child.run(LONG, jobs.own_pid)
+    assert not child.alive
+
+
+async def test_it_has_no_secrets_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "REDIS_URL", "SUPABASE_SERVICE_ROLE_KEY", "API_TOKEN", "ANYTHING_ELSE"):
+        monkeypatch.setenv(name, "a secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    child = await ChildProcess.start()
+    try:
+        environment = await child.run(LONG, jobs.environment)
+        assert "a secret" not in environment
+        assert "OMP_NUM_THREADS=3" in environment
+    finally:
+        child.kill()
+        child.join()
 
 
 async def test_cancelling_a_call_ends_it(child: ChildProcess) -> None:

@@ -2,8 +2,8 @@
 
     PictureError   no picture comes out of these bytes: its reason
 
-Nothing here may run on the event loop: see `wearon.pictures.pool`. Kept free of other imports than Pillow, so that
-the processes which decode stay small.
+Nothing here may run on the event loop: see `wearon.pictures.pool`. Kept free of other large imports than Pillow, so
+that the processes which decode stay small.
 """
 
 import io
@@ -23,6 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from wearon.child_answers import raises
 from wearon.pictures.cut_off import is_cut_off, load_cut_off
 from wearon.pictures.jpeg_scans import MAX_SCANS, Scans, TooMuchWork, read_scans
 
@@ -96,6 +97,7 @@ class PictureError(ValueError):
         self.reason = reason
 
 
+@raises(PictureError)
 def prepare(data: bytes, max_edge: int = PREPARED_EDGE, quality: int = PREPARED_QUALITY) -> bytes:
     """A picture as the image model gets it: JPEG, upright, sRGB, no metadata, at most `max_edge` pixels long.
 
@@ -104,6 +106,7 @@ def prepare(data: bytes, max_edge: int = PREPARED_EDGE, quality: int = PREPARED_
     return to_jpeg(decode(data, max_edge), quality)
 
 
+@raises(PictureError)
 def ensure_jpeg(data: bytes) -> bytes:
     """The same bytes when they are a whole JPEG, a JPEG made from them when they are another whole picture.
 

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from wearon.child_process import ChildProcess, NeverBegun, ProcessDied, ProcessFailed, Raised
+from wearon.child_answers import Raised
+from wearon.child_process import ChildProcess, NeverBegun, ProcessDied, ProcessFailed
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 
 TIME_LIMIT_S = 15.0

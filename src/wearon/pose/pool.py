@@ -19,7 +19,8 @@ from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import structlog
 
-from wearon.child_process import Call, ProcessFailed, Raised, Returned
+from wearon.child_answers import Raised, Returned
+from wearon.child_process import Call, ProcessFailed
 from wearon.metrics import Metrics
 from wearon.pose.detector import Detector
 from wearon.pose.line import Line, Ticket

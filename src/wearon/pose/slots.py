@@ -172,7 +172,7 @@ class Slot:
     def send(self, function: Callable[[Detector, *Ts], R], args: tuple[*Ts]) -> Call[R]:
         """See `ChildProcess.send`."""
         assert self._process is not None
-        return self._process.send(_call, function, args)
+        return self._process.send(_call, function, args, speaks_for=function)
 
     def close(self) -> None:
         """End the process."""

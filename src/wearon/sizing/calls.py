@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from wearon.child_answers import raises
+from wearon.pictures.decode import PictureError
+from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.result import SizeEstimate
 
@@ -9,6 +12,7 @@ if TYPE_CHECKING:
     from wearon.pose import Detector
 
 
+@raises(PictureError, NoPerson)
 def estimate_size(detector: "Detector", photo: bytes, request: EstimateRequest) -> SizeEstimate:
     """The size of the person in the photo.
 
@@ -19,6 +23,7 @@ def estimate_size(detector: "Detector", photo: bytes, request: EstimateRequest) 
     return examine(detector, photo, request).estimate
 
 
+@raises(PictureError, NoPerson)
 def annotated_estimate(detector: "Detector", photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
     """The estimate, and a JPEG of the photo with landmarks, silhouette, measuring lines and size bar.
 
@@ -31,6 +36,7 @@ def annotated_estimate(detector: "Detector", photo: bytes, request: EstimateRequ
     return examination.estimate, draw(examination)
 
 
+@raises(PictureError, NoPerson)
 def measured_photo(detector: "Detector", photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
     """The same without the size bar below the photo: for who shows the sizes in another way."""
     from wearon.sizing.annotate import draw

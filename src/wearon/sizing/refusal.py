@@ -30,7 +30,7 @@ class NoPerson(Exception):
 
     def __init__(self, code: RefusalCode) -> None:
         super().__init__(code)
-        self.code = code
+        self.code = RefusalCode(code)  # of its value, when it comes from another process
 
     @property
     def hint(self) -> str:

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from wearon.pictures.decode import prepare
+from wearon.child_answers import raises
+from wearon.pictures.decode import PictureError, prepare
 from wearon.platform import LocalPlatform
 from wearon.platform.base import Channel, Session, SessionRef
 from wearon.pose import Detector
@@ -37,6 +38,7 @@ def task_document(ref: SessionRef, image_urls: Sequence[str], prompt: str, reque
     return json.dumps(task)
 
 
+@raises(PictureError)
 def prepare_upload(_detector: Detector, picture: bytes) -> bytes:
     """An upload as it is kept: see `wearon.pictures.decode.prepare`. Runs in a pose process, off the event loop."""
     return prepare(picture)

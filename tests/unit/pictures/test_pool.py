@@ -1,7 +1,8 @@
 """Decoding in processes: results and reasons come back, and one that hangs takes nobody along."""
 
 import asyncio
-import multiprocessing
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 from support import picture_zoo as zoo
 from support.picture_jobs import die, die_the_first_time, hang, want_all_memory
+from support.processes import pool_processes_of
 from wearon.pictures.decode import PictureError, prepare
 from wearon.pictures.pool import PicturePool
 
@@ -77,30 +79,30 @@ async def test_no_picture_waits_behind_another_while_a_process_is_idle() -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not heed the limit")
 async def test_a_decoder_that_wants_all_memory_gets_none_and_its_process_lives_on() -> None:
-    others = set(multiprocessing.active_children())
+    others = set(pool_processes_of(os.getpid()))
     pool = PicturePool(1)
     await pool.start()
-    process = (set(multiprocessing.active_children()) - others).pop()
+    process = (set(pool_processes_of(os.getpid())) - others).pop()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
         with pytest.raises(MemoryError):
             await pool._run(want_all_memory, b"")
         assert await pool.prepare(healthy) == prepare(healthy)
-        assert process.is_alive()
+        assert process in set(pool_processes_of(os.getpid()))
     finally:
         pool.close()
 
 
 async def test_all_processes_are_started_before_the_first_picture_and_ended_in_the_end() -> None:
-    others = set(multiprocessing.active_children())
+    others = set(pool_processes_of(os.getpid()))
     pool = PicturePool(2)
     await pool.start()
-    started = set(multiprocessing.active_children()) - others
+    started = set(pool_processes_of(os.getpid())) - others
     assert len(started) == 2
     await asyncio.gather(*(pool.prepare(zoo.saved(zoo.scene(), "PNG")) for _ in range(4)))
-    assert set(multiprocessing.active_children()) - others == started
+    assert set(pool_processes_of(os.getpid())) - others == started
     pool.close()
-    assert not set(multiprocessing.active_children()) - others
+    assert not set(pool_processes_of(os.getpid())) - others
 
 
 async def test_a_picture_that_two_processes_die_of_is_refused_and_the_next_one_gets_a_new_process() -> None:
@@ -144,13 +146,13 @@ async def test_a_picture_whose_process_is_ended_for_others_sake_gets_another_one
 
 
 async def test_processes_that_die_between_pictures_are_replaced() -> None:
-    others = set(multiprocessing.active_children())
+    others = set(pool_processes_of(os.getpid()))
     pool = PicturePool(2)
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
-        for process in set(multiprocessing.active_children()) - others:
-            process.kill()
+        for process in set(pool_processes_of(os.getpid())) - others:
+            os.kill(process, signal.SIGKILL)
         assert await asyncio.gather(*(pool.prepare(healthy) for _ in range(4))) == [prepare(healthy)] * 4
     finally:
         pool.close()

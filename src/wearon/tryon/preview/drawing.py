@@ -5,11 +5,13 @@ Heavy imports are left to the functions, for the main process imports this modul
 
 from collections.abc import Sequence
 
+from wearon.child_answers import raises
 from wearon.pictures.decode import PREPARED_EDGE, PictureError, decode
 from wearon.pose import Detector
 from wearon.tryon.generator import RequestRefused
 
 
+@raises(RequestRefused)
 def draw_preview(detector: Detector, pictures: Sequence[bytes]) -> bytes:
     """A labelled JPEG of the person (first picture) in the garment (second), accessories beside them.
 
