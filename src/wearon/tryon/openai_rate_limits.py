@@ -26,11 +26,11 @@ _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 _AMOUNT = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
-_DURATION = re.compile(rf"(?:{_AMOUNT}(?:h|ms|m|s))+")
+_DURATION = re.compile(rf"(?:{_AMOUNT}(?:h|ms|m|s)){{1,4}}")
 
 _IN_TEXT = re.compile(
     rf"\b(?:try again|retry) (?:in|after) ((?:{_AMOUNT} ?"
-    r"(?:milliseconds?|ms|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z]),? ?(?:and )?)+)",
+    r"(?:milliseconds?|ms|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z]),? ?(?:and )?){1,4})",
     re.IGNORECASE,
 )
 """`Please try again in 1m30s.`, `in 850ms`, and Azure's `Please retry after 26 seconds.`"""

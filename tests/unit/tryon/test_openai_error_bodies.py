@@ -161,7 +161,7 @@ def test_reading_takes_no_longer_than_the_body_is_long(body: bytes) -> None:
     began = time.process_time()
     read_error_body(body)
     error_of(429, {}, body)
-    # Quadratic time over 64 KB would be minutes: this is no measure of speed.
+    # Quadratic time over 64 KB would be much longer: this is no measure of speed.
     assert time.process_time() - began < 5
 
 
