@@ -5,14 +5,12 @@ the rows that come out the same both times do not depend on it. (A few pixels at
 look alike by chance.)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 from PIL import Image, ImageFile
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_PIXELS = b"IDAT"
-_PNG_END = b"IEND"
+from wearon.pictures.bare import Bare
 
 _JPEG = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
@@ -27,33 +25,35 @@ _MOST_PADDING = 1.0
 _STRIP_PIXELS = 1_000_000
 """Compared at once: two copies of a strip are a few megabytes, of the picture 400."""
 
-_WEBP_HAS_EXIF = 0x08
+MAX_WORK_S = 0.8
+"""Of a processor, for one picture; see `Bare.work_s`. With what is done besides, within a second."""
 
 Open = Callable[[bytes], ImageFile.ImageFile]
 
 
-def is_cut_off(data: bytes) -> bool:
-    """Whether the file ends before the picture does. To be asked of a file whose decoder complained."""
-    if data.startswith(_PNG):
-        return all(kind != _PNG_END or end > len(data) for kind, end in _png_chunks(data))
-    if data.startswith(b"RIFF"):
-        return 0 < _missing_webp(data) <= _MOST_PADDING * len(data)
-    return True  # a JPEG does not tell its length: damage inside goes unnoticed, only a lack of data is complained of
+class TooMuchMissing(ValueError):
+    """It may not be decoded as often as it takes to find out how much of it is there."""
 
 
-def load_cut_off(data: bytes, open_picture: Open) -> tuple[Image.Image, float]:
+def load_cut_off(picture: Bare, open_picture: Open) -> tuple[Image.Image, float]:
     """The picture decoded as far as it goes, and which part of its rows is real, from the first on: 0.0 to 1.0.
 
-    Raises OSError, or what `open_picture` raises, when it cannot be decoded.
+    Raises OSError, or what `open_picture` raises, when it cannot be decoded, and TooMuchMissing.
     """
-    load_twice = _load_padded if data.startswith(b"RIFF") else _load_over
-    one, other = load_twice(data, open_picture)
+    tries = int(MAX_WORK_S / picture.work_s)
+    if tries < 2:
+        raise TooMuchMissing
+    if picture.data.startswith(b"RIFF"):
+        one, other = _load_padded(picture.data, open_picture, tries)
+    else:
+        one, other = _load_over(picture.data, open_picture)
     return one, _equal_rows(one, other) / one.height
 
 
 def _load_over(data: bytes, open_picture: Open) -> tuple[Image.Image, Image.Image]:
     """Let the decoder paint over zeros, then over ones, and keep that where it ran out of data."""
-    data = data + _JPEG_END if data.startswith(_JPEG) else data[: _end_of_use(data)]
+    if data.startswith(_JPEG):
+        data += _JPEG_END
     return _painted_over(0, open_picture(data)), _painted_over(1, open_picture(data))
 
 
@@ -66,13 +66,14 @@ def _painted_over(value: int, image: ImageFile.ImageFile) -> Image.Image:
     return canvas
 
 
-def _load_padded(data: bytes, open_picture: Open) -> tuple[Image.Image, Image.Image]:
+def _load_padded(data: bytes, open_picture: Open, tries: int) -> tuple[Image.Image, Image.Image]:
     """A WebP is decoded whole or not at all: give the decoder bytes to the end."""
+    missing = 8 + int.from_bytes(data[4:8], "little") - len(data)
+    if missing > _MOST_PADDING * len(data):
+        raise OSError("most of it is missing")
     loaded: list[Image.Image] = []
-    for padding in _WEBP_PADDINGS:
-        image = open_picture(data + padding * _missing_webp(data))
-        if data[12:16] == b"VP8X" and data[20] & _WEBP_HAS_EXIF and not image.info.get("exif"):
-            raise OSError("what tells the orientation is behind the picture, and cut off")
+    for padding in _WEBP_PADDINGS[:tries]:
+        image = open_picture(data + padding * missing)
         with suppress(OSError):
             image.load()
             if loaded:
@@ -92,26 +93,3 @@ def _equal_rows(one: Image.Image, other: Image.Image) -> int:
             rows = range(0, len(first), stride)
             return top + next(row for row, at in enumerate(rows) if first[at : at + stride] != second[at : at + stride])
     return one.height
-
-
-def _end_of_use(png: bytes) -> int:
-    """Where the last whole chunk ends, or the file when pixels are in its last chunk."""
-    at = len(_PNG)
-    for kind, end in _png_chunks(png):
-        if end > len(png):
-            return len(png) if kind == _PNG_PIXELS else at
-        at = end
-    return at
-
-
-def _png_chunks(png: bytes) -> Iterator[tuple[bytes, int]]:
-    """Kind and end of each chunk that begins in the file."""
-    at = len(_PNG)
-    while at + 8 <= len(png):
-        kind = png[at + 4 : at + 8]
-        at += 12 + int.from_bytes(png[at : at + 4])
-        yield kind, at
-
-
-def _missing_webp(data: bytes) -> int:
-    return 8 + int.from_bytes(data[4:8], "little") - len(data)

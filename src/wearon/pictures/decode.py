@@ -7,25 +7,21 @@ that the processes which decode stay small.
 """
 
 import io
-import re
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from PIL import (
-    Image,
-    ImageCms,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from wearon.child_answers import raises
-from wearon.pictures.cut_off import is_cut_off, load_cut_off
-from wearon.pictures.jpeg_scans import MAX_SCANS, Scans, TooMuchWork, read_scans
+from wearon.pictures.bare import Bare, Damaged, TooMuchWork
+from wearon.pictures.bare_jpeg import MAX_SCANS, bare_jpeg
+from wearon.pictures.bare_png import bare_png
+from wearon.pictures.bare_webp import bare_webp
+from wearon.pictures.cut_off import MAX_WORK_S, TooMuchMissing, load_cut_off
+from wearon.pictures.jpeg_scans import Scans
 
 FORMATS = (
     JpegImagePlugin.JpegImageFile.format,
@@ -34,18 +30,15 @@ FORMATS = (
 )
 """What the bucket and the image model take. Naming the plug-ins spares Pillow loading all forty to find them."""
 
-JPEG_FORMATS = {"JPEG", "MPO"}
-"""MPO: a JPEG with further pictures behind it, as some phones save portraits. The first is the photo."""
-
 _JPEG = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _JPEG_PADDING = bytes(16)
 """libjpeg's bit buffer reads up to 8 bytes ahead of the last pixel."""
 
-_SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 MAX_PIXELS = 50_000_000
-"""The largest phone pictures in use; 200 MB decoded."""
+"""The largest phone pictures in use; 200 MB decoded. Of most PNGs and WebPs it is fewer: see `Bare.work_s`."""
 
 MAX_EDGE = 65_535
 """As long as a JPEG's edge can be. A PNG of one column of 50 million pixels costs seconds, and shows nobody."""
@@ -67,12 +60,10 @@ ENOUGH_ROWS = 0.75
 """Of a picture that was cut off. People stand in the middle: the last quarter holds their feet (or, in a photo stored
 lying, what is beside them), which a try-on can do without. With less, a garment's hem or a half of the body is gone."""
 
-MAX_CUT_OFF_PIXELS = 24_000_000
-"""Of a PNG or WebP: it is decoded twice, which must not take longer than the largest whole picture."""
-
 _TOO_LITTLE = "is cut off: less than three quarters of it are there"
 
-_ORIENTATION_TAG = 0x0112
+_TOO_SLOW = "would take too long to decode"
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,6 +75,9 @@ _UPRIGHT = {
 }
 """What makes a picture upright that has this EXIF orientation (EXIF 2.32, 4.6.4 A)."""
 
+
+_PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
+"""How transparent pixels are shrunk: colours that nobody sees must not shine through."""
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -116,12 +110,13 @@ def ensure_jpeg(data: bytes) -> bytes:
     Raises PictureError.
     """
     with _decoding():
-        image = _open(data)
-        if image.format in JPEG_FORMATS and _JPEG_END in data:
+        bare = _bare(data)
+        if data.startswith(_JPEG) and _JPEG_END in data:
+            image = _open(bare)
             image.draft("L", (1, 1))  # all of it is read; drawing it small and grey takes a third of the time
             image.load()
             return data
-        return to_jpeg(_finish(*_whole(data, _ANSWER_EDGE), _ANSWER_EDGE), _ANSWER_QUALITY)
+        return to_jpeg(_finish(_whole(bare, _ANSWER_EDGE), bare, _ANSWER_EDGE), _ANSWER_QUALITY)
 
 
 def decode(data: bytes, max_edge: int) -> Image.Image:
@@ -132,7 +127,8 @@ def decode(data: bytes, max_edge: int) -> Image.Image:
     are there, if they are `ENOUGH_ROWS`; a progressive JPEG lacks detail then instead. Raises PictureError.
     """
     with _decoding():
-        return _finish(*(_if_whole(data, max_edge) or _what_is_left(data, max_edge)), max_edge)
+        bare = _bare(data)
+        return _finish(_if_whole(bare, max_edge) or _what_is_left(bare, max_edge), bare, max_edge)
 
 
 def to_jpeg(image: Image.Image, quality: int = PREPARED_QUALITY) -> bytes:
@@ -159,80 +155,89 @@ def _decoding() -> Iterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"has more than {MAX_PIXELS // 1_000_000} megapixels"
-    if isinstance(error, OSError | EOFError | SyntaxError):  # what Pillow raises on purpose
+    if isinstance(error, TooMuchMissing):
+        return f"is cut off, and {_TOO_SLOW}"
+    if isinstance(error, Damaged | OSError | EOFError | SyntaxError):  # what we and Pillow raise on purpose
         return "is truncated or damaged"
     return f"is damaged ({type(error).__name__})"  # and by accident: bytes made to break it can raise anything
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    if not data:
-        raise PictureError("is empty")
-    scans = _read_scans(data) if data.startswith(_JPEG) else None
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        if _SIGNATURE.match(data):
-            raise  # one of them, but not even its header is whole
-        raise PictureError("is not a JPEG, PNG or WebP picture") from None
-    width, height = image.size
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A picture that may be decoded smaller than it is, and its full size."""
+
+    image: Image.Image
+    full_size: Size
+
+
+def _bare(data: bytes) -> Bare:
+    """The picture without what need not be decoded. Raises PictureError, Damaged."""
+    bare = _walked(data)
+    width, height = bare.size
     if width * height > MAX_PIXELS:
         raise PictureError(f"has more than {MAX_PIXELS // 1_000_000} megapixels")
     if max(width, height) > MAX_EDGE:
         raise PictureError(f"is longer than {MAX_EDGE} pixels")
-    if scans is not None:
-        _expect_all(image, scans)
+    if bare.work_s > MAX_WORK_S:
+        raise PictureError(_TOO_SLOW)
+    return bare
+
+
+def _walked(data: bytes) -> Bare:
+    if data.startswith(_JPEG):
+        try:
+            return bare_jpeg(data)
+        except TooMuchWork:
+            raise PictureError(f"is a JPEG in more than {MAX_SCANS} scans, or in countless segments") from None
+    if data.startswith(_PNG):
+        return bare_png(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return bare_webp(data)
+    raise PictureError("is not a JPEG, PNG or WebP picture" if data else "is empty")
+
+
+def _open(bare: Bare) -> ImageFile.ImageFile:
+    image = Image.open(io.BytesIO(bare.data), formats=FORMATS)
+    if image.size != bare.size:
+        raise Damaged  # whatever it is, it is not what was looked at
+    if bare.scans is not None:
+        _expect_all(image, bare.scans)
     return image
 
 
-def _open_shrunk(data: bytes, max_edge: int) -> tuple[ImageFile.ImageFile, Size]:
-    """The picture, ready to be loaded at about that size, and its full size."""
-    image = _open(data)
-    full_size = image.size
+def _open_shrunk(bare: Bare, max_edge: int) -> ImageFile.ImageFile:
+    """The picture, ready to be loaded at about that size."""
+    image = _open(bare)
     # JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the work; it stays at least as large as is asked for.
-    image.draft(None, _fitting(full_size, max_edge))
-    return image, full_size
+    image.draft(None, _fitting(bare.size, max_edge))
+    return image
 
 
-def _whole(data: bytes, max_edge: int) -> tuple[Image.Image, Size]:
-    """The decoded picture, and its full size. Raises OSError when a part of it is missing."""
-    image, full_size = _open_shrunk(data, max_edge)
+def _whole(bare: Bare, max_edge: int) -> _Loaded:
+    """The decoded picture. Raises OSError when a part of it is missing."""
+    image = _open_shrunk(bare, max_edge)
     image.load()
-    return image, full_size
+    return _Loaded(image, bare.size)
 
 
-def _if_whole(data: bytes, max_edge: int) -> tuple[Image.Image, Size] | None:
+def _if_whole(bare: Bare, max_edge: int) -> _Loaded | None:
     """The same; None when the file was cut off."""
     try:
-        return _whole(data, max_edge)
+        return _whole(bare, max_edge)
     except OSError:
-        if is_cut_off(data):
+        if bare.is_cut_off:
             return None
         raise
 
 
-def _what_is_left(data: bytes, max_edge: int) -> tuple[Image.Image, Size]:
-    """The rows that are there, and their full size."""
-    sizes: list[Size] = []
-
-    def open_completed(completed: bytes) -> ImageFile.ImageFile:
-        image, full_size = _open_shrunk(completed, max_edge)
-        sizes.append(full_size)
-        if image.size[0] * image.size[1] > MAX_CUT_OFF_PIXELS:
-            raise PictureError(f"is cut off, and has more than {MAX_CUT_OFF_PIXELS // 1_000_000} megapixels")
-        return image
-
-    image, share = load_cut_off(data, open_completed)
+def _what_is_left(bare: Bare, max_edge: int) -> _Loaded:
+    """The rows that are there."""
+    image, share = load_cut_off(bare, lambda completed: _open_shrunk(replace(bare, data=completed), max_edge))
     if share < ENOUGH_ROWS:
         raise PictureError(_TOO_LITTLE)
-    width, height = sizes[0]
-    return image.crop((0, 0, image.width, round(image.height * share))), (width, round(height * share))
-
-
-def _read_scans(data: bytes) -> Scans:
-    try:
-        return read_scans(data)
-    except TooMuchWork:
-        raise PictureError(f"is a JPEG in more than {MAX_SCANS} scans, or in countless segments") from None
+    width, height = bare.size
+    rows = image.crop((0, 0, image.width, round(image.height * share)))
+    return _Loaded(rows, (width, round(height * share)))
 
 
 def _expect_all(image: ImageFile.ImageFile, found: Scans) -> None:
@@ -253,18 +258,23 @@ def _expect_all(image: ImageFile.ImageFile, found: Scans) -> None:
         raise PictureError(_TOO_LITTLE)
 
 
-def _finish(image: Image.Image, full_size: Size, max_edge: int) -> Image.Image:
-    """A loaded picture, perhaps loaded smaller than its full size, as `decode` promises it."""
-    orientation = _orientation(image)
-    profile = image.info.get("icc_profile")
-    # Hamming is as sharp as bicubic when shrinking, for the price of bilinear: a quarter less time.
-    size = _fitting(full_size, max_edge)
-    result = _plain_mode(image).resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
-    if orientation in _UPRIGHT:
-        result = result.transpose(_UPRIGHT[orientation])
-    result = _to_srgb(_on_white(result), profile)
+def _finish(loaded: _Loaded, bare: Bare, max_edge: int) -> Image.Image:
+    """A loaded picture as `decode` promises it."""
+    result = _shrunk(_plain_mode(loaded.image), _fitting(loaded.full_size, max_edge))
+    if bare.orientation in _UPRIGHT:
+        result = result.transpose(_UPRIGHT[bare.orientation])
+    result = _to_srgb(_on_white(result), bare.profile)
     result.info = {}
     return result
+
+
+def _shrunk(image: Image.Image, size: Size) -> Image.Image:
+    # Hamming is as sharp as bicubic when shrinking, for the price of bilinear: a quarter less time.
+    if image.mode not in _PREMULTIPLIED:
+        return image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+    # Pillow does the same, but passes over the gap: half as fast.
+    premultiplied = image.convert(_PREMULTIPLIED[image.mode])
+    return premultiplied.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0).convert(image.mode)
 
 
 def _fitting(size: Size, max_edge: int) -> Size:
@@ -279,13 +289,6 @@ def _fitting(size: Size, max_edge: int) -> Size:
         if ALMOST * scale <= 1 / part <= scale:
             return -(-width // part), -(-height // part)
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - broken metadata is no reason to refuse a picture
-        return 1
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

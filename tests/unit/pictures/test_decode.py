@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageOps
 
 from support import picture_zoo as zoo
+from support.odd_pictures import odd_but_good
 from wearon.pictures.decode import MAX_PIXELS, PictureError, decode, ensure_jpeg, prepare, to_jpeg
 
 
-@pytest.mark.parametrize("specimen", [*zoo.healthy(), *zoo.cut_progressive()], ids=lambda specimen: specimen.name)
+@pytest.mark.parametrize(
+    "specimen", [*zoo.healthy(), *zoo.cut_progressive(), *odd_but_good()], ids=lambda specimen: specimen.name
+)
 class TestHealthyPictures:
     def test_come_out_upright_in_srgb(self, specimen: zoo.Healthy) -> None:
         picture = decode(specimen.data, 1024)
@@ -36,7 +39,7 @@ class TestHealthyPictures:
         assert zoo.alike(zoo.quarters(picture), specimen.colours)
 
 
-@pytest.mark.parametrize("specimen", zoo.healthy(), ids=lambda specimen: specimen.name)
+@pytest.mark.parametrize("specimen", [*zoo.healthy(), *odd_but_good()], ids=lambda specimen: specimen.name)
 def test_can_be_the_answer_of_the_image_service(specimen: zoo.Healthy) -> None:
     data = ensure_jpeg(specimen.data)
     assert data.startswith(b"\xff\xd8")
