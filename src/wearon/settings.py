@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wearon.net.origins import Origin
+from wearon.supabase_keys import is_public
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -100,8 +101,18 @@ def _check_key(key: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _check_service_role_key(key: SecretStr) -> SecretStr:
+    if is_public(key.get_secret_value()):
+        raise ValueError(
+            "is a public key (anon or publishable), from which row level security hides every session: use the service "
+            "role or secret key, from the project's API settings"
+        )
+    return key
+
+
 RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
+ServiceRoleKey = Annotated[Key, AfterValidator(_check_service_role_key)]
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parse_origins)]
 BrowserOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_browser_origins)]
@@ -125,7 +136,7 @@ class Settings(BaseSettings):
 
     # Platform
     supabase_url: HttpUrl | None = None
-    supabase_service_role_key: Key | None = None
+    supabase_service_role_key: ServiceRoleKey | None = None
 
     # Image model
     openai_api_key: Key | None = None

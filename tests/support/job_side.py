@@ -356,7 +356,8 @@ class FaultyPlatform:
     async def fail_and_refund(
         self, ref: SessionRef, error_message: str, completed_at: datetime, description: str
     ) -> RefundedAtOnce | None:
-        return await self._platform.fail_and_refund(ref, error_message, completed_at, description)
+        done: RefundedAtOnce | None = await self._call("fail_and_refund", ref, error_message, completed_at, description)
+        return done
 
     async def check_bucket(self) -> None:
         await self._call("check_bucket")

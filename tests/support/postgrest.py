@@ -9,6 +9,7 @@
 `scripts/test-services.sh` installs what it needs; `missing_services` says what is not there.
 """
 
+import json
 import os
 import pwd
 import shutil
@@ -21,8 +22,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
+from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -34,6 +37,7 @@ from support.redis import free_port
 from support.storage_stub import StorageStub, new_bucket
 
 HERE = Path(__file__).parent
+FAIL_AND_REFUND = HERE.parents[1] / "deploy" / "supabase" / "fail_and_refund_session.sql"
 JWT_SECRET = "a secret of the tests alone, 32 bytes or more"
 SERVICE_ROLE_KEY = make_token({"role": "service_role", "iss": "supabase-test"}, JWT_SECRET)
 START_SECONDS = 60.0
@@ -50,6 +54,7 @@ class Supabase:
     gateway: Gateway
     storage: StorageStub
     database: psycopg.Connection[dict[str, Any]]
+    rest_port: int
     service_role_key: str = SERVICE_ROLE_KEY
 
     @property
@@ -69,6 +74,42 @@ class Supabase:
         self.storage.clock = time.time
         self.storage.bucket = new_bucket()
         self.database.execute(f"truncate {TABLES}")
+
+
+@contextmanager
+def fail_and_refund_installed(supabase: Supabase) -> Iterator[None]:
+    """The operator's optional function, for the length of a block."""
+    supabase.database.execute(FAIL_AND_REFUND.read_bytes())
+    try:
+        _wait_until(lambda: _answer_of_fail_and_refund(supabase) == "no_session", FAIL_AND_REFUND)
+        yield
+    finally:
+        supabase.database.execute("drop function fail_and_refund_session(uuid, uuid, text, timestamptz, text)")
+        supabase.database.execute("notify pgrst, 'reload schema'")
+        # Not just any 404: one of PostgreSQL would mean that the schema cache is still the old one.
+        _wait_until(lambda: _answer_of_fail_and_refund(supabase) == "PGRST202", FAIL_AND_REFUND)
+
+
+def _answer_of_fail_and_refund(supabase: Supabase) -> str:
+    """What it says, or the code of the refusal. Nobody has such a session, so nothing happens."""
+    nobody = str(UUID(int=0))
+    arguments = {
+        "p_user_id": nobody,
+        "p_session_id": nobody,
+        "p_error_message": "",
+        "p_completed_at": "2026-11-24T12:00:00Z",
+        "p_description": "",
+    }
+    request = HttpRequest(
+        f"http://127.0.0.1:{supabase.rest_port}/rpc/fail_and_refund_session",
+        json.dumps(arguments).encode(),
+        {"Authorization": f"Bearer {supabase.service_role_key}", "Content-Type": "application/json"},
+    )
+    try:
+        with urlopen(request, timeout=10) as answer:
+            return str(json.load(answer))
+    except HTTPError as error:
+        return str(json.load(error).get("code"))
 
 
 def missing_services() -> str | None:
@@ -95,7 +136,7 @@ def running_supabase() -> Iterator[Supabase]:
         storage = StorageStub(SERVICE_ROLE_KEY, JWT_SECRET)
         gateway.mount("/rest/v1", _with_api_key(forward_to(rest_port)))
         gateway.mount("/storage/v1", storage.handle)
-        yield Supabase(gateway, storage, database)
+        yield Supabase(gateway, storage, database, rest_port)
 
 
 @pytest.fixture(scope="session")

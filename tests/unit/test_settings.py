@@ -1,5 +1,7 @@
 """Which mode a set of variables means, and how what is wrong with it is told."""
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,28 @@ def test_what_would_only_fail_later_is_said_at_once_and_not_quoted(
     (problem,) = error.value.problems
     assert problem.startswith(f"{name}: ")
     assert "other" not in problem
+
+
+def key_of(role: str) -> str:
+    """As Supabase makes them, with a signature of nobody's."""
+    claims = base64.urlsafe_b64encode(json.dumps({"role": role, "iss": "supabase"}).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("key", [key_of("anon"), key_of("authenticated"), "sb_publishable_abcdefgh", "sb_publishable_"])
+def test_a_key_for_browsers_is_refused_like_a_missing_one(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load(monkeypatch, **PRODUCTION | {"SUPABASE_SERVICE_ROLE_KEY": f"{key}\n"})
+    (problem,) = error.value.problems
+    assert problem.startswith("SUPABASE_SERVICE_ROLE_KEY: is a public key")
+    assert key[:20] not in problem
+
+
+@pytest.mark.parametrize(
+    "key", [key_of("service_role"), key_of("my_worker"), "sb_secret_abcdefgh", "a.b.c", "eyJ.e30.x"]
+)
+def test_other_keys_are_taken(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    assert key in load(monkeypatch, **PRODUCTION | {"SUPABASE_SERVICE_ROLE_KEY": key}).secrets
 
 
 def test_a_password_is_secret_in_both_its_spellings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Supabase as the worker needs it: tables with their columns, refund functions by signature, the bucket's limits.
 
-Only GET requests, and none that could run anything:
+Nothing is changed, and nothing is run:
 
-- Columns are asked for in selects of no rows.
+- Columns are asked for in selects of no rows; the right to write sessions in an update of a session that cannot be.
 - Functions are looked up in the description that PostgREST gives the service role of its API. What does not stand
   there as we need it (overloads hide each other, and a project may have the description switched off) is asked for
   with one argument more than any function has. PostgREST then finds no such function, runs nothing, and names the
@@ -21,23 +21,26 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 
 from wearon.doctor.clock import ClockReading, http_reading, judge_clock
 from wearon.doctor.findings import Finding, Promise, fault, ok
 from wearon.doctor.supabase_verdicts import (
-    BUCKET,
     FUNCTIONS,
     MIME_TYPES,
     described_arguments,
     judge_bucket,
+    judge_fail_and_refund,
     judge_function,
     judge_key,
     listed,
 )
 from wearon.platform.base import Channel
 from wearon.platform.session_rows import SESSION_TABLES
+from wearon.platform.supabase_bucket import BUCKET
+from wearon.platform.supabase_functions import FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS
 
 _WRITTEN = ("processing_time_ms", "input_tokens", "output_tokens", "estimated_cost_usd")
 """Columns of both session tables that are written, read or not."""
@@ -59,6 +62,9 @@ NO_SUCH_ARGUMENT = "zq9"
 """The argument that makes a look-up miss every function. Short, because PostgREST compares whole lists by their letters
 to find the nearest. (Should a function really have it, nothing would be written even so: PostgREST runs what GET asks
 for in a read-only transaction, and an empty text is no uuid.)"""
+
+NO_SESSION = UUID(int=0)
+"""The nil uuid: nobody makes a row of that id."""
 
 REQUEST_S = 8.0
 """Supabase ends a statement after 8 s; these take milliseconds."""
@@ -124,6 +130,10 @@ class SupabaseDoctor:
                 continue
             nearest = await self._nearest(function, arguments)
             yield judge_function(function, described, nearest, is_described=description is not None)
+        described = described_arguments(description, FAIL_AND_REFUND)
+        fits = described is not None and described.fits(FAIL_AND_REFUND_ARGUMENTS)
+        nearest = None if fits else await self._nearest(FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS)
+        yield judge_fail_and_refund(described, nearest, is_described=description is not None)
 
     async def check_bucket(self) -> AsyncGenerator[Finding, None]:
         """The bucket of the pictures."""
@@ -147,6 +157,13 @@ class SupabaseDoctor:
         breaks = Promise.GIVEN_BACK_ONCE if table in LEDGER else Promise.EVERY_TASK_ENDS
         answer = await self._select(table, columns)
         if answer.status_code == 200:
+            if table not in LEDGER and (answer := await self._update_nothing(table)).status_code != 200:
+                return fault(
+                    "supabase tables",
+                    f"{table} cannot be written ({_said(answer)})",
+                    "grant update to service_role; a database that is read-only or in recovery must be writable first",
+                    breaks,
+                )
             return ok("supabase tables", f"{table} has its {len(columns)} columns")
         if _object(answer).get("code") != "42703":  # undefined column
             return fault(
@@ -160,6 +177,16 @@ class SupabaseDoctor:
 
     async def _select(self, table: str, columns: Sequence[str]) -> httpx.Response:
         return await self._get(f"/rest/v1/{table}", {"select": ",".join(columns), "limit": "0"})
+
+    async def _update_nothing(self, table: str) -> httpx.Response:
+        """Ask for what each job begins with, for a session that cannot exist."""
+        return await self._client.patch(
+            f"{self._url}/rest/v1/{table}",
+            params={"id": f"eq.{NO_SESSION}", "select": "id"},
+            json={"status": "processing"},
+            headers={**self._headers(), "Prefer": "return=representation"},
+            timeout=REQUEST_S,
+        )
 
     async def _nearest(self, function: str, arguments: frozenset[str]) -> frozenset[str] | None:
         """The arguments of the function of that name that is nearest to ours; None when none is named."""
@@ -199,8 +226,10 @@ class SupabaseDoctor:
         return Root(body if "paths" in body else None, http_reading(asked, answer.headers))
 
     async def _get(self, path: str, query: Mapping[str, str] | None = None) -> httpx.Response:
-        headers = {"apikey": self._key, "Authorization": f"Bearer {self._key}"}
-        return await self._client.get(f"{self._url}{path}", params=query, headers=headers, timeout=REQUEST_S)
+        return await self._client.get(f"{self._url}{path}", params=query, headers=self._headers(), timeout=REQUEST_S)
+
+    def _headers(self) -> Mapping[str, str]:
+        return {"apikey": self._key, "Authorization": f"Bearer {self._key}"}
 
 
 def _object(answer: httpx.Response) -> Mapping[str, Any]:

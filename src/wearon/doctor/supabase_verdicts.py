@@ -1,16 +1,14 @@
 """What Supabase's answers mean: findings about its key, its refund functions and its bucket. Pure rules, no I/O."""
 
-import base64
-import binascii
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
 from wearon.platform.base import MAX_PICTURE_BYTES
-
-BUCKET = "virtual-tryon-images"
+from wearon.platform.supabase_bucket import BUCKET, RESULT_TYPE, refuses_results, takes_too_little
+from wearon.platform.supabase_functions import FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS
+from wearon.supabase_keys import claims_of, is_public
 
 FUNCTIONS: Mapping[str, frozenset[str]] = {
     "refund_credits": frozenset({"p_user_id", "p_amount", "p_description"}),
@@ -22,7 +20,6 @@ FUNCTIONS: Mapping[str, frozenset[str]] = {
 """Refund functions and the arguments by whose names PostgREST picks them (the contract, section 3)."""
 
 MIME_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
-RESULT_TYPE = "image/jpeg"
 
 KEY_ENDS_SOON_S = 30 * 24 * 3600.0
 
@@ -77,9 +74,7 @@ def judge_function(
 def judge_key(key: str, now: float) -> list[Finding]:
     """What the key itself tells, unasked: findings only when there is something to say."""
     check, advice = "supabase key", "put the project's service role (secret) key into SUPABASE_SERVICE_ROLE_KEY"
-    claims = _claims(key)
-    role = claims.get("role")
-    if key.startswith("sb_publishable_") or role in {"anon", "authenticated"}:
+    if is_public(key):
         return [
             fault(
                 check,
@@ -88,7 +83,8 @@ def judge_key(key: str, now: float) -> list[Finding]:
                 Promise.EVERY_TASK_ENDS,
             )
         ]
-    if not key.startswith("sb_secret_") and role != "service_role":
+    claims = claims_of(key)
+    if not key.startswith("sb_secret_") and claims.get("role") != "service_role":
         return [warning(check, "has no role in it: whether it is the service role's cannot be told", advice)]
     ends = claims.get("exp")
     if isinstance(ends, int | float) and ends < now + KEY_ENDS_SOON_S:
@@ -96,6 +92,35 @@ def judge_key(key: str, now: float) -> list[Finding]:
             return [fault(check, "has expired", advice, Promise.EVERY_TASK_ENDS)]
         return [warning(check, f"expires in {(ends - now) / 86400:.0f} days", advice)]
     return []
+
+
+def judge_fail_and_refund(
+    described: Described | None, nearest: frozenset[str] | None, *, is_described: bool
+) -> Finding:
+    """About the optional function: what it is worth, where it is and where it is not."""
+    check = "supabase functions"
+    if described is not None and described.fits(FAIL_AND_REFUND_ARGUMENTS):
+        return ok(check, f"{FAIL_AND_REFUND} is installed: a b2c session is failed and refunded in one transaction")
+    fits = nearest == FAIL_AND_REFUND_ARGUMENTS
+    if fits and not is_described:
+        return ok(check, f"{FAIL_AND_REFUND} is installed: a b2c session is failed and refunded in one transaction")
+    if fits:
+        return warning(
+            check,
+            f"{FAIL_AND_REFUND} may not be run by this key: it is of no use",
+            f"grant execute on function {FAIL_AND_REFUND} to service_role",
+        )
+    if nearest or described:
+        return warning(
+            check,
+            f"{FAIL_AND_REFUND} is there with other arguments than ({listed(FAIL_AND_REFUND_ARGUMENTS)})",
+            "install deploy/supabase/fail_and_refund_session.sql again",
+        )
+    return ok(
+        check,
+        f"{FAIL_AND_REFUND} is not installed (optional, deploy/supabase): with it a worker that stands still for 20 s "
+        "just before its call cannot refund a b2c session a second time",
+    )
 
 
 def judge_bucket(bucket: Mapping[str, Any]) -> list[Finding]:
@@ -124,7 +149,7 @@ def _judge_size(limit: int | None) -> Finding | None:
     """`limit` in bytes; None is the project's."""
     if limit == MAX_PICTURE_BYTES:
         return None
-    if limit is not None and limit < MAX_PICTURE_BYTES:
+    if limit is not None and takes_too_little(limit):
         return fault(
             "supabase bucket",
             f"takes only {limit / 2**20:.1f} MB: a larger result cannot be stored",
@@ -139,7 +164,7 @@ def _judge_types(types: Sequence[str] | None) -> Finding | None:
     """`types` None: any."""
     if types is not None and set(types) == MIME_TYPES:
         return None
-    if types is not None and RESULT_TYPE not in types:
+    if refuses_results(types):
         return fault(
             "supabase bucket",
             f"refuses {RESULT_TYPE}: no result can be stored",
@@ -148,16 +173,6 @@ def _judge_types(types: Sequence[str] | None) -> Finding | None:
         )
     told = "takes files of any type" if types is None else f"allows {listed(types)}"
     return warning("supabase bucket", told, f"allow just {listed(MIME_TYPES)}")
-
-
-def _claims(key: str) -> Mapping[str, Any]:
-    """What a JSON web token says, unchecked; nothing when it is none."""
-    try:
-        payload = key.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, binascii.Error):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def listed(names: Sequence[str] | frozenset[str]) -> str:

@@ -15,9 +15,11 @@ from support.gateway import Exchange
 from support.platform_side import SupabaseSide
 from support.postgrest import Supabase
 from wearon.doctor.supabase import TABLES
-from wearon.doctor.supabase_verdicts import BUCKET, FUNCTIONS
+from wearon.doctor.supabase_verdicts import FUNCTIONS
 from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, Completion, ShopperRefund, Status, StoreRefund, UserRefund
+from wearon.platform.supabase_bucket import BUCKET
+from wearon.platform.supabase_functions import FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +36,7 @@ async def test_the_doctor_looks_for_what_the_worker_uses(supabase: Supabase) -> 
         await platform.aclose()
 
     columns, functions, buckets = used(list(supabase.gateway.exchanges))
-    assert functions == FUNCTIONS
+    assert functions == {**FUNCTIONS, FAIL_AND_REFUND: FAIL_AND_REFUND_ARGUMENTS}
     assert buckets == {BUCKET}
     # Ledger rows are read whole ("*"); what is picked out of them is checked by what is filtered by, and here by name.
     for ledger in ("credit_transactions", "store_credit_transactions"):
@@ -64,6 +66,8 @@ async def do_everything(side: SupabaseSide) -> None:
             await side.platform.search_sessions(term, 10)
     await side.platform.unfinished_sessions(now, 10)
     await side.platform.check()
+    await side.platform.check_bucket()
+    await side.platform.fail_and_refund(ref, "sorry", now, "x")
     await side.platform.give_back(UserRefund(side.add_user(), 1, "x"))
     store = side.add_store("shopper@example.com")
     await side.platform.give_back(StoreRefund(store, 1, str(uuid4()), "x"))

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import LiteralString
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ from psycopg import sql
 
 from support.gateway import JSON, Do, Fault, Response
 from support.jwt import make_token
-from support.postgrest import JWT_SECRET, TABLES, Supabase
+from support.postgrest import JWT_SECRET, TABLES, Supabase, fail_and_refund_installed
 from support.processes import wait_until
 from support.shop import Shop
 from wearon.doctor import Finding, Level, Promise
@@ -19,6 +19,8 @@ from wearon.doctor.supabase import NO_SUCH_ARGUMENT, SupabaseDoctor
 from wearon.doctor.supabase_verdicts import FUNCTIONS
 
 pytestmark = pytest.mark.slow
+
+READ_ONLY = b'{"code": "25006", "message": "cannot execute UPDATE in a read-only transaction"}'
 
 REFUND_CREDITS = "refund_credits(uuid, integer, text)"
 
@@ -77,10 +79,10 @@ async def test_a_sound_project_is_all_ok(supabase: Supabase) -> None:
     found = await diagnose(supabase)
     assert {finding.level for finding in found} == {Level.OK}
     assert [finding.check for finding in found].count("supabase tables") == 4
-    assert [finding.check for finding in found].count("supabase functions") == 3
+    assert [finding.check for finding in found].count("supabase functions") == 4
 
 
-async def test_nothing_but_gets_is_sent_and_no_row_changes(supabase: Supabase, redis_url: str) -> None:
+async def test_nothing_is_run_and_no_row_changes(supabase: Supabase, redis_url: str) -> None:
     shop = Shop(supabase, redis_url)
     for order in (shop.buy(), shop.buy("b2b"), shop.buy("b2b", resell=True)):
         shop.age(order, minutes=20)
@@ -90,9 +92,14 @@ async def test_nothing_but_gets_is_sent_and_no_row_changes(supabase: Supabase, r
     # Also where functions have to be asked for, since the description is not given.
     supabase.gateway.add(Fault("^GET /rest/v1/$", Do.ANSWER, Response(404, b"{}", JSON), times=None))
     await diagnose(supabase)
-    assert {exchange.line.split()[0] for exchange in supabase.gateway.exchanges} == {"GET"}
+    writing = {exchange.line for exchange in supabase.gateway.exchanges if not exchange.line.startswith("GET ")}
+    assert writing == {
+        f"PATCH /rest/v1/{table}?id=eq.{UUID(int=0)}&select=id"
+        for table in ("generation_sessions", "store_generation_sessions")
+    }
     calls = [exchange for exchange in supabase.gateway.exchanges if "/rpc/" in exchange.line]
-    assert len(calls) == len(FUNCTIONS)
+    # The optional function, which is not there, has to be asked for in both cases.
+    assert len(calls) == len(FUNCTIONS) + 2
     assert {exchange.status for exchange in calls} == {404}
     assert all(NO_SUCH_ARGUMENT in exchange.line for exchange in calls)
     assert rows(supabase) == before
@@ -139,6 +146,52 @@ async def test_a_table_without_rights_is_told(supabase: Supabase) -> None:
         (only,) = await faults(supabase)
     assert "generation_sessions cannot be read" in only.message
     assert "42501" in only.message
+
+
+async def test_a_table_that_may_not_be_written_is_told(supabase: Supabase) -> None:
+    with changed(
+        supabase,
+        "revoke update on generation_sessions from service_role",
+        "grant update on generation_sessions to service_role",
+    ):
+        (only,) = await faults(supabase)
+    assert "generation_sessions cannot be written (403 42501" in only.message
+
+
+async def test_a_read_only_database_is_told(supabase: Supabase) -> None:
+    supabase.gateway.add(Fault("^PATCH ", Do.ANSWER, Response(405, READ_ONLY, JSON), times=None))
+    found = await faults(supabase)
+    assert len(found) == 2
+    assert all("cannot be written (405 25006" in finding.message for finding in found)
+
+
+@pytest.mark.parametrize("described", [True, False])
+async def test_the_optional_function_is_told_with_what_it_is_worth(supabase: Supabase, described: bool) -> None:
+    def told(found: list[Finding]) -> str:
+        (about,) = [finding for finding in found if "fail_and_refund_session" in finding.message]
+        assert about.level is Level.OK
+        return about.message
+
+    hide_description(supabase, described)
+    assert "is not installed (optional" in told(await diagnose(supabase))
+    with fail_and_refund_installed(supabase):
+        assert "is installed: a b2c session is failed and refunded in one" in told(await diagnose(supabase))
+
+
+async def test_an_optional_function_that_cannot_be_used_is_a_warning(supabase: Supabase) -> None:
+    with (
+        fail_and_refund_installed(supabase),
+        changed(
+            supabase,
+            "revoke execute on function fail_and_refund_session from service_role",
+            "grant execute on function fail_and_refund_session to service_role",
+        ),
+    ):
+        (only,) = [finding for finding in await diagnose(supabase) if finding.level is not Level.OK]
+    assert (only.level, only.message) == (
+        Level.WARNING,
+        "fail_and_refund_session may not be run by this key: it is of no use",
+    )
 
 
 @pytest.mark.parametrize("described", [True, False])

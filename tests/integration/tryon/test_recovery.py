@@ -254,6 +254,19 @@ async def test_running_it_fails_orphans_settles_refunds_and_outlives_an_outage(
     assert shop.status(orphan) == shop.status(failed) == "failed"
 
 
+async def test_a_refund_that_only_this_process_remembers_is_settled_at_the_next_beat(
+    redis_client: Redis, platform: FaultyPlatform, outbox: RefundOutbox, housekeeping: Housekeeping, buyer: Buyer
+) -> None:
+    failed = await buyer.buy()
+    platform.break_next("fail_session")
+    await outbox.fail(failed, "", "", "")
+    outbox._not_before.clear()
+    await redis_client.flushall()
+    async with running(housekeeping.run):
+        housekeeping.see_fleet(Fleet(refunds=0))
+        await eventually(lambda: _all_given_back(buyer))
+
+
 async def _all_given_back(buyer: Buyer) -> bool:
     return await buyer.balance() == DEMO_CREDITS
 

@@ -435,3 +435,123 @@ async def test_the_platforms_session_is_what_is_refunded_not_what_the_task_said(
     ref = await buyer.buy()
     await RefundOutbox(redis_client, shop.platform).fail(ref, "req_forged", MESSAGE, "a test")
     assert await buyer.balance() == DEMO_CREDITS
+
+
+# What a failover forgets
+
+
+async def forget_everything(redis: Redis) -> None:
+    """A failover to a replica that had nothing of the last second."""
+    await redis.flushall()
+
+
+@pytest.mark.parametrize("method", ["fail_session", "find_session", "ledger_entries", "give_back"])
+async def test_a_refund_that_is_postponed_is_in_the_outbox_afterwards_whatever_redis_forgot(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, method: str
+) -> None:
+    ref = await buyer.buy()
+
+    async def fail_over(called: str) -> None:
+        if called == method:
+            await forget_everything(redis_client)
+
+    platform.before = fail_over
+    platform.break_next(method)
+    await fail(RefundOutbox(redis_client, platform), ref)
+    platform.before = None
+    (intent,) = await RefundOutbox(redis_client, platform).pending()
+    assert intent.ref == ref
+    await let_locks_end(redis_client)
+    await RefundOutbox(redis_client, platform).settle_due()  # another process
+    assert shop.status(ref) == "failed"
+    assert await buyer.balance() == DEMO_CREDITS
+    assert len(shop.refunds(ref)) == 1
+
+
+async def test_an_intent_that_is_forgotten_before_it_is_settled_is_settled(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    outbox = RefundOutbox(redis_client, platform)
+    platform.break_next("fail_session")
+    await fail(outbox, ref)
+    await forget_everything(redis_client)
+    outbox._not_before.clear()
+    await outbox.settle_due()
+    assert shop.status(ref) == "failed"
+    assert len(shop.refunds(ref)) == 1
+    assert not outbox.has_begun
+    assert await outbox.pending() == []
+
+
+async def test_a_failover_under_a_users_refund_in_doubt_does_not_let_another_process_pay(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform
+) -> None:
+    ref = await Buyer(shop, Channel.B2C).buy()
+
+    async def fail_over(called: str) -> None:
+        if called == "give_back":
+            await forget_everything(redis_client)
+
+    platform.before = fail_over
+    platform.break_next("give_back")
+    await fail(RefundOutbox(redis_client, platform), ref)
+    assert len(await locks(redis_client)) == 1
+    assert 0 < await redis_client.ttl((await locks(redis_client))[0]) <= refunds.LOCK_S
+
+
+async def test_an_intent_that_another_process_has_settled_does_not_come_back(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    outbox = RefundOutbox(redis_client, platform)
+
+    async def be_overtaken(called: str) -> None:
+        if called == "ledger_entries":
+            platform.before = None
+            await let_locks_end(redis_client)
+            await RefundOutbox(redis_client, shop.platform).settle_due()
+
+    platform.before = be_overtaken
+    platform.break_next("ledger_entries")
+    await fail(outbox, ref)
+    assert await outbox.pending() == []
+    assert not outbox.has_begun
+    assert len(shop.refunds(ref)) == 1
+
+
+async def test_an_intent_that_this_process_postponed_and_another_settled_is_forgotten(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    outbox = RefundOutbox(redis_client, platform)
+    platform.break_next("fail_session")
+    await fail(outbox, ref)
+    await RefundOutbox(redis_client, shop.platform).settle_due()
+    outbox._not_before.clear()
+    calls = len(platform.calls)
+    await outbox.settle_due()
+    assert not outbox.has_begun
+    assert len(platform.calls) == calls, "nothing was asked of the platform again"
+    assert await outbox.pending() == []
+    assert await locks(redis_client) == []
+
+
+async def test_what_is_remembered_of_a_settled_intent_ends(redis_client: Redis, shop: LocalShop, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    await fail(RefundOutbox(redis_client, shop.platform), ref)
+    (key,) = await redis_client.keys(f"{keys.REFUND_SETTLED}*")
+    assert 0 < await redis_client.ttl(key) <= 3600
+
+
+async def test_a_new_intent_of_a_session_whose_last_one_was_settled_is_settled_too(
+    redis_client: Redis, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    stranger = SessionRef(ref.channel, "00000000-0000-4000-8000-0000000000ff", ref.session_id)
+    outbox = RefundOutbox(redis_client, shop.platform)
+    assert await outbox.fail(stranger, "req_test", MESSAGE, "not this owner's")
+    assert shop.status(ref) == "queued"
+    assert await outbox.fail(ref, "req_test", MESSAGE, "a test")
+    assert shop.status(ref) == "failed"
+    assert len(shop.refunds(ref)) == 1

@@ -165,6 +165,16 @@ async def test_only_our_own_storage_is_worth_coming_back_for(trusted: list[str],
     assert failure.value.again_later is again_later
 
 
+@pytest.mark.parametrize(("stored", "again_later"), [(["person"], True), ([], False)])
+async def test_a_gateway_before_our_own_storage_is_worth_coming_back_for(stored: list[str], again_later: bool) -> None:
+    page = FetchError("its content type is not image/*", transient=False, says_nothing=True)
+    fetcher = ScriptedFetcher({"person": [page]}, trusted=["person"])
+    with pytest.raises(PhotoError) as failure:
+        await Photos(fetcher, prepare, is_stored=lambda url: url in stored).prepared(["person"])
+    assert failure.value.again_later is again_later
+    assert len(fetcher.asked) == 1
+
+
 @pytest.mark.parametrize(("place", "role"), list(enumerate(["person", "garment", "accessory 1", "accessory 2"])))
 async def test_the_operator_reads_which_picture_it_was(place: int, role: str) -> None:
     fetcher = ScriptedFetcher({str(number): [b"fine"] for number in range(4)} | {str(place): [b"not a picture"]})
