@@ -59,6 +59,7 @@ class HostileServer:
 
     def __init__(self, picture: bytes = b"\xff\xd8 not really a picture") -> None:
         self.picture = picture
+        self.encoding = ""
         self.connections = 0
         self.open_connections = 0
         self.most_open_connections = 0
@@ -72,6 +73,7 @@ class HostileServer:
             "/endless": self._endless,
             "/endless-chunks": self._endless_chunks,
             "/tiny-chunks": self._tiny_chunks,
+            "/encoded": self._encoded,
             "/gzip-bomb": self._gzip_bomb,
             "/reset": self._reset,
             "/too-short": self._too_short,
@@ -174,6 +176,11 @@ class HostileServer:
         while True:
             writer.write(chunks)
             await writer.drain()
+
+    async def _encoded(self, writer: asyncio.StreamWriter) -> None:
+        """Says of the picture that it is in `encoding`, which it is not."""
+        said = b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (self.encoding.encode(), len(self.picture))
+        writer.write(_HEAD + said + self.picture)
 
     async def _gzip_bomb(self, writer: asyncio.StreamWriter) -> None:
         """Unpacks to a thousand times its size, whatever encodings were asked for."""

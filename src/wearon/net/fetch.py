@@ -17,6 +17,7 @@ import httpx
 
 from wearon.metrics import Metrics
 from wearon.net.addresses import Resolver, SystemResolver
+from wearon.net.encodings import compressions
 from wearon.net.errors import FetchError
 from wearon.net.lanes import Answer, StrangersLane, TrustedLane
 from wearon.net.origins import Origin, Target
@@ -158,7 +159,7 @@ def _check_head(answer: Answer, max_bytes: int) -> None:
     if not content_type.startswith(b"image/"):
         page = content_type.startswith(b"text/html")
         raise FetchError("its content type is not image/*", transient=False, says_nothing=page)
-    if headers.get(b"content-encoding", b"identity") != b"identity":
+    if compressions(answer.headers):
         # Pictures are compressed already: unpacking whatever it is would only open the door to bombs.
         raise FetchError("came compressed although that was not asked for", transient=False)
     length = headers.get(b"content-length", b"")

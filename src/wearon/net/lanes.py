@@ -54,7 +54,7 @@ class TrustedLane(Lane):
     def __init__(self, tls: ssl.SSLContext, max_connections: int, transport: httpx.AsyncBaseTransport | None) -> None:
         super().__init__(max_connections)
         self._transport = transport or ServiceTransport(
-            max_connections=max_connections, keep_alive_s=_KEEP_ALIVE_S, tls=tls
+            max_connections=max_connections, keep_alive_s=_KEEP_ALIVE_S, tls=tls, unpacks=False
         )
 
     @asynccontextmanager

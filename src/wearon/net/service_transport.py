@@ -5,7 +5,7 @@ are kept alive, these 0.2: with seven exchanges a job that was a quarter of what
 httpx, which supabase-py is built on, and its errors stay the ones that the callers know.
 
 Here one call is one exchange: sent once, no redirect followed, no cookie kept, no proxy or .netrc of the environment
-heeded, nothing unpacked.
+heeded. A compressed answer is unpacked here and nowhere else, as far as it is read (`wearon.net.encodings`).
 """
 
 import socket
@@ -19,11 +19,15 @@ from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
+from wearon.net.encodings import Unreadable, compressions, unpacked
+
 PIECE_BYTES = 256 * 1024
 """Of a body, sent or read: httpx makes thirty pieces of a form, and each would cost 0.1 ms on its way to the socket."""
 
 NOT_OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add: httpx has decided on them."""
+
+UNTRUE_WHEN_UNPACKED = frozenset({b"content-encoding", b"content-length"})
 
 SocketOption = tuple[int, int, int]
 """Level, name and value, as for `socket.setsockopt`."""
@@ -32,7 +36,8 @@ SocketOption = tuple[int, int, int]
 class ServiceTransport(httpx.AsyncBaseTransport):
     """Keeps up to `max_connections` open to each service, idle ones for `keep_alive_s`. HTTP/1.1, certificates checked.
 
-    Certificates are judged by the same list as httpx's (certifi's), unless `tls` is given.
+    Certificates are judged by the same list as httpx's (certifi's), unless `tls` is given. Without `unpacks`, answers
+    are given as they come, with what they say of their encoding.
     """
 
     def __init__(
@@ -42,11 +47,13 @@ class ServiceTransport(httpx.AsyncBaseTransport):
         keep_alive_s: float,
         socket_options: Iterable[SocketOption] = (),
         tls: ssl.SSLContext | None = None,
+        unpacks: bool = True,
     ) -> None:
         self._max_connections = max_connections
         self._keep_alive_s = keep_alive_s
         self._socket_options = tuple(socket_options)
         self._tls = tls or httpx.create_ssl_context(trust_env=False)
+        self._unpacks = unpacks
         self._opened: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -67,10 +74,12 @@ class ServiceTransport(httpx.AsyncBaseTransport):
                     sock_read=limits.get("read"),
                 ),
             )
+        packed_in = compressions(answer.raw_headers) if self._unpacks else []
+        headers = [pair for pair in answer.raw_headers if not packed_in or pair[0].lower() not in UNTRUE_WHEN_UNPACKED]
         return httpx.Response(
             answer.status,
-            headers=answer.raw_headers,
-            stream=_Answer(answer),
+            headers=headers,
+            stream=_Answer(answer, packed_in),
             extensions={"http_version": b"HTTP/1.1", "reason_phrase": (answer.reason or "").encode("ascii", "replace")},
         )
 
@@ -125,12 +134,14 @@ class _AnswerTo(aiohttp.ClientRequest):
 class _Answer(httpx.AsyncByteStream):
     """The body of an answer, as it comes."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, packed_in: list[str]) -> None:
         self._answer = answer
+        self._packed_in = packed_in
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _told_as_httpx_does():
-            async for piece in self._answer.content.iter_any():
+            pieces: AsyncIterator[bytes] = self._answer.content.iter_any()
+            async for piece in unpacked(pieces, self._packed_in) if self._packed_in else pieces:
                 yield piece
 
     async def aclose(self) -> None:
@@ -189,5 +200,7 @@ def _told_as_httpx_does() -> Iterator[None]:
         raise httpx.UnsupportedProtocol("no request can be made of this URL") from None
     except aiohttp.ClientResponseError:
         raise httpx.RemoteProtocolError("the answer is no HTTP") from None
+    except Unreadable as error:
+        raise httpx.DecodingError(str(error)) from None
     except ValueError:
         raise httpx.LocalProtocolError("a header holds what no header may") from None

@@ -26,6 +26,7 @@ from typing import Any
 
 import httpx
 
+from wearon.net.encodings import ASKED_FOR
 from wearon.platform.base import About, PlatformRefused, PlatformUnavailable
 
 TRY_AGAIN_STATUSES = frozenset({408, 423, 425, 429})
@@ -115,7 +116,7 @@ class AnsweredNo(Exception):
 class WholeAnswers(httpx.AsyncBaseTransport):
     """Reads answers to their end before anybody looks at them, and gives up those over `MAX_ANSWER_BYTES`.
 
-    httpx itself would collect, and unpack, whatever comes until the time is over: gigabytes.
+    httpx itself would collect whatever comes until the time is over: gigabytes. Below here, `ServiceTransport` unpacks.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -123,6 +124,7 @@ class WholeAnswers(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Raises AnsweredNo, and what the transport raises."""
+        request.headers["Accept-Encoding"] = ASKED_FOR
         answer = await self._transport.handle_async_request(request)
         answer.request = request
         body = bytearray()

@@ -302,7 +302,7 @@ async def _to_its_end(receiving: Coroutine[Any, Any, bytes]) -> bytes:
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
-    """The body, decompressed; of one that is longer than `limit` bytes, a little more than that."""
+    """The body; of one that is longer than `limit` bytes, a little more than that. `ServiceTransport` unpacks it."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk

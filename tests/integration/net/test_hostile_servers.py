@@ -75,6 +75,25 @@ async def test_the_query_is_sent_and_the_fragment_is_not(server: HostileServer, 
     assert server.heads[0].startswith(b"GET /picture?token=a%2Fb&x=%C3%BC HTTP/1.1\r\n")
 
 
+@pytest.mark.parametrize("encoding", ["identity", "", "none", "UTF-8", "base64", "aws-chunked", "utf-8, identity"])
+async def test_a_picture_whose_encoding_is_none_arrives(
+    server: HostileServer, fetcher: PictureFetcher, stranger_fetcher: PictureFetcher, encoding: str
+) -> None:
+    server.encoding = encoding
+    for client, origin in ((fetcher, server.origin), (stranger_fetcher, STRANGER)):
+        assert await client.fetch(f"{origin}/encoded", deadline_s=PLENTY_S) == server.picture
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZip", "br", "deflate", "zstd", "utf-8, gzip", "gzip, gzip"])
+async def test_a_picture_that_came_compressed_is_refused(
+    server: HostileServer, fetcher: PictureFetcher, stranger_fetcher: PictureFetcher, encoding: str
+) -> None:
+    server.encoding = encoding
+    for client, origin in ((fetcher, server.origin), (stranger_fetcher, STRANGER)):
+        with pytest.raises(FetchError, match="came compressed"):
+            await client.fetch(f"{origin}/encoded", deadline_s=PLENTY_S)
+
+
 @pytest.mark.parametrize(
     ("path", "reason", "transient"),
     [

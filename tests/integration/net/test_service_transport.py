@@ -253,6 +253,46 @@ class TestAnswers:
         service.answers = [head + packed]
         assert (await client.get(service.url)).content == b"unpacked"
 
+    async def test_one_that_unpacks_to_gigabytes_is_unpacked_as_far_as_it_is_read(
+        self, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        packed = gzip.compress(bytes(50_000_000))
+        service.answers = [
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
+        ]
+        async with client.stream("GET", service.url) as answer:
+            sizes = [len(piece) async for piece in answer.aiter_bytes()]
+        assert sum(sizes) == 50_000_000
+        assert max(sizes) <= PIECE_BYTES
+
+    @pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "deflate", "identity, br", "GZIP , x-gzip"])
+    async def test_one_in_an_encoding_that_was_not_asked_for_is_refused(
+        self, client: httpx.AsyncClient, service: Service, encoding: str
+    ) -> None:
+        packed = gzip.compress(gzip.compress(b"packed twice"))
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n"
+        service.answers = [head % (encoding.encode(), len(packed)) + packed]
+        with pytest.raises(httpx.DecodingError, match="not asked for"):
+            await client.get(service.url)
+
+    @pytest.mark.parametrize("encoding", ["identity", "", "utf-8", "none", "aws-chunked", "base64"])
+    async def test_an_encoding_that_is_none_changes_nothing(
+        self, client: httpx.AsyncClient, service: Service, encoding: str
+    ) -> None:
+        service.answers = [
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: 2\r\n\r\nok" % encoding.encode()
+        ]
+        assert (await client.get(service.url)).content == b"ok"
+
+    @pytest.mark.parametrize("packed", [gzip.compress(b"cut off")[:-9], b"no gzip", gzip.compress(b"")[:10]])
+    async def test_one_that_cannot_be_unpacked_is_an_error_of_the_answer(
+        self, client: httpx.AsyncClient, service: Service, packed: bytes
+    ) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+        service.answers = [head + packed]
+        with pytest.raises(httpx.DecodingError):
+            await client.get(service.url)
+
     async def test_one_that_comes_in_chunks_is_whole(self, client: httpx.AsyncClient, service: Service) -> None:
         service.answers = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"]
         assert (await client.get(service.url)).content == b"abcdefg"

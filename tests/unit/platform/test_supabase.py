@@ -179,7 +179,9 @@ async def test_an_answer_that_unpacks_to_too_much_is_cut_off(
 async def test_a_compressed_answer_is_read(platform: SupabasePlatform, wire: respx.MockRouter) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     rows = gzip.compress(json.dumps([ROW]).encode())
-    wire.get("/rest/v1/generation_sessions").mock(return_value=httpx.Response(200, headers=headers, content=rows))
+    route = wire.get("/rest/v1/generation_sessions")
+    route.mock(return_value=httpx.Response(200, headers=headers, content=rows))
     session = await platform.find_session(REF.channel, REF.session_id)
     assert session is not None
     assert session.ref == REF
+    assert route.calls.last.request.headers["Accept-Encoding"] == "gzip"  # and nothing that is not unpacked here
