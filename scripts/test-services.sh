@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what tests run against: PostgreSQL (Debian's) and PostgREST (from npm, pinned in tests/package-lock.json) for
-# the Supabase adapter, Chromium (Debian's) and axe-core (npm) for the console, promtool (out of Debian's prometheus) for
-# monitoring/. Does nothing where all are there already.
+# the Supabase adapter, Redis 7 (Debian's) for failovers and outages, Chromium (Debian's) and axe-core (npm) for the
+# console, promtool (out of Debian's prometheus) for monitoring/. Does nothing where all are there already.
 # Needs Debian or Ubuntu, and root or sudo when something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,12 @@ apt_install() {
 
 if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then
     apt_install postgresql
+fi
+
+# Not the package redis-server, which starts a service: the same binary is in the tools, and goes by its name.
+if ! command -v redis-server >/dev/null; then
+    apt_install redis-tools
+    as_root ln -sf "$(command -v redis-check-rdb)" /usr/local/bin/redis-server
 fi
 
 # Prometheus' own check of monitoring/: the one binary, not the service that the package would start.

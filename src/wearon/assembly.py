@@ -31,6 +31,7 @@ from wearon.pictures.pool import PicturePool
 from wearon.platform import LocalPlatform, SupabasePlatform
 from wearon.platform.base import Platform
 from wearon.pose.pool import PosePool
+from wearon.redis_watch import RedisWatch
 from wearon.settings import Mode, Settings
 from wearon.supervisor import Supervisor
 from wearon.tracing import Tracing, open_tracing
@@ -69,8 +70,13 @@ class Telemetry:
     metrics: Metrics
     tracing: Tracing
     loop_watch: LoopWatch
-    dependencies: Dependencies
-    """What the services refuse: whoever talks to one reports here."""
+    redis_watch: RedisWatch
+    """What all connections to Redis hear."""
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """What the services refuse: whoever talks to one reports here."""
+        return self.redis_watch.dependencies
 
 
 def make_metrics(settings: Settings) -> Metrics:
@@ -78,10 +84,12 @@ def make_metrics(settings: Settings) -> Metrics:
     return Metrics(version("wearon"), settings.wearon_mode.value)
 
 
-async def open_telemetry(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Telemetry:
+async def open_telemetry(
+    stack: AsyncExitStack, settings: Settings, metrics: Metrics, redis_watch: RedisWatch | None = None
+) -> Telemetry:
     """Opened first, so closed last: the last spans are those of stopping. Raises TracingError."""
     tracing = open_tracing(settings.traces_url, settings.traces_headers, settings.otel_service_name, version("wearon"))
-    return Telemetry(metrics, await stack.enter_async_context(tracing), LoopWatch(metrics), Dependencies())
+    return Telemetry(metrics, await stack.enter_async_context(tracing), LoopWatch(metrics), redis_watch or RedisWatch())
 
 
 def settle_memory() -> None:
@@ -109,20 +117,20 @@ async def open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
     return local.url
 
 
-def open_redis(stack: AsyncExitStack, url: str, name: str, metrics: Metrics, *, blocking: bool = False) -> Redis:
+def open_redis(stack: AsyncExitStack, url: str, name: str, telemetry: Telemetry, *, blocking: bool = False) -> Redis:
     """A client that connects when it is first used."""
-    client = connect_redis(url, name, metrics, blocking=blocking)
+    client = connect_redis(url, name, telemetry.metrics, telemetry.redis_watch, blocking=blocking)
     stack.push_async_callback(client.aclose, close_connection_pool=True)
     return client
 
 
-def connect_redis(url: str, name: str, metrics: Metrics, *, blocking: bool = False) -> Redis:
+def connect_redis(url: str, name: str, metrics: Metrics, watch: RedisWatch, *, blocking: bool = False) -> Redis:
     """The same, to be closed by whoever takes it."""
 
     def count(command: str) -> None:
         metrics.redis_commands.labels(command).inc()
 
-    return redis_connections.connect(url, name=f"wearon-{name}", blocking=blocking, on_command=count)
+    return redis_connections.connect(url, name=f"wearon-{name}", blocking=blocking, on_command=count, watch=watch)
 
 
 async def open_platform(

@@ -5,6 +5,9 @@ done, and only the caller knows whether doing it again is harmless. What is retr
 is sent. So a Redis that was restarted between two commands is found again without an error, and a command that was
 under way when it went is an error that the caller sees.
 
+Every error of a connection becomes one of `wearon.redis_errors` here, and an answer about the server ends the
+connection; what was heard is remembered by `wearon.redis_watch`.
+
 Answers are bytes, never decoded: arq needs that, and what producers push need not be UTF-8.
 """
 
@@ -12,13 +15,16 @@ import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from wearon.redis_connection import OnCommand, watched
+from wearon.redis_url import BadRedisUrl, RedisUrl, parse_redis_url
+from wearon.redis_watch import RedisWatch
 
 ANSWER_TIMEOUT_S = 5.0
 """For a command that does not block. Ours take under a millisecond in Redis, 100 ms to a far region; beyond this the
@@ -51,85 +57,84 @@ POOL_WAIT_S = 5
 """How long to wait for a free connection before giving up: as long as for an answer."""
 
 
-OnCommand = Callable[[str], None]
-"""Told of every command sent, pipelines' and greetings' (HELLO, CLIENT) too: hosted Redis bills them all."""
-
-
-class BadRedisUrl(ValueError):
-    """The Redis URL cannot be used. The message holds nothing of the URL, which may carry a password."""
-
-
-def connect(url: str, *, name: str, blocking: bool = False, on_command: OnCommand | None = None) -> Redis:
+def connect(
+    url: str,
+    *,
+    name: str,
+    blocking: bool = False,
+    on_command: OnCommand | None = None,
+    watch: RedisWatch | None = None,
+) -> Redis:
     """A client for `url` (redis://, or rediss:// with a checked certificate) that connects when first used.
 
     `name` is shown by CLIENT LIST. `blocking` is for connections that wait in BLMOVE and the like, for up to
-    LONGEST_BLOCK_S; give each waiting loop a client of its own. `on_command` hears the name of each command sent.
-    Raises BadRedisUrl.
+    LONGEST_BLOCK_S; give each waiting loop a client of its own. `on_command` hears the name of each command sent, and
+    `watch` what becomes of it; the clients of one process share it. Raises BadRedisUrl.
     """
+    watch = watch or RedisWatch()
     pool = connection_pool(url, name=name, blocking=blocking)
-    if on_command is not None:
-        # Afterwards, because the URL has decided between plain and TLS connections by now.
-        pool.connection_class = _telling(pool.connection_class, on_command)
+    # Afterwards, because the URL has decided between plain and TLS connections by now.
+    pool.connection_class = watched(pool.connection_class, watch, on_command)
+    if blocking:
+        watch.on_broken.append(_hanging_up(pool))
     return Redis.from_pool(pool)
 
 
 def connection_pool(url: str, *, name: str, blocking: bool = False) -> BlockingConnectionPool:
     """The connections under `connect`, for a client class of another library. Raises BadRedisUrl."""
-    options: dict[str, object] = {
-        "client_name": name,
-        "socket_timeout": ANSWER_TIMEOUT_S + (LONGEST_BLOCK_S if blocking else 0),
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_keepalive": True,
-        "socket_keepalive_options": _keep_alive_options(),
-        "health_check_interval": 0,
+    parts = parse_redis_url(url)
+    return BlockingConnectionPool(
+        connection_class=SSLConnection if parts.tls else Connection,
+        max_connections=MAX_CONNECTIONS,
+        timeout=POOL_WAIT_S,
+        host=parts.host,
+        port=parts.port,
+        db=parts.db,
+        username=parts.username,
+        password=parts.password,
+        client_name=name,
+        socket_timeout=ANSWER_TIMEOUT_S + (LONGEST_BLOCK_S if blocking else 0),
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_keepalive=True,
+        socket_keepalive_options=_keep_alive_options(),
+        health_check_interval=0,
         # `retry_on_error` stays empty, so this is for connecting only (see the module's docstring). redis-py looks
         # for its own errors there, but asyncio raises these two.
-        "retry": Retry(
+        retry=Retry(
             EqualJitterBackoff(base=CONNECT_BACKOFF_S[0], cap=CONNECT_BACKOFF_S[1]),
             CONNECT_RETRIES,
             (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError),  # type: ignore[arg-type]
         ),
-        "decode_responses": False,
-        "max_connections": MAX_CONNECTIONS,
-        "timeout": POOL_WAIT_S,
-    }
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in {"redis", "rediss"}:
-            raise ValueError
-        if parts.scheme == "rediss" and "ssl_cert_reqs=none" not in parts.query:
-            options["ssl_check_hostname"] = True  # redis-py 5 checks the certificate but not whose it is
-        return BlockingConnectionPool.from_url(url, **options)
-    except ValueError:
-        # Not chained: the parser quotes a piece of the password when it holds a raw '/' or '#'.
-        raise BadRedisUrl(
-            "the Redis URL cannot be read: it must be redis:// or rediss://, with special characters of user and "
-            "password percent-encoded"
-        ) from None
+        decode_responses=False,
+        **_tls_options(parts),
+    )
 
 
 def without_password(url: str) -> str:
     """The URL as it may be shown to people: scheme, host, port and database only."""
     try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
+        return parse_redis_url(url).shown
+    except BadRedisUrl:
         return "an unreadable Redis URL"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
-def _telling(plain: type[Any], on_command: OnCommand) -> type[Any]:
-    """A connection class that tells of each command as it is packed, which is once for each that is sent."""
+def _tls_options(parts: RedisUrl) -> dict[str, Any]:
+    if not parts.tls:
+        return {}
+    # redis-py 5 checks the certificate, but not whose it is unless it is told to.
+    return {"ssl_cert_reqs": parts.cert_reqs, "ssl_check_hostname": parts.check_hostname, **parts.files}
 
-    class TellingConnection(plain):  # type: ignore[misc]
-        def pack_command(self, *args: Any) -> Any:
-            name = args[0]
-            # `SCRIPT LOAD` is one command of its own to redis-py, and one of SCRIPT's to the bill.
-            on_command((name.decode() if isinstance(name, bytes) else str(name)).partition(" ")[0])
-            return super().pack_command(*args)
 
-    return TellingConnection
+def _hanging_up(pool: BlockingConnectionPool) -> Callable[[], None]:
+    """Ends the connections of a client that waits, which would wait for up to LONGEST_BLOCK_S on a dead one."""
+    closing: set[asyncio.Task[None]] = set()
+
+    def hang_up() -> None:
+        task = asyncio.get_running_loop().create_task(pool.disconnect())
+        closing.add(task)
+        task.add_done_callback(closing.discard)
+
+    return hang_up
 
 
 def _keep_alive_options() -> dict[int, int]:

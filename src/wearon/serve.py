@@ -111,7 +111,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
             stack,
             settings,
             telemetry,
-            redis=open_redis(stack, addresses.redis_url, "worker", telemetry.metrics),
+            redis=open_redis(stack, addresses.redis_url, "worker", telemetry),
             public_url=addresses.public_url,
             pose_pool=_open_pose_pool(stack, supervisor, settings, roles, telemetry),
         )
@@ -217,7 +217,7 @@ async def _open_jobs(
     """Make what moves tasks, and start as much of it as this process is for."""
 
     def blocking(name: str) -> Redis:
-        return open_redis(stack, redis_url, name, base.telemetry.metrics, blocking=True)
+        return open_redis(stack, redis_url, name, base.telemetry, blocking=True)
 
     jobs = await open_job_side(
         stack,
@@ -257,6 +257,7 @@ def _api_parts(base: Base, supervisor: Supervisor, jobs: JobSide, reporter: Repo
             base.pose_pool,
             base.redis,
             base.telemetry.dependencies,
+            jobs.lease.silent_s,
         ),
         base.fetcher,
         base.pose_pool,

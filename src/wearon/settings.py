@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wearon.net.origins import Origin
+from wearon.redis_url import parse_redis_url
 from wearon.supabase_keys import is_public
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -68,16 +69,7 @@ def _parse_browser_origins(value: object) -> object:
 
 
 def _check_redis_url(value: str) -> str:
-    parts = urlsplit(value)
-    try:
-        usable = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port; the message quotes it, and that may be a piece of the password
-        usable = False
-    if not usable:
-        raise ValueError(
-            "must look like redis://host:6379 or rediss://user:password@host:6379, with special characters of user and "
-            "password percent-encoded"
-        )
+    parse_redis_url(value)
     return value
 
 

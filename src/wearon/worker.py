@@ -28,6 +28,7 @@ from wearon.local_redis import LocalRedis
 from wearon.logs import configure_logs
 from wearon.pose.pool import PosePool
 from wearon.redis import without_password
+from wearon.redis_watch import RedisWatch
 from wearon.serve import start_metrics
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
@@ -61,7 +62,7 @@ async def start(ctx: dict[str, Any]) -> None:
     worker: JobWorker = ctx[JOB_WORKER]
     stack = ctx[STACK] = AsyncExitStack()
     public_url = local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"
-    telemetry = await open_telemetry(stack, SETTINGS, METRICS)
+    telemetry = await open_telemetry(stack, SETTINGS, METRICS, REDIS_WATCH)
     pose_pool = None
     if SETTINGS.wearon_mode is Mode.LOCAL:
         pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes, metrics=METRICS)
@@ -69,7 +70,7 @@ async def start(ctx: dict[str, Any]) -> None:
         await pose_pool.start()
     base = await open_base(stack, SETTINGS, telemetry, redis=worker.pool, public_url=public_url, pose_pool=pose_pool)
     jobs = await open_job_side(stack, base, REDIS_URL, worker=worker, consumer_redis=None)
-    waker = open_redis(stack, REDIS_URL, "waker", METRICS, blocking=True)
+    waker = open_redis(stack, REDIS_URL, "waker", telemetry, blocking=True)
     supervisor = Supervisor()
     make_reporter(base, supervisor, jobs)
     supervisor.start("loop_watch", telemetry.loop_watch.run)
@@ -99,6 +100,7 @@ async def stop(ctx: dict[str, Any]) -> None:
 SETTINGS = _settings()
 REDIS_URL = _redis_url(SETTINGS)
 METRICS = make_metrics(SETTINGS)
+REDIS_WATCH = RedisWatch()
 use_job_worker_in_arqs_command_line()
 
 
@@ -110,5 +112,5 @@ class WorkerSettings:
     job_completion_wait = int(SETTINGS.shutdown_grace_s)
 
 
-for _name, _value in worker_settings(SETTINGS, connect_redis(REDIS_URL, "worker", METRICS)).items():
+for _name, _value in worker_settings(SETTINGS, connect_redis(REDIS_URL, "worker", METRICS, REDIS_WATCH)).items():
     setattr(WorkerSettings, _name, _value)

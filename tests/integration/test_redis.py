@@ -10,11 +10,12 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from support.redis import RedisServer, free_port
 from wearon import redis as policy
-from wearon.redis import BadRedisUrl, connect, connection_pool, without_password
+from wearon.redis import connect, connection_pool, without_password
+from wearon.redis_errors import RedisUnreachable
+from wearon.redis_url import BadRedisUrl
 
 pytestmark = pytest.mark.slow
 
@@ -153,7 +154,7 @@ async def test_only_a_blocking_connection_outlasts_a_block(redis_url: str, monke
     async with connect(redis_url, name="b", blocking=True) as client:
         assert await client.blmove("nothing", "taken", 1) is None
     async with connect(redis_url, name="p") as client:
-        with pytest.raises(RedisTimeoutError):
+        with pytest.raises(RedisUnreachable, match="no answer in time"):
             await client.blmove("nothing", "taken", 1)
 
 
@@ -201,9 +202,8 @@ def tls_context(url: str) -> ssl.SSLContext:
 def test_a_url_that_cannot_be_used_is_refused_without_quoting_it(url: str) -> None:
     with pytest.raises(BadRedisUrl) as raised:
         connect(url, name="test")
-    told = "".join(traceback.format_exception_only(raised.value)) + str(raised.value.__cause__)
-    assert "cret" not in told
-    assert raised.value.__suppress_context__
+    while_it_was_raised = [str(raised.value.__cause__), str(raised.value.__context__)]
+    assert "cret" not in "".join([*traceback.format_exception_only(raised.value), *while_it_was_raised])
 
 
 async def test_an_error_does_not_show_the_password(redis_server: RedisServer) -> None:
@@ -219,8 +219,8 @@ async def test_an_error_does_not_show_the_password(redis_server: RedisServer) ->
     ("url", "shown"),
     [
         ("redis://127.0.0.1:6390/0", "redis://127.0.0.1:6390/0"),
-        ("rediss://default:secret@eu1.upstash.io:6379", "rediss://eu1.upstash.io:6379"),
-        ("rediss://default:secret@[::1]:6379/1?password=secret#secret", "rediss://[::1]:6379/1"),
+        ("rediss://default:secret@eu1.upstash.io:6379", "rediss://eu1.upstash.io:6379/0"),
+        ("rediss://default:secret@[::1]:6379/1?ssl_check_hostname=false", "rediss://[::1]:6379/1"),
         ("redis://default:se/cret@host:6379", "an unreadable Redis URL"),
     ],
 )

@@ -28,6 +28,10 @@ LAYERS = {
     "dependencies": set(),
     "tracing": set(),
     "redis": set(),
+    "redis_connection": set(),
+    "redis_errors": set(),
+    "redis_url": set(),
+    "redis_watch": set(),
     "local_redis": set(),
     "local_url": set(),
     "child_answers": set(),
@@ -36,7 +40,20 @@ LAYERS = {
     "stop_signals": set(),
     "supervisor": set(),
 }
-FLOOR = {"child_answers", "child_process", "dependencies", "redis", "metrics", "tracing", "logs", "stop_signals"}
+FLOOR = {
+    "child_answers",
+    "child_process",
+    "dependencies",
+    "redis",
+    "redis_connection",
+    "redis_errors",
+    "redis_url",
+    "redis_watch",
+    "metrics",
+    "tracing",
+    "logs",
+    "stop_signals",
+}
 
 ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""

@@ -8,14 +8,19 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from wearon.dependencies import Dependencies
+from wearon.dependencies import Dependencies, Dependency, Refusal
 from wearon.pose.pool import PosePool
+from wearon.redis_errors import RedisUnavailable
 from wearon.supervisor import Part, PartState
 from wearon.tryon import keys
+from wearon.tryon.leases import BEAT_S
 from wearon.tryon.refund_intents import LATE_S, oldest_age_s
 
 REDIS_PATIENCE_S = 1.0
 """A Redis that takes longer is as good as away for a job's start, and a health check must not hang on it."""
+
+SILENT_S = 2 * BEAT_S
+"""A process that has not written to Redis for two heartbeats is not well, whatever it may read there."""
 
 REMEMBER_S = 2.0
 """Several watchers cost no more Redis commands than one."""
@@ -82,13 +87,19 @@ class Health:
         pose_pool: PosePool | None,
         redis: Redis,
         dependencies: Dependencies | None = None,
+        silent_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`silent_s` says for how long this process has not written to Redis; one that need not, never says more than
+        nothing.
+        """
         self._mode = mode
         self._parts = parts
         self._pose_pool = pose_pool
         self._redis = redis
         self._dependencies = dependencies or Dependencies()
+        self._silent_s = silent_s
         self._depths: QueueDepths | None = None
+        self._late = False
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
 
@@ -100,7 +111,7 @@ class Health:
         }
         pool = self._pose_pool
         model_loaded = pool is not None and pool.ready
-        refusals = self._dependencies.refusals
+        refusals = [*self._dependencies.refusals, *self._silence()]
         all_well = (
             not refusals
             and depths is not None
@@ -122,14 +133,25 @@ class Health:
             ],
         )
 
+    def _silence(self) -> list[Refusal]:
+        """What is wrong with Redis although it has refused nothing."""
+        found = []
+        silent_s = self._silent_s()
+        if silent_s > SILENT_S:
+            found.append(Refusal(Dependency.REDIS, "nothing could be written to Redis", round(silent_s, 1)))
+        if self._late:
+            found.append(Refusal(Dependency.REDIS, f"Redis has not answered within {REDIS_PATIENCE_S:g} s", 0.0))
+        return found
+
     async def _queue_depths(self) -> QueueDepths | None:
         async with self._looking:
             if self._looked_at is None or time.monotonic() - self._looked_at > REMEMBER_S:
                 try:
                     async with asyncio.timeout(REDIS_PATIENCE_S):
                         self._depths = await self._count()
-                except (RedisError, OSError, TimeoutError):
-                    self._depths = None
+                    self._late = False
+                except (RedisError, OSError, TimeoutError) as error:
+                    self._depths, self._late = None, isinstance(error, TimeoutError)
                 self._looked_at = time.monotonic()
             return self._depths
 
@@ -141,7 +163,13 @@ class Health:
             pipe.llen(keys.DEAD_LETTERS)
             pipe.hlen(keys.REFUNDS)
             pipe.hlen(keys.REFUNDS_BY_HAND)
-            tasks, taken, jobs, dead_letters, refunds, by_hand = await pipe.execute()
+            answers = await pipe.execute(raise_on_error=False)
+        if unavailable := next((answer for answer in answers if isinstance(answer, RedisUnavailable)), None):
+            raise unavailable
+        # A key that holds something else counts as empty: what is wrong with it is among the refusals.
+        tasks, taken, jobs, dead_letters, refunds, by_hand = (
+            0 if isinstance(answer, RedisError) else answer for answer in answers
+        )
         # Asked for only when there are any, which is seldom.
         intents = await self._redis.hvals(keys.REFUNDS) if refunds else []  # type: ignore[misc]
         return QueueDepths(

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from wearon.doctor.clock import ClockReading, judge_clock
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
-from wearon.redis import BadRedisUrl, connect, without_password
+from wearon.redis import connect, without_password
+from wearon.redis_errors import RedisRefuses
+from wearon.redis_url import BadRedisUrl
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -41,7 +43,7 @@ async def check_redis(url: str) -> AsyncGenerator[Finding, None]:
     try:
         client = connect(url, name="wearon-doctor")
     except BadRedisUrl as error:
-        yield fault("redis", str(error), "see REDIS_URL", Promise.EVERY_TASK_ENDS)
+        yield fault("redis", f"REDIS_URL cannot be read: it {error}", "see REDIS_URL", Promise.EVERY_TASK_ENDS)
         return
     where = without_password(url)
     try:
@@ -55,13 +57,11 @@ async def check_redis(url: str) -> AsyncGenerator[Finding, None]:
 async def _look(client: "Redis", where: str) -> AsyncGenerator[Finding, None]:
     try:
         pings_ms = await _ping(client)
-    except AuthenticationError:
-        yield fault(
-            "redis", f"{where} refuses the user or the password", "see REDIS_URL", breaks=Promise.EVERY_TASK_ENDS
-        )
-        return
-    except NoPermissionError as error:
-        yield fault("redis", f"{where}: {error}", "give the worker's user more rights", Promise.EVERY_TASK_ENDS)
+    except RedisRefuses as error:
+        if error.code in {"NOAUTH", "WRONGPASS"}:
+            yield fault("redis", f"{where} refuses the user or the password", "see REDIS_URL", Promise.EVERY_TASK_ENDS)
+        else:
+            yield fault("redis", f"{where}: {error}", "see Redis, and its user's rights", Promise.EVERY_TASK_ENDS)
         return
     except (RedisError, OSError) as error:
         yield fault(
@@ -198,7 +198,7 @@ async def _clock(client: "Redis") -> ClockReading | None:
     asked = datetime.now(UTC)
     try:
         seconds, microseconds = await client.time()
-    except ResponseError:
+    except (ResponseError, RedisRefuses):
         return None
     return ClockReading(asked, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), datetime.now(UTC))
 
@@ -206,7 +206,7 @@ async def _clock(client: "Redis") -> ClockReading | None:
 async def _info(client: "Redis") -> Info:
     try:
         return dict(await client.info())
-    except ResponseError:  # an ACL without it
+    except (ResponseError, RedisRefuses):  # an ACL without it
         return {}
 
 
@@ -214,6 +214,6 @@ async def _config(client: "Redis", name: str) -> str | None:
     """A setting; None where that is not allowed, or not known."""
     try:
         found: str | None = (await client.config_get(name)).get(name)
-    except ResponseError:
+    except (ResponseError, RedisRefuses):
         return None
     return found

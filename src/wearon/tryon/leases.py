@@ -114,10 +114,16 @@ class Lease:
         self._capacity = capacity
         self._script = redis.register_script(BEAT)
         self._last_beat: float | None = None
+        self._silent_since: float | None = None
         self._beaten = asyncio.Event()
+
+    def silent_s(self) -> float:
+        """Seconds since the last beat that Redis has written down; 0 where there is no lease to keep."""
+        return time.monotonic() - self._silent_since if self._silent_since is not None else 0.0
 
     async def run(self) -> None:
         """Beat for ever; Redis may go away and come back."""
+        self._silent_since = self._silent_since or time.monotonic()
         while True:
             heed_cancellation()
             try:
@@ -154,7 +160,7 @@ class Lease:
             log.error("lease lost: others may run these jobs now, so they are stopped here")
             await self.on_lost()
         self.fleet = Fleet(int(capacity), int(jobs), int(refunds), int(taken))
-        self._last_beat = began
+        self._last_beat = self._silent_since = began
         self._beaten.set()
         if self._keeper:
             self._keeper.beaten()

@@ -12,6 +12,8 @@ from wearon.api import health as module
 from wearon.api.health import Health
 from wearon.dependencies import Dependencies, Dependency
 from wearon.platform.base import Channel
+from wearon.redis import connect
+from wearon.redis_watch import RedisWatch
 from wearon.tryon import keys
 from wearon.tryon.refund_intents import Intent
 
@@ -78,3 +80,26 @@ async def test_several_watchers_cost_redis_no_more_than_one(
         await health.report()
     after = (await redis_client.info("stats"))["total_commands_processed"]
     assert after - before == 1  # the first of the two questions about it
+
+
+@pytest.mark.parametrize(("silent_s", "status"), [(0.0, "ok"), (7.9, "ok"), (8.1, "degraded")])
+async def test_whoever_has_not_written_for_two_heartbeats_is_not_well(
+    redis_client: Redis, silent_s: float, status: str
+) -> None:
+    report = await Health("production", list, None, redis_client, silent_s=lambda: silent_s).report()
+    assert report.status == status
+    assert [refusal.words for refusal in report.refusals] == (
+        [] if status == "ok" else ["nothing could be written to Redis"]
+    )
+
+
+async def test_a_key_that_holds_something_else_hides_none_of_the_others(redis_url: str) -> None:
+    watch = RedisWatch()
+    async with connect(redis_url, name="test", watch=watch) as client:
+        await client.lpush(keys.TASKS, "a")  # type: ignore[misc]
+        await client.set(keys.JOBS, "text")
+        report = await Health("production", list, None, client, watch.dependencies).report()
+    assert report.status == "degraded"
+    assert report.queues is not None
+    assert (report.queues.tasks, report.queues.jobs) == (1, 0)
+    assert [refusal.words for refusal in report.refusals] == ["wearon:jobs has the wrong type"]
