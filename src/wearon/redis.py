@@ -22,7 +22,7 @@ from redis.backoff import EqualJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from wearon.redis_connection import OnCommand, watched
+from wearon.redis_connection import OnCommand, bounded_parser, watched
 from wearon.redis_url import BadRedisUrl, RedisUrl, parse_redis_url
 from wearon.redis_watch import RedisWatch
 
@@ -52,6 +52,13 @@ reconnects that ends after minutes with a RecursionError."""
 MAX_CONNECTIONS = 20
 """For one client. A connection carries some thousand commands a second, so 150 running jobs with a few commands each
 never wait; hosted plans start at some hundred connections for the whole fleet."""
+
+LONGEST_ANSWER_BYTES = 64 * 1024 * 1024
+"""Of an answer to a command of ours: ten times the longest honest one, a hundred dead letters."""
+
+LONGEST_POPPED_BYTES = 2 * 1024 * 1024
+"""Of an answer to a blocking command: twice the longest document that is looked into. A longer one would hold the
+connection for as long as it travels."""
 
 POOL_WAIT_S = 5
 """How long to wait for a free connection before giving up: as long as for an answer."""
@@ -106,6 +113,7 @@ def connection_pool(url: str, *, name: str, blocking: bool = False) -> BlockingC
             (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError),  # type: ignore[arg-type]
         ),
         decode_responses=False,
+        parser_class=bounded_parser(LONGEST_POPPED_BYTES if blocking else LONGEST_ANSWER_BYTES),
         **_tls_options(parts),
     )
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
-from wearon.redis_errors import RedisUnavailable, ours
+from wearon.redis_errors import AnswerTooLarge, RedisUnavailable, ours
 from wearon.redis_watch import RedisWatch
 
 OnCommand = Callable[[str], None]
@@ -29,6 +29,39 @@ def watched(plain: type[AbstractConnection], watch: RedisWatch, on_command: OnCo
     """A connection class that tells `watch` and `on_command` of what becomes of commands, and whose errors are ours."""
     heard = {"watch": watch, "on_command": None if on_command is None else staticmethod(on_command)}
     return type("WatchedConnection", (_Watched, plain), heard)
+
+
+class _Counted:
+    """A stream of which no more than `limit` bytes are read for one answer."""
+
+    def __init__(self, stream: Any, limit: int) -> None:
+        self._stream = stream
+        self._limit = limit
+        self.read_bytes = 0
+
+    async def read(self, size: int) -> bytes:
+        """Raises AnswerTooLarge."""
+        data: bytes = await self._stream.read(size)
+        self.read_bytes += len(data)
+        if self.read_bytes > self._limit:
+            raise AnswerTooLarge(f"an answer of Redis is longer than {self._limit} bytes")
+        return data
+
+
+def bounded_parser(limit: int) -> Any:
+    """redis-py's parser, which by itself collects whatever comes: an answer may be `limit` bytes long."""
+
+    class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # one of two classes, as hiredis is there or not
+        def on_connect(self, connection: Any) -> None:
+            super().on_connect(connection)
+            self._stream: Any = _Counted(connection._reader, limit)  # noqa: SLF001 (as redis-py's own does)
+
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            if self._stream is not None:
+                self._stream.read_bytes = 0
+            return await super().read_response(*args, **options)
+
+    return BoundedParser
 
 
 class _Watched(_Plain):

@@ -4,6 +4,7 @@
     ├── ConnectionError
     │   └── RedisUnavailable        this server cannot be used now; the connection has been closed
     │       ├── RedisUnreachable    no connection, or no answer: whatever the transport below redis-py raised, too
+    │       ├── AnswerTooLarge      an answer that is not worth its way; Redis itself is well
     │       └── RedisRefuses        an answer about the server or about our user: READONLY, OOM, NOPERM, WRONGPASS...
     └── ResponseError               about one command
         └── BadKey                  a key holds another type than it must have, or other content
@@ -33,6 +34,10 @@ class RedisUnavailable(exceptions.ConnectionError):
 
 class RedisUnreachable(RedisUnavailable):
     """There is no connection, or no answer on it."""
+
+
+class AnswerTooLarge(RedisUnavailable):
+    """An answer is longer than any that we ask for. The connection has been closed; Redis itself is well."""
 
 
 class RedisRefuses(RedisUnavailable):

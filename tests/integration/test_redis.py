@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from support.redis import RedisServer, free_port
 from wearon import redis as policy
-from wearon.redis import connect, connection_pool, without_password
-from wearon.redis_errors import RedisUnreachable
+from wearon.redis import LONGEST_POPPED_BYTES, connect, connection_pool, without_password
+from wearon.redis_errors import AnswerTooLarge, RedisUnreachable
 from wearon.redis_url import BadRedisUrl
 
 pytestmark = pytest.mark.slow
@@ -226,3 +226,16 @@ async def test_an_error_does_not_show_the_password(redis_server: RedisServer) ->
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+async def test_an_answer_that_is_too_long_is_not_collected(redis_url: str) -> None:
+    client = connect(redis_url, name="test", blocking=True)
+    try:
+        await client.set("long", b"x" * (LONGEST_POPPED_BYTES + 1))
+        with pytest.raises(AnswerTooLarge):
+            await client.get("long")
+        await client.set("just", b"x" * (LONGEST_POPPED_BYTES - 100))
+        for _ in range(3):  # counted anew for each
+            assert len(await client.get("just")) == LONGEST_POPPED_BYTES - 100
+    finally:
+        await client.aclose()

@@ -13,12 +13,14 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
 from wearon.redis import LONGEST_BLOCK_S
+from wearon.redis_errors import AnswerTooLarge
 from wearon.tryon import keys
 from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.job_queue import GENERATE, REJECT, JobQueue
 from wearon.tryon.job_worker import RECONNECT_S, JobWorker
 from wearon.tryon.leases import Fleet
+from wearon.tryon.taken_list import TakenList
 from wearon.tryon.task import Rejected, read_task
 
 log = structlog.get_logger()
@@ -40,6 +42,7 @@ class Consumer:
         self._blocking = blocking
         self._queue = queue
         self._dead_letters = dead_letters
+        self._taken = TakenList(redis, dead_letters)
         self._worker = worker
         self._depth = 0
         self._limit = 0.0
@@ -101,7 +104,11 @@ class Consumer:
             self._recover_at = time.monotonic() + RECOVER_EVERY_S
         if not await self._wait_for_room():
             return
-        document = await self._blocking.blmove(keys.TASKS, keys.TAKEN, int(LONGEST_BLOCK_S), "RIGHT", "LEFT")
+        try:
+            document = await self._blocking.blmove(keys.TASKS, keys.TAKEN, int(LONGEST_BLOCK_S), "RIGHT", "LEFT")
+        except AnswerTooLarge:
+            self._recover_at = 0.0  # it lies in the taken-list, where it is cut
+            return
         if document is not None:
             await self._hand_over(document)
 
@@ -110,12 +117,14 @@ class Consumer:
 
         Documents that another consumer is handing over at this moment may be among them: a hand-over happens once.
         """
-        documents = await self._redis.lrange(keys.TAKEN, 0, -1)
-        for document in reversed(documents):
-            await self._hand_over(document)
-        if documents:
-            log.info("documents left in the taken-list handed over", count=len(documents))
-        return len(documents)
+        count = 0
+        while documents := await self._taken.documents():
+            for document in documents:
+                await self._hand_over(document)
+            count += len(documents)
+        if count:
+            log.info("documents left in the taken-list handed over", count=count)
+        return count
 
     async def _wait_for_room(self) -> bool:
         self._room.clear()

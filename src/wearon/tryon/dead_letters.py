@@ -67,10 +67,20 @@ class DeadLetters:
             pipe.lpush(keys.DEAD_LETTERS, json.dumps(asdict(letter)))
             pipe.ltrim(keys.DEAD_LETTERS, 0, MAX_LETTERS - 1)
             await pipe.execute()
-        log.error("dead letter", letter=letter.id, reason=reason, session_id=session_id, request_id=request_id)
+        await self.announce(letter)
+        return letter
+
+    async def announce(self, letter: DeadLetter) -> None:
+        """Say in the log, and to whom it concerns, that the letter has been added."""
+        log.error(
+            "dead letter",
+            letter=letter.id,
+            reason=letter.reason,
+            session_id=letter.session_id,
+            request_id=letter.request_id,
+        )
         if self._on_added is not None:
             await self._on_added(letter)
-        return letter
 
     async def list(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest ones. Raises redis errors, like all that follow."""

@@ -26,12 +26,14 @@ from support.job_side import (
 from support.redis import RedisServer
 from wearon.redis import connect
 from wearon.tryon import consumer as consumer_module
-from wearon.tryon import job_worker, keys
+from wearon.tryon import job_worker, keys, taken_list
 from wearon.tryon.consumer import Consumer
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.job_queue import JobQueue
 from wearon.tryon.job_worker import JobWorker
 from wearon.tryon.leases import Fleet
+from wearon.tryon.taken_list import CUT_BYTES
+from wearon.tryon.task import MAX_LENIENT_BYTES
 
 pytestmark = pytest.mark.slow
 
@@ -203,3 +205,48 @@ async def test_a_draining_worker_beside_is_not_counted_on(redis_client: Redis, b
         await eventually(lambda: are_left(redis_client, 0))
         await eventually(lambda: _none_taken(redis_client))
     assert len(await entries(redis_client, keys.WAKE)) == 1
+
+
+MEGABYTE = 1024 * 1024
+
+
+async def test_documents_that_are_too_large_hold_nobody_up_and_never_leave_redis(
+    redis_client: Redis, blocking: Redis
+) -> None:
+    refs = [some_session() for _ in range(3)]
+    giant = b"\xff\x1b]52;" + b"x" * (16 * MEGABYTE)
+    await push(redis_client, document(refs[0]), giant, giant[:-1], document(refs[1]), giant[:-2], document(refs[2]))
+    async with consuming(redis_client, blocking, capacity=10):
+        await eventually(lambda: _all_queued(redis_client, {job_id(ref) for ref in refs}))
+        await eventually(lambda: are_left(redis_client, 0))
+    assert await entries(redis_client, keys.TAKEN) == []
+    letters = await DeadLetters(redis_client).list()
+    assert sorted(letter.reason for letter in letters) == sorted(
+        f"{len(giant) - cut} bytes: longer than any task" for cut in range(3)
+    )
+    assert len({letter.id for letter in letters}) == 3
+    for letter in letters:
+        assert letter.payload.startswith("??]52;xxx")
+        assert len(letter.payload) == CUT_BYTES
+        assert not letter.is_whole
+
+
+async def test_what_is_as_long_as_a_document_may_be_is_looked_into(redis_client: Redis, blocking: Redis) -> None:
+    ref = some_session()
+    await push(redis_client, document(ref, prompt="x" * (MAX_LENIENT_BYTES - 2000)))
+    async with consuming(redis_client, blocking, capacity=10):
+        await eventually(lambda: _all_queued(redis_client, {f"reject:{job_id(ref)}"}))
+
+
+async def test_a_taken_list_of_many_megabytes_is_handed_over_piece_by_piece(
+    redis_client: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taken_list, "READ_BYTES", 3000)
+    refs = [some_session() for _ in range(20)]
+    for ref in refs:
+        await untyped(redis_client).lpush(keys.TAKEN, document(ref))
+    handed_over = await Consumer(
+        redis_client, blocking, JobQueue(redis_client), DeadLetters(redis_client), None
+    ).recover()
+    assert handed_over == len(refs)
+    assert await queued_jobs(redis_client) == {job_id(ref) for ref in refs}
