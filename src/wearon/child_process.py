@@ -27,7 +27,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, cast
 
 from wearon.child_answers import NotAnAnswer, Raised, Returned, decode, encode_raised, encode_returned
 from wearon.heap import keep_freed_memory
@@ -202,8 +202,8 @@ class _Answers(asyncio.Protocol):
         return expected
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's are no asyncio.Transport by name.
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._arrived += data

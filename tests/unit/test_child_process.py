@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 from support import child_jobs as jobs
 from wearon.child_answers import Returned
@@ -207,3 +208,15 @@ async def test_what_a_failed_call_leaves_behind_can_be_collected(child: ChildPro
 async def test_it_keeps_freed_memory_for_the_next_call(child: ChildProcess) -> None:
     await child.run(LONG, jobs.page_faults)
     assert await child.run(LONG, jobs.page_faults) < 1000
+
+
+def test_it_works_on_the_loop_that_a_worker_runs_on() -> None:
+    async def call() -> int:
+        child = await ChildProcess.start()
+        try:
+            return (await child.run(LONG, jobs.echo, b"picture"))[0]
+        finally:
+            await child.end()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(call()) != os.getpid()
