@@ -23,6 +23,7 @@ from wearon.logs import Redaction
 from wearon.metrics import LoopWatch, Metrics
 from wearon.net.fetch import PictureFetcher
 from wearon.net.origins import Origin
+from wearon.net.tls import trusting
 from wearon.overview.look import Looker
 from wearon.overview.now import Present
 from wearon.overview.overview import Overview
@@ -149,6 +150,7 @@ async def open_platform(
             metrics=telemetry.metrics if telemetry else None,
             tracing=telemetry.tracing if telemetry else None,
             dependencies=telemetry.dependencies if telemetry else None,
+            tls=trusting(settings.authorities),
         )
     stack.push_async_callback(platform.aclose)
     return platform
@@ -158,7 +160,10 @@ def open_fetcher(stack: AsyncExitStack, settings: Settings, public_url: str, tel
     """The guarded downloader; in local mode our own file server's pictures are trusted."""
     ours = [Origin.parse(public_url)] if settings.wearon_mode is Mode.LOCAL else []
     fetcher = PictureFetcher(
-        trusted_origins=[*settings.trusted_origins, *ours], metrics=telemetry.metrics, tracing=telemetry.tracing
+        trusted_origins=[*settings.trusted_origins, *ours],
+        trusted_tls=trusting(settings.authorities),
+        metrics=telemetry.metrics,
+        tracing=telemetry.tracing,
     )
     stack.push_async_callback(fetcher.aclose)
     return fetcher
@@ -225,6 +230,7 @@ def open_generator(stack: AsyncExitStack, base: Base, pictures: PicturePool) -> 
             metrics=base.telemetry.metrics,
             tracing=base.telemetry.tracing,
             dependencies=base.telemetry.dependencies,
+            tls=trusting(settings.authorities),
         )
     stack.push_async_callback(generator.aclose)
     return generator

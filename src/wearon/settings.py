@@ -4,21 +4,30 @@
 wrong at once and never prints a value.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wearon import env_file as env_files
+from wearon.machine import MB, resources
 from wearon.net.origins import Origin
+from wearon.net.tls import check_authorities
 from wearon.redis_url import parse_redis_url
 from wearon.supabase_keys import is_public
-
-CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 PRODUCTION_NEEDS = {
     "redis_url": "where producers push tasks, such as rediss://default:<password>@<host>:6379",
@@ -30,6 +39,13 @@ PRODUCTION_NEEDS = {
 
 PRODUCTION_SIGNS = ("supabase_url", "supabase_service_role_key", "openai_api_key", "openai_base_url")
 """Whoever sets one of these does not want the local mode by accident."""
+
+
+PICTURE_PROCESS_BYTES = 512 * MB
+"""35 MB while it is idle; the largest phone pictures take some 300 MB, and few come at the same time."""
+
+POSE_PROCESS_BYTES = 384 * MB
+"""250 MB, and 350 with a large picture in hand."""
 
 
 class SettingsError(Exception):
@@ -102,10 +118,45 @@ def _check_service_role_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _expand(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~, but there is no such home folder") from None
+
+
+def _check_folder(path: Path) -> Path:
+    if path.is_file():
+        raise ValueError("is a file where a folder is needed")
+    return path
+
+
+def _check_file(path: Path) -> Path:
+    if path.is_dir():
+        raise ValueError("is a folder where a file is needed")
+    return path
+
+
+def _check_authorities(file: Path) -> Path:
+    check_authorities(file)
+    return file
+
+
+def _picture_processes() -> int:
+    return resources().processes(PICTURE_PROCESS_BYTES)
+
+
+def _pose_processes() -> int:
+    return resources().processes(POSE_PROCESS_BYTES)
+
+
 RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
 ServiceRoleKey = Annotated[Key, AfterValidator(_check_service_role_key)]
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
+Folder = Annotated[Path, AfterValidator(_expand), AfterValidator(_check_folder)]
+File = Annotated[Path, AfterValidator(_expand), AfterValidator(_check_file)]
+AuthorityFile = Annotated[File, AfterValidator(_check_authorities)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parse_origins)]
 BrowserOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_browser_origins)]
 
@@ -114,13 +165,23 @@ class Settings(BaseSettings):
     """Field names are the variables' names in lower case; `.env.example` explains each for operators."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        # "-sig": editors on Windows put a byte order mark in front.
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     # Mode and place
     wearon_mode: Mode = Mode.LOCAL
-    wearon_home: Path = Path(".wearon")
-    spool_dir: Path | None = None
+    wearon_home: Folder = Path(".wearon")
+    spool_dir: Folder | None = None
+
+    # TLS: authorities besides the public ones
+    ca_file: AuthorityFile | None = None
+    ssl_cert_file: AuthorityFile | None = None
 
     # Queue
     redis_url: RedisUrl | None = None
@@ -144,13 +205,14 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(default=20, ge=1, le=1000)
     generation_deadline_s: float = Field(default=540.0, ge=10, le=3600)
     shutdown_grace_s: float = Field(default=25.0, ge=0, le=600)
-    picture_processes: int = Field(default=CPUS, ge=1, le=64)
-    pose_processes: int = Field(default=min(CPUS, 2), ge=1, le=64)
-    pose_model_path: Path | None = None
+    picture_processes: int = Field(default_factory=_picture_processes, ge=1, le=64)
+    pose_processes: int = Field(default_factory=_pose_processes, ge=1, le=64)
+    pose_model_path: File | None = None
 
     # HTTP
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    http_keep_alive_s: int = Field(default=75, ge=1, le=3600)
     api_token: Key | None = None
     cors_origins: BrowserOrigins = ()
     image_trusted_origins: Origins = ()
@@ -168,6 +230,17 @@ class Settings(BaseSettings):
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _name_authorities(cls, url: str | None, info: ValidationInfo) -> str | None:
+        """In the URL itself, which goes to processes that have no settings. What is named there already counts."""
+        file = info.data.get("ca_file") or info.data.get("ssl_cert_file")
+        parts = urlsplit(url or "")
+        if url is None or file is None or parts.scheme != "rediss" or "ssl_ca_certs=" in parts.query:
+            return url
+        named = f"ssl_ca_certs={quote(str(file.absolute()))}"
+        return urlunsplit(parts._replace(query=f"{parts.query}&{named}" if parts.query else named))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -201,6 +274,11 @@ class Settings(BaseSettings):
         """Origins whose pictures may come from private addresses."""
         ours = self.supabase_origin
         return (ours, *self.image_trusted_origins) if ours else self.image_trusted_origins
+
+    @property
+    def authorities(self) -> Path | None:
+        """Whose certificates Redis, Supabase, OpenAI and trusted origins may have, besides the public authorities'."""
+        return self.ca_file or self.ssl_cert_file
 
     @property
     def traces_url(self) -> str | None:
@@ -244,6 +322,8 @@ def _problem(details: Mapping[str, Any]) -> str:
 
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     """Read the environment and `.env`; raises SettingsError."""
+    if env_file is not None and (problem := env_files.problem_with(env_file)):
+        raise SettingsError([problem])
     return Settings(_env_file=env_file)
 
 
@@ -273,4 +353,5 @@ def inspect_settings(env_file: Path | None = Path(".env")) -> tuple[Settings, Se
     try:
         return load_settings(env_file), []
     except SettingsError as error:
-        return _ReadableSettings(_env_file=env_file), error.problems
+        readable = env_file if env_file is not None and env_files.problem_with(env_file) is None else None
+        return _ReadableSettings(_env_file=readable), error.problems

@@ -2,12 +2,14 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
+import trustme
 
 from wearon.net.origins import Origin
-from wearon.settings import PRODUCTION_NEEDS, Mode, Settings, SettingsError, load_settings
+from wearon.settings import PRODUCTION_NEEDS, Mode, Settings, SettingsError, inspect_settings, load_settings
 
 PRODUCTION = {
     "REDIS_URL": "rediss://default:redis-password@queue.example.com:6379",
@@ -178,3 +180,73 @@ def test_secrets_are_known_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> N
     assert set(settings.secrets) == {"redis-password", "service-role-key", "sk-openai-key", "api-token"}
     shown = repr(settings)
     assert not any(secret in shown for secret in ("service-role-key", "sk-openai-key", "api-token"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_a_dotenv_file_that_is_not_utf_8_is_a_sentence_without_its_content(encoding: str) -> None:
+    Path(".env").write_bytes("# clé\nOPENAI_API_KEY=sk-secret\n".encode(encoding))
+    settings, problems = inspect_settings()
+    assert settings.wearon_mode is Mode.LOCAL
+    (problem,) = problems
+    assert ".env is not UTF-8 text" in problem
+    assert "secret" not in problem
+    with pytest.raises(SettingsError, match="is not UTF-8 text"):
+        load_settings()
+
+
+def test_a_byte_order_mark_before_utf_8_is_no_part_of_the_first_name() -> None:
+    Path(".env").write_bytes(b"\xef\xbb\xbfPORT=8100\r\n")
+    assert load_settings().port == 8100
+
+
+def test_a_folder_in_the_place_of_the_dotenv_file_is_told() -> None:
+    Path(".env").mkdir()
+    with pytest.raises(SettingsError, match=r"\.env is a folder"):
+        load_settings()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_dotenv_file_that_may_not_be_read_is_told() -> None:
+    Path(".env").write_text("PORT=8100\n")
+    Path(".env").chmod(0)
+    with pytest.raises(SettingsError, match=r"\.env cannot be read: Permission denied"):
+        load_settings()
+
+
+def test_the_home_folder_is_meant_by_a_tilde_in_every_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    paths = {"WEARON_HOME": "data", "SPOOL_DIR": "spool", "POSE_MODEL_PATH": "pose.task", "CA_FILE": "ca.pem"}
+    settings = load(monkeypatch, HOME=str(tmp_path), **{name: f"~/{path}" for name, path in paths.items()})
+    assert {name: getattr(settings, name.lower()) for name in paths} == {
+        name: tmp_path / path for name, path in paths.items()
+    }
+
+
+def test_a_tilde_without_a_home_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "WEARON_HOME: begins with ~" in problems(monkeypatch, WEARON_HOME="~nobody-of-that-name/data")
+
+
+def test_a_folder_for_a_file_and_a_file_for_a_folder_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("folder").mkdir()
+    Path("file").touch()
+    told = problems(
+        monkeypatch, WEARON_HOME="file", SPOOL_DIR="file", POSE_MODEL_PATH="folder", CA_FILE="folder", SSL_CERT_FILE="."
+    )
+    for name, sentence in {
+        "WEARON_HOME": "is a file",
+        "SPOOL_DIR": "is a file",
+        "POSE_MODEL_PATH": "is a folder",
+        "CA_FILE": "is a folder",
+        "SSL_CERT_FILE": "is a folder",
+    }.items():
+        assert f"{name}: {sentence}" in told
+
+
+@pytest.mark.parametrize("name", ["CA_FILE", "SSL_CERT_FILE"])
+def test_authorities_that_cannot_be_had_are_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert f"{name}: cannot be read: No such file" in problems(monkeypatch, **{name: "missing.pem"})
+    Path("empty.pem").write_text("no certificate in here, but a secret\n")
+    told = problems(monkeypatch, **{name: "empty.pem"})
+    assert f"{name}: holds no certificate" in told
+    assert "secret" not in told

@@ -17,6 +17,7 @@ from wearon.doctor.redis import check_redis
 from wearon.doctor.supabase import SupabaseDoctor
 from wearon.local_redis import LocalRedis
 from wearon.logs import Redaction
+from wearon.net.tls import trusting
 from wearon.serve import API_CONNECTIONS
 from wearon.settings import Mode, Settings
 
@@ -138,7 +139,9 @@ async def _production_checks(stack: AsyncExitStack, settings: Settings) -> list[
     if (redis_url := settings.redis_url) is not None:
         checks.append(Check("redis", lambda: check_redis(redis_url), NETWORK_LIMIT_S, Promise.EVERY_TASK_ENDS))
     if settings.supabase_url and settings.supabase_service_role_key:
-        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(trust_env=False, verify=trusting(settings.authorities))
+        )
         key = settings.supabase_service_role_key.get_secret_value()
         supabase = SupabaseDoctor(settings.supabase_url, key, client)
         ends, back = Promise.EVERY_TASK_ENDS, Promise.GIVEN_BACK_ONCE
@@ -154,7 +157,7 @@ async def _production_checks(stack: AsyncExitStack, settings: Settings) -> list[
         checks.append(
             Check(
                 "openai",
-                lambda: check_openai(key_of_openai, base_url, model),
+                lambda: check_openai(key_of_openai, base_url, model, trusting(settings.authorities)),
                 NETWORK_LIMIT_S,
                 Promise.EVERY_TASK_ENDS,
             )

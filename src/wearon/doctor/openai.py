@@ -1,5 +1,6 @@
 """OpenAI's key and model, by looking the model up: nothing is made and nothing is paid."""
 
+import ssl
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ import httpx
 
 from wearon.doctor.clock import http_reading, judge_clock
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
+from wearon.net.tls import trusting
 from wearon.tryon.generator import KeyRejected, QuotaExhausted, RateLimited, ServiceUnavailable
 from wearon.tryon.openai_answers import error_of
 
@@ -18,7 +20,9 @@ REQUEST_S = 10.0
 """A look-up takes a fraction of a second."""
 
 
-async def check_openai(key: str, base_url: str, model: str) -> AsyncGenerator[Finding, None]:
+async def check_openai(
+    key: str, base_url: str, model: str, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Finding, None]:
     """Whether the key is taken, and whether it may use the model."""
     if not key.isascii() or not key.isprintable() or " " in key:
         yield fault(
@@ -32,7 +36,7 @@ async def check_openai(key: str, base_url: str, model: str) -> AsyncGenerator[Fi
     host = httpx.URL(url).host
     asked = datetime.now(UTC)
     try:
-        async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False, verify=tls or trusting()) as client:
             answer = await client.get(url, headers={"Authorization": f"Bearer {key}"})
     except httpx.HTTPError as error:
         yield fault(

@@ -21,6 +21,7 @@ from wearon.net.encodings import compressions
 from wearon.net.errors import FetchError
 from wearon.net.lanes import Answer, StrangersLane, TrustedLane
 from wearon.net.origins import Origin, Target
+from wearon.net.tls import trusting
 from wearon.tracing import Kind, Tracing, outgoing_headers
 
 __all__ = ["FetchError", "PictureFetcher"]
@@ -60,13 +61,15 @@ class PictureFetcher:
         connector: httpcore.AsyncNetworkBackend | None = None,
         trusted_transport: httpx.AsyncBaseTransport | None = None,
         tls: ssl.SSLContext | None = None,
+        trusted_tls: ssl.SSLContext | None = None,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         """`resolver` finds the addresses of untrusted names and `connector` makes connections to them.
 
-        What goes to trusted origins goes through `trusted_transport`. `tls` is one context for all, because httpcore
-        would read the certificate store for every connection: at least 50 ms of the loop's time.
+        What goes to trusted origins goes through `trusted_transport`, over `trusted_tls` when it is given. `tls` is one
+        context for all, because httpcore would read the certificate store for every connection: at least 50 ms of the
+        loop's time.
         """
         self._trusted_origins = frozenset(
             origin if isinstance(origin, Origin) else Origin.parse(origin) for origin in trusted_origins
@@ -75,8 +78,8 @@ class PictureFetcher:
         self._metrics = metrics or Metrics()
         self._tracing = tracing or Tracing()
         self._own_resolver = SystemResolver()
-        tls = tls or httpcore.default_ssl_context()
-        self._trusted = TrustedLane(tls, max_connections, trusted_transport)
+        tls = tls or trusting()
+        self._trusted = TrustedLane(trusted_tls or tls, max_connections, trusted_transport)
         self._public = StrangersLane(
             tls, max_connections, resolver or self._own_resolver, connector or httpcore.AnyIOBackend()
         )

@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from wearon.net.encodings import Unreadable, compressions, unpacked
+from wearon.net.tls import trusting
 
 PIECE_BYTES = 256 * 1024
 """Of a body, sent or read: httpx makes thirty pieces of a form, and each would cost 0.1 ms on its way to the socket."""
@@ -52,8 +53,8 @@ class ServiceTransport(httpx.AsyncBaseTransport):
         self._max_connections = max_connections
         self._keep_alive_s = keep_alive_s
         self._socket_options = tuple(socket_options)
-        self._tls = tls or httpx.create_ssl_context(trust_env=False)
         self._unpacks = unpacks
+        self._tls = tls or trusting()
         self._opened: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

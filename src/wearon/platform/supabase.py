@@ -7,6 +7,7 @@ HTTP/1.1 with pooled keep-alive connections, not HTTP/2: one lost connection the
 of all the requests that shared it, and an upload of a megabyte is not held up by stream windows.
 """
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -90,11 +91,12 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
         dependencies: Dependencies | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> "SupabasePlatform":
         """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
         from supabase import AsyncClientOptions, acreate_client  # a second that local mode saves
 
-        connections = ServiceTransport(max_connections=max_connections, keep_alive_s=KEEP_ALIVE_SECONDS)
+        connections = ServiceTransport(max_connections=max_connections, keep_alive_s=KEEP_ALIVE_SECONDS, tls=tls)
         http = httpx.AsyncClient(
             timeout=httpx.Timeout(max(rest_seconds, storage_seconds), connect=CONNECT_SECONDS),
             transport=WatchedTransport(WholeAnswers(connections), metrics or Metrics(), tracing or Tracing()),

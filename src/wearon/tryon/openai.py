@@ -6,6 +6,7 @@
 import asyncio
 import re
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -123,6 +124,7 @@ class OpenAIImages:
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
         dependencies: Dependencies | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             # The HTTP library would say so too, and quote the key.
@@ -145,7 +147,7 @@ class OpenAIImages:
         self._attempt_timeout_s = attempt_timeout_s
         self._backoff_s = backoff_s
         self._owns_client = client is None
-        self._client = client or make_client()
+        self._client = client or make_client(tls)
         self._metrics = metrics or Metrics()
         self._pictures = PaidPictures(self._base_url, fetch_url, ensure_jpeg, self._metrics, backoff_s)
         self._tracing = tracing or Tracing()
@@ -261,7 +263,7 @@ class OpenAIImages:
             await response.aclose()
 
 
-def make_client() -> httpx.AsyncClient:
+def make_client(tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     """A client fit for many slow requests to one host."""
     keep_alive = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     if hasattr(socket, "TCP_KEEPIDLE"):
@@ -273,7 +275,7 @@ def make_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(
         # Every running job (WORKER_CONCURRENCY is at most 1000) may wait for its answer at the same time. Idle
         # connections go after 30 s, before the other side closes them under a request.
-        transport=ServiceTransport(max_connections=1000, keep_alive_s=30.0, socket_options=keep_alive),
+        transport=ServiceTransport(max_connections=1000, keep_alive_s=30.0, socket_options=keep_alive, tls=tls),
         # Attempts have a time-out of their own; this one finds a host that is not there.
         timeout=httpx.Timeout(ATTEMPT_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         trust_env=False,
