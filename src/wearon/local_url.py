@@ -15,5 +15,5 @@ def recall(home: Path) -> str | None:
     """The last one's URL; whether it still runs is for the caller to find out."""
     try:
         return (home / FILE).read_text().strip() or None
-    except FileNotFoundError:
+    except OSError:
         return None

@@ -44,6 +44,7 @@ from wearon.assembly import (
     settle_memory,
 )
 from wearon.metrics import Metrics
+from wearon.net.listening import listen, url_at, url_of
 from wearon.platform import LocalPlatform
 from wearon.pose.pool import PosePool
 from wearon.redis import without_password
@@ -65,10 +66,6 @@ platform and the downloads need the rest. Each holds 100 KB at most: head, body,
 
 API_HEAD_BYTES = 16 * 1024
 """A request's line and headers; honest ones have 1-2 KB."""
-
-API_KEEP_ALIVE_S = 5
-"""Until an idle connection is closed: longer than the 4 s after which Node's fetch stops using one, so no request
-meets a closing connection."""
 
 
 class ServeError(Exception):
@@ -105,7 +102,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
         supervisor = Supervisor()
         telemetry = await _open_telemetry(stack, settings)
         supervisor.start("loop_watch", telemetry.loop_watch.run)
-        listening = listen(stack, settings.host, settings.port) if roles.api else None
+        listening = open_port(stack, settings.host, settings.port) if roles.api else None
         addresses = Addresses(await _open_redis_url(stack, settings), _public_url(settings, listening))
         base = await open_base(
             stack,
@@ -164,11 +161,10 @@ async def _open_telemetry(stack: AsyncExitStack, settings: Settings) -> Telemetr
         raise ServeError(str(error)) from error
 
 
-def listen(stack: AsyncExitStack, host: str, port: int) -> socket.socket:
+def open_port(stack: AsyncExitStack, host: str, port: int) -> socket.socket:
     """Bind the port before anything is started, so that a port in use is one clear line. Raises ServeError."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        listening = listen(host, port)
     except OSError as error:
         raise ServeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     stack.callback(listening.close)
@@ -178,10 +174,10 @@ def listen(stack: AsyncExitStack, host: str, port: int) -> socket.socket:
 def _public_url(settings: Settings, listening: socket.socket | None) -> str:
     """Where local mode's pictures are reached: on this machine, at our own API or that of the process beside us."""
     if listening is not None:
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+        return url_of(listening)
     if settings.port:
-        return f"http://127.0.0.1:{settings.port}"
-    return local_url.recall(settings.wearon_home) or f"http://127.0.0.1:{Settings.model_fields['port'].default}"
+        return url_at(settings.host, settings.port)
+    return local_url.recall(settings.wearon_home) or url_at(settings.host, Settings.model_fields["port"].default)
 
 
 async def _open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
@@ -277,7 +273,8 @@ class _Server(uvicorn.Server):
 
 
 async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.socket) -> None:
-    await _serve(create_app(parts, api_token=_token(settings), cors_origins=settings.cors_origins), listening)
+    app = create_app(parts, api_token=_token(settings), cors_origins=settings.cors_origins)
+    await _serve(app, settings, listening)
 
 
 def start_metrics(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings, metrics: Metrics) -> None:
@@ -287,16 +284,16 @@ def start_metrics(stack: AsyncExitStack, supervisor: Supervisor, settings: Setti
     if settings.wearon_mode is Mode.PRODUCTION and settings.api_token is None:
         log.warning("metrics are not served: that needs API_TOKEN")
         return
-    listening = listen(stack, settings.host, settings.metrics_port)
+    listening = open_port(stack, settings.host, settings.metrics_port)
     log.info("metrics are served", port=listening.getsockname()[1])
-    supervisor.start("metrics", lambda: _serve(create_metrics_app(metrics, _token(settings)), listening))
+    supervisor.start("metrics", lambda: _serve(create_metrics_app(metrics, _token(settings)), settings, listening))
 
 
 def _token(settings: Settings) -> str | None:
     return settings.api_token.get_secret_value() if settings.api_token else None
 
 
-async def _serve(app: FastAPI, listening: socket.socket) -> None:
+async def _serve(app: FastAPI, settings: Settings, listening: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         http=PunctualConnection,
@@ -308,7 +305,7 @@ async def _serve(app: FastAPI, listening: socket.socket) -> None:
         proxy_headers=False,  # nobody here asks for the client's address: no header may make one up
         limit_concurrency=API_CONNECTIONS,
         h11_max_incomplete_event_size=API_HEAD_BYTES,
-        timeout_keep_alive=API_KEEP_ALIVE_S,
+        timeout_keep_alive=settings.http_keep_alive_s,
         timeout_graceful_shutdown=API_CLOSE_S,
     )
     server = _Server(config)

@@ -26,6 +26,7 @@ from wearon.assembly import (
 )
 from wearon.local_redis import LocalRedis
 from wearon.logs import configure_logs
+from wearon.net.listening import url_at
 from wearon.pose.pool import PosePool
 from wearon.redis import without_password
 from wearon.redis_watch import RedisWatch
@@ -61,7 +62,7 @@ async def start(ctx: dict[str, Any]) -> None:
     configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets, for_good=True)
     worker: JobWorker = ctx[JOB_WORKER]
     stack = ctx[STACK] = AsyncExitStack()
-    public_url = local_url.recall(SETTINGS.wearon_home) or f"http://127.0.0.1:{SETTINGS.port}"
+    public_url = local_url.recall(SETTINGS.wearon_home) or url_at(SETTINGS.host, SETTINGS.port)
     telemetry = await open_telemetry(stack, SETTINGS, METRICS, REDIS_WATCH)
     pose_pool = None
     if SETTINGS.wearon_mode is Mode.LOCAL:

@@ -13,7 +13,7 @@ from wearon.api.console.mount import mount_console
 from wearon.api.console.studios import UPLOADS
 from wearon.api.description import describe
 from wearon.api.health import HealthReport
-from wearon.api.middleware import BearerToken, BodyLimit, RequestId
+from wearon.api.middleware import BearerToken, BodyLimit, HeadAsGet, RequestId
 from wearon.api.observation import Observation
 from wearon.api.parts import ApiParts
 from wearon.sizing import NoPerson
@@ -40,11 +40,13 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     if parts.local_platform is not None or api_token:
         app.include_router(metrics.router)  # in production never without a token
 
+    @app.get("/health/", include_in_schema=False)
     @app.get("/health")
     async def health() -> HealthReport:
         """What works, part by part."""
         return await parts.health.report()
 
+    @app.get("/health/live/", include_in_schema=False)
     @app.get("/health/live")
     async def live() -> dict[str, str]:
         """The process answers. Asks nobody else: for container health checks."""
@@ -54,6 +56,7 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     app.add_exception_handler(NoPerson, _nobody_to_measure)
     app.add_exception_handler(Exception, _unexpected)
     # Added last, passed first.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, uploads=UPLOADS)
     if parts.console is not None and (parts.local_platform is not None or api_token):
         mount_console(app, parts.console, api_token)  # in production never without a token

@@ -17,8 +17,8 @@ from wearon.api.middleware import RequestId
 log = structlog.get_logger()
 
 HEAD_SECONDS = 10.0
-"""From connecting, or from the last answer's end, to the end of the next request's head. It fits into one packet, so
-this is one lost packet and its repetitions; whoever needs longer is holding the connection, not using it."""
+"""From connecting, or from the first byte after an answer, to the end of the request's head. It fits into one packet,
+so this is one lost packet and its repetitions; whoever needs longer is holding the connection, not using it."""
 
 
 BUSY_RETRY_AFTER_S = "2"
@@ -28,8 +28,8 @@ BUSY_RETRY_AFTER_S = "2"
 class PunctualConnection(H11Protocol):
     """Hangs up on a client that connects and is silent, or drips its request's head (Slowloris).
 
-    uvicorn's keep-alive limit begins with the first answer and ends with the next byte. A body that drips is
-    `BodyLimit`'s business; one that nobody asked for, behind an answer that was given already, is ours.
+    uvicorn's keep-alive limit begins with an answer and ends with the next byte. A body that drips is `BodyLimit`'s
+    business; one that nobody asked for, behind an answer that was given already, is ours.
     """
 
     _limit: asyncio.TimerHandle | None = None
@@ -47,6 +47,11 @@ class PunctualConnection(H11Protocol):
         crowded = 0 < self._most <= max(len(self.connections), len(self.tasks))
         self.app = _busy if crowded else self.config.loaded_app
         super().handle_events()
+        self._await_head()
+
+    def on_response_complete(self) -> None:
+        """uvicorn's: begins its keep-alive limit, or the next request when that has come already."""
+        super().on_response_complete()
         self._await_head()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # uvicorn's words
@@ -77,13 +82,22 @@ class PunctualConnection(H11Protocol):
         """Nothing: uvicorn's advice to install a WebSocket library is none for us, and any caller can ask for it."""
 
     def _await_head(self) -> None:
-        """Begin to wait, unless a request is being answered; more bytes do not begin it anew."""
+        """Begin to wait, unless a request is being answered or none has begun; more bytes do not begin it anew."""
         # uvicorn types it as always there.
         cycle: Any = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        answering = cycle is not None and not cycle.response_complete
+        if answering or self._between_requests():
             self._stop_waiting()
         elif self._limit is None and not self.transport.is_closing():
             self._limit = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+
+    def _between_requests(self) -> bool:
+        """Whether the last request is over and nothing of the next is here; uvicorn's keep-alive limit runs then."""
+        return (
+            self.timeout_keep_alive_task is not None
+            and self.conn.their_state is h11.IDLE
+            and not self.conn.trailing_data[0]
+        )
 
     def _stop_waiting(self) -> None:
         if self._limit is not None:

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from wearon.api.middleware import BearerToken
+from wearon.api.middleware import BearerToken, HeadAsGet
 from wearon.api.parts import ApiParts
 from wearon.metrics import Metrics
 from wearon.overview.models import Now, QueuesNow
@@ -40,10 +40,12 @@ def create_metrics_app(metrics: Metrics, api_token: str | None) -> FastAPI:
     async def own() -> Response:
         return await _answer(metrics, None)
 
+    @app.get("/health/live/")
     @app.get("/health/live")
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
+    app.add_middleware(HeadAsGet)
     if api_token:
         app.add_middleware(BearerToken, token=api_token)
     return app

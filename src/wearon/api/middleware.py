@@ -27,11 +27,14 @@ MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 5.0
 """For the whole body to arrive: the caller itself gives up after 5 s."""
 
-OPEN_PATHS = {"/health", "/health/live"}
+OPEN_PATHS = {"/health", "/health/", "/health/live", "/health/live/"}
 """Asked by load balancers, which have no token."""
 
 SIGNED_PREFIX = "/files/"
 """The local mode's pictures: their URLs carry a signature of their own."""
+
+ROUTED = ("route", "root_path")
+"""What the router leaves in a request's scope, for whoever names the route in metrics and traces."""
 
 QUIET_PATHS = {*OPEN_PATHS, "/metrics"}
 """Asked all the time: no log line each."""
@@ -78,6 +81,28 @@ class RequestId:
                         status=status,
                         ms=round((time.monotonic() - began) * 1000),
                     )
+
+
+class HeadAsGet:
+    """Answers HEAD as GET is answered, without the body: FastAPI's routes for GET know nothing of HEAD."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        get = {**scope, "method": "GET"}
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope.update({name: get[name] for name in ROUTED if name in get})
+                await send(message)
+                # At once, also of an answer that would go on for hours: its sender is told that the caller has gone.
+                await send({"type": "http.response.body"})
+
+        await self._app(get, receive, send_head)
 
 
 class BearerToken:

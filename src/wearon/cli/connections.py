@@ -34,8 +34,10 @@ class Connections:
         """The platform of the mode that we are in."""
         from wearon import local_url
         from wearon.assembly import open_platform
+        from wearon.net.listening import url_at
 
-        public_url = local_url.recall(self.settings.wearon_home) or f"http://127.0.0.1:{self.settings.port}"
+        settings = self.settings
+        public_url = local_url.recall(settings.wearon_home) or url_at(settings.host, settings.port)
         return await open_platform(self.stack, self.settings, public_url)
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from wearon.cli.lazy import nothing_collected
 from wearon.cli.output import CommandError, errors
@@ -32,7 +33,7 @@ def serve(
 
     def announce(addresses: Addresses) -> None:
         if settings.wearon_mode is Mode.LOCAL:
-            _say_what_local_mode_is(settings, addresses.redis_url, addresses.public_url)
+            _say_what_local_mode_is(settings, addresses.redis_url, addresses.public_url if api else None)
 
     if not (consumer or worker or api):
         raise CommandError("nothing to run: every part is left out")
@@ -44,12 +45,13 @@ def serve(
         raise CommandError(f"a part cannot be kept running: {error}", status=3) from error
 
 
-def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str) -> None:
+def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str | None) -> None:
+    reached = escape(public_url or "")
+    listening = f"  HTTP API         {reached}\n  Console          {reached}/console\n" if reached else ""
     errors.print(
         "[bold yellow]LOCAL MODE[/]: sessions, credits and pictures live in "
-        f"[bold]{settings.wearon_home}[/], and pictures are previews, not made by an image model.\n"
-        f"  HTTP API         {public_url}\n"
-        f"  Console          {public_url}/console\n"
+        f"[bold]{escape(str(settings.wearon_home))}[/], and pictures are previews, not made by an image model.\n"
+        f"{listening}"
         f"  Redis for tasks  {redis_url}   (LPUSH wearon:tasks:generation ...)\n"
         "  Try it           wearon enqueue --person photo.jpg --garment shirt.jpg --follow",
         highlight=False,

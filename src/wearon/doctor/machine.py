@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -15,6 +14,7 @@ import httpx
 
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
 from wearon.local_redis import LocalRedisError, server_binary
+from wearon.net.listening import listen, url_at
 from wearon.platform.session_rows import SESSION_TABLES
 from wearon.pose.pool import PoseError, PosePool
 from wearon.samples import MAN_L
@@ -240,9 +240,8 @@ def _file_system(folder: Path) -> str | None:
 
 
 def _try_to_listen(host: str, port: int) -> str | None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port), family=family).close()
+        listen(host, port).close()
     except OSError as error:
         return error.strerror or str(error)
     return None
@@ -250,10 +249,9 @@ def _try_to_listen(host: str, port: int) -> str | None:
 
 async def _is_ours(host: str, port: int) -> bool:
     """Whether a worker answers there."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     try:
         async with httpx.AsyncClient(timeout=PORT_S, trust_env=False) as client:
-            answer = await client.get(f"http://{reached}:{port}/health/live")
+            answer = await client.get(f"{url_at(host, port)}/health/live")
             return bool(answer.status_code == 200 and answer.json() == {"status": "ok"})
     except (httpx.HTTPError, ValueError):
         return False

@@ -258,8 +258,20 @@ async def test_even_an_unexpected_error_says_where_it_stands_in_the_log(api: Api
 
 
 async def test_no_redirect_is_built_from_the_callers_host_header(api: Api) -> None:
-    response = await api.client.get("/health/", headers={"Host": "evil.example.com"})
+    response = await api.client.get("/console/", headers={"Host": "evil.example.com"})
     assert response.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/", "/health/live", "/health/live/", "/openapi.json"])
+async def test_head_is_answered_wherever_get_is(api: Api, path: str) -> None:
+    got, head = await api.client.get(path), await api.client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"") == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+async def test_head_is_no_way_to_post(api: Api) -> None:
+    assert (await api.client.head("/estimate-body")).status_code == 405
+    assert (await Api(api_token="s3cret").client.head("/openapi.json")).status_code == 401
 
 
 @pytest.mark.parametrize("token", [None, "s3cret"])

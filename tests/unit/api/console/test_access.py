@@ -144,7 +144,13 @@ async def test_a_foreign_name_that_leads_here_is_refused(host: str) -> None:
             assert (await client.get(path, headers={"Host": host})).status_code == 403
 
 
-@pytest.mark.parametrize("peer", ["192.168.1.20", "10.0.0.1", "2001:db8::1"])
+@pytest.mark.parametrize("peer", ["::1", "127.0.0.2", "::ffff:127.0.0.1"])
+async def test_this_machine_may_come_by_either_family(peer: str) -> None:
+    async with client_of(HandMadeConsole(), "http://127.0.0.1:8000", client=(peer, 4711)) as client:
+        assert (await client.get("/console/api/now")).status_code == 200
+
+
+@pytest.mark.parametrize("peer", ["192.168.1.20", "10.0.0.1", "2001:db8::1", "::ffff:10.0.0.1"])
 async def test_local_mode_refuses_other_machines(peer: str) -> None:
     async with client_of(HandMadeConsole(), "http://127.0.0.1:8000", client=(peer, 4711)) as client:
         assert (await client.get("/console")).status_code == 403
