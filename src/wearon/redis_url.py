@@ -15,7 +15,9 @@ DEFAULT_PORT = 6379
 
 ENCODE = "special characters of user and password must be percent-encoded"
 
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]")
+_HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]"
+_ADDRESS = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>[0-9]{{1,5}}))?")
+_NUMBER = re.compile(r"[0-9]{1,5}")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 _BOOLEANS = {"true": True, "false": False}
@@ -99,7 +101,7 @@ def _credentials(authority: str) -> tuple[str | None, str | None, str]:
 
 
 def _address(address: str) -> tuple[str, int]:
-    found = re.fullmatch(rf"(?P<host>{_HOST.pattern})(?::(?P<port>[0-9]{{1,5}}))?", address)
+    found = _ADDRESS.fullmatch(address)
     if found is None:
         raise BadRedisUrl(f"names no host and port, such as queue.example.com:6379 ({ENCODE})")
     port = int(found["port"] or DEFAULT_PORT)
@@ -110,7 +112,7 @@ def _address(address: str) -> tuple[str, int]:
 
 def _database(path: str, option: str | None) -> int:
     numbers = {text for text in (path or None, option) if text is not None}
-    if any(re.fullmatch(r"[0-9]{1,5}", text) is None for text in numbers):
+    if any(_NUMBER.fullmatch(text) is None for text in numbers):
         raise BadRedisUrl("names a database that is no number: the path must be empty, or such as /0")
     if len({int(text) for text in numbers}) > 1:
         raise BadRedisUrl("names two databases, in its path and in its query")

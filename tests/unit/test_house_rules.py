@@ -41,6 +41,7 @@ LAYERS = {
     "heap": set(),
     "stop_signals": set(),
     "supervisor": set(),
+    "visible": set(),
 }
 FLOOR = {
     "child_answers",
@@ -55,6 +56,7 @@ FLOOR = {
     "tracing",
     "logs",
     "stop_signals",
+    "visible",
 }
 
 ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
@@ -114,3 +116,39 @@ def test_only_the_settings_read_the_environment() -> None:
 def test_nothing_can_unpickle_what_redis_holds() -> None:
     # Our own processes are talked to in it, over sockets that nobody else can reach.
     assert [path.name for _, path, tree in modules() if "pickle" in set(imports_of(tree))] == ["child_process.py"]
+
+
+def test_commands_speak_through_one_module() -> None:
+    """`cli/output.py` sees to it that nothing in their texts is markup, or obeyed by a terminal."""
+    past_it = [
+        f"{path.name}: {ast.unparse(node)}"
+        for top, path, tree in modules()
+        if top == "cli" and path.name != "output.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"print", "typer.echo", "typer.secho", "typer.confirm", "typer.prompt", "Console"}
+    ]
+    assert past_it == []
+    assert not [path for _, path, tree in modules() if path.name != "output.py" and "rich.markup" in imports_of(tree)]
+
+
+def test_every_pattern_is_compiled_where_a_test_finds_it() -> None:
+    """`tests/unit/test_patterns.py` feeds each module's patterns their worst."""
+    elsewhere = [
+        f"{path.name}: {ast.unparse(node)}"
+        for _, path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith("re.")
+        and ast.unparse(node.func) not in {"re.compile", "re.escape"}
+    ]
+    assert elsewhere == []
+    inside = [
+        f"{path.name}: {ast.unparse(call)}"
+        for _, path, tree in modules()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "re.compile"
+    ]
+    assert inside == []

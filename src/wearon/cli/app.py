@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wearon.cli.lazy import Lazy, lazy_group, register
-from wearon.cli.output import CommandError, errors
+from wearon.cli.output import CommandError, errors, plain, print_text
 
 COMMANDS = {
     "serve": Lazy("wearon.cli.serve", "serve", "Run the worker: consumer, job worker and HTTP API in one process."),
@@ -60,7 +60,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"wearon {version('wearon')}")
+        print_text(f"wearon {version('wearon')}")
         raise typer.Exit
 
 
@@ -86,7 +86,7 @@ def run() -> None:
         try:
             app()
         except CommandError as error:
-            errors.print(f"[bold red]Error:[/] {error}", soft_wrap=True, highlight=False)
+            errors.print(f"[bold red]Error:[/] {plain(error)}", soft_wrap=True, highlight=False)
             sys.exit(error.status)
         finally:
             if sys.stdout is not None:  # as it is in a process that was started without one

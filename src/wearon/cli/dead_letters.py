@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.output import CommandError, confirm, out, plain, print_json, print_text
 from wearon.cli.progress import Shown, progress
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def list_letters(
         return
     table = Table("id", "at", "session", "reason")
     for letter in letters:
-        table.add_row(letter.id, letter.at, letter.session_id or "-", escape(letter.reason))
+        table.add_row(*map(plain, (letter.id, letter.at, letter.session_id or "-", letter.reason)))
     out.print(table)
 
 
@@ -70,8 +69,8 @@ def show(letter_id: Id, as_json: AsJson = False) -> None:
         return
     for name, value in asdict(letter).items():
         if name != "payload":
-            out.print(f"[bold]{name:<11}[/]{escape(str(value or '-'))}", soft_wrap=True, highlight=False)
-    print(_readable(letter.payload))
+            out.print(f"[bold]{name:<11}[/]{plain(str(value or '-'))}", soft_wrap=True, highlight=False)
+    print_text(_readable(letter.payload))
 
 
 @app.command()
@@ -91,7 +90,7 @@ def retry(
         raise CommandError("name the letters, or say --all")
     ids = letter_ids or _all_ids()
     if everything and ids and not yes:
-        typer.confirm(f"Push {len(ids)} documents again?", abort=True, err=True)
+        confirm(f"Push {len(ids)} documents again?")
 
     async def push(connections: Connections) -> Retried:
         return await _push_again(_desk(connections), ids, shown)
@@ -103,7 +102,7 @@ def retry(
         print_json({"pushed": done, "refused": [{"id": id_, "why": why} for id_, why in found.refused.items()]})
     else:
         for letter in found.pushed:
-            out.print(f"{letter.id}: pushed again", highlight=False)
+            out.print(f"{plain(letter.id)}: pushed again", highlight=False)
     if found.refused:
         raise CommandError("\n".join(found.refused.values()))
 
@@ -160,7 +159,7 @@ def discard(
 
     letter = run_connected(read)
     if not yes:
-        typer.confirm(f"Forget {letter.id} ({letter.reason})?", abort=True, err=True)
+        confirm(f"Forget {letter.id} ({letter.reason})?")
     run_connected(forget)
     _say(letter, "discarded", as_json=as_json)
 
@@ -176,7 +175,7 @@ def _say(letter: DeadLetter, what: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"id": letter.id, "session_id": letter.session_id, "done": what})
     else:
-        out.print(f"{letter.id}: {what}", highlight=False)
+        out.print(f"{plain(letter.id)}: {what}", highlight=False)
 
 
 def _readable(payload: str) -> str:

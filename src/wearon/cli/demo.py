@@ -18,7 +18,7 @@ import httpx
 import typer
 from rich.status import Status as Spinner
 
-from wearon.cli.output import CommandError, errors, out
+from wearon.cli.output import CommandError, errors, out, plain
 from wearon.cli.producer import upload
 from wearon.logs import configure_logs
 from wearon.platform import LocalPlatform
@@ -61,8 +61,10 @@ def demo(
     except OSError as error:
         raise CommandError(f"cannot write {output}: {error.strerror}") from error
     measured = ", ".join(f"{name.removesuffix('_cm')} {value}" for name, value in answer["measurements"].items())
-    out.print(f"\nPicture  [bold]{output.resolve()}[/]  (a local preview: no image model was asked)", soft_wrap=True)
-    out.print(f"Size     [bold green]{answer['recommended_size']}[/]  ({measured} cm)", highlight=False)
+    out.print(
+        f"\nPicture  [bold]{plain(output.resolve())}[/]  (a local preview: no image model was asked)", soft_wrap=True
+    )
+    out.print(f"Size     [bold green]{plain(answer['recommended_size'])}[/]  ({measured} cm)", highlight=False)
     out.print(f"Time     {time.monotonic() - began:.1f} s", highlight=False)
 
 
@@ -123,7 +125,7 @@ async def _ask_for_size(client: httpx.AsyncClient, photo_url: str) -> dict[str, 
 
 
 def _tick(message: str) -> None:
-    errors.print(f"[green]✓[/] {message}", highlight=False, soft_wrap=True)
+    errors.print(f"[green]✓[/] {plain(message)}", highlight=False, soft_wrap=True)
 
 
 class _Worker:

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Table
 
-from wearon.cli.output import out, print_json
+from wearon.cli.output import out, plain, print_json
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -69,11 +68,11 @@ def _print(diagnosis: "Diagnosis") -> None:
 
 
 def _in_words(finding: "Finding") -> str:
-    lines = [escape(finding.message)]
+    lines = [plain(finding.message)]
     if finding.hint:
-        lines.append(f"[dim]→ {escape(finding.hint)}[/]")
+        lines.append(f"[dim]→ {plain(finding.hint)}[/]")
     if finding.breaks:
-        lines.append(f"[red]breaks: {escape(finding.breaks)}[/]")
+        lines.append(f"[red]breaks: {plain(finding.breaks)}[/]")
     return "\n".join(lines)
 
 

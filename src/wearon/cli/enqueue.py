@@ -10,7 +10,7 @@ import typer
 from redis.exceptions import RedisError
 
 from wearon.cli.connections import redis_url
-from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.output import CommandError, out, plain, print_json, print_text
 from wearon.cli.producer import is_url, upload
 from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
@@ -50,7 +50,7 @@ def enqueue(
     order = Order([person, garment, *(accessory or [])], channel, prompt, session, owner)
     try:
         if print_task:
-            print(asyncio.run(_prepare_only(settings, order)))
+            print_text(asyncio.run(_prepare_only(settings, order)))
             return
         with progress("Pushing", quiet=as_json) as shown:
             found = asyncio.run(_enqueue(settings, order, shown, follow=follow))
@@ -156,6 +156,6 @@ def _describe(session: Session) -> dict[str, object]:
 
 
 def _print(session: Session) -> None:
-    out.print(f"session {session.ref.session_id}: [bold]{session.status}[/]", highlight=False)
+    out.print(f"session {plain(session.ref.session_id)}: [bold]{plain(session.status)}[/]", highlight=False)
     if session.generated_image_url:
-        out.print(session.generated_image_url, soft_wrap=True, highlight=False)
+        out.print(plain(session.generated_image_url), soft_wrap=True, highlight=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.output import CommandError, out, plain, print_json
 from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
@@ -39,7 +39,7 @@ def estimate(
     else:
         _print(answer)
         if annotate is not None:
-            out.print(f"Measured photo written to [bold]{annotate}[/]", highlight=False)
+            out.print(f"Measured photo written to [bold]{plain(annotate)}[/]", highlight=False)
 
 
 async def _estimate(
@@ -71,7 +71,7 @@ def _write(target: Path, picture: bytes) -> None:
 def _print(answer: SizeEstimate) -> None:
     span = answer.size_range
     out.print(
-        f"Size [bold green]{answer.recommended_size}[/]  "
+        f"Size [bold green]{plain(answer.recommended_size)}[/]  "
         f"(between {span.lower} and {span.upper}; confidence {answer.confidence:.0%})",
         highlight=False,
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wearon.cli.output import CommandError, out
+from wearon.cli.output import CommandError, out, plain, print_text
 from wearon.cli.progress import progress
 from wearon.cli.settings import settings_or_error
 
@@ -40,20 +40,20 @@ def evaluate(
         raise CommandError("nothing to evaluate: name a folder of pictures, or --ansur with a file")
     scored = _score(folder) if folder else []
     if scored:
-        print(as_text(scored))
+        print_text(as_text(scored))
     girths = None
     if ansur:
         try:
             girths = evaluate_ansur(ansur)
         except (OSError, KeyError, ValueError) as error:
             raise CommandError(f"{ansur} cannot be used: {error!r}") from error
-        print(ansur_as_text(girths))
+        print_text(ansur_as_text(girths))
     if report:
         try:
             report.write_text(render_report(scored, girths))
         except OSError as error:
             raise CommandError(f"cannot write {report}: {error.strerror}") from error
-        out.print(f"Report written to [bold]{report}[/]", highlight=False)
+        out.print(f"Report written to [bold]{plain(report)}[/]", highlight=False)
 
 
 def _score(folder: Path) -> "list[Scored]":

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from wearon.cli.output import plain
 from wearon.overview.models import Now, ProcessNow, QueuesNow, RunningJob
 from wearon.overview.problems import duration
 from wearon.supervisor import PartState
 from wearon.tryon.refund_intents import LATE_S
+from wearon.visible import visible
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -20,7 +21,7 @@ def draw(now: Now) -> RenderableType:
     """The whole view."""
     return Group(
         _headline(now),
-        *(Text(f"  ! {problem}", style="bold red") for problem in now.problems),
+        *(Text(f"  ! {visible(problem)}", style="bold red") for problem in now.problems),
         _facts(now),
         *([_processes(now.processes)] if now.processes else []),
         *([_running(now.running)] if now.running else []),
@@ -38,7 +39,10 @@ def spark(values: Sequence[float]) -> str:
 def _headline(now: Now) -> Text:
     colour = "green" if now.status == "ok" and not now.problems else "yellow" if now.status == "ok" else "red"
     return Text.assemble(
-        ("WearOn ", "bold"), f"{now.mode} mode, ", (now.status, f"bold {colour}"), f", {now.at:%Y-%m-%d %H:%M:%S} UTC"
+        ("WearOn ", "bold"),
+        f"{now.mode} mode, ",
+        (visible(now.status), f"bold {colour}"),
+        f", {now.at:%Y-%m-%d %H:%M:%S} UTC",
     )
 
 
@@ -67,7 +71,7 @@ def _of_the_hour(now: Now) -> Iterator[tuple[str, str]]:
     if not now.last_hour:
         return
     completed, failed = _by_two([m.completed for m in now.last_hour]), _by_two([m.failed for m in now.last_hour])
-    reasons = ", ".join(f"{escape(reason)} {count}" for reason, count in _most_first(now.failures_by_reason))
+    reasons = ", ".join(f"{plain(reason)} {count}" for reason, count in _most_first(now.failures_by_reason))
     yield "completed", f"[green]{spark(completed)}[/] {sum(completed)} in the last hour"
     yield "failed", f"[red]{spark(failed)}[/] {sum(failed)} in the last hour" + (f" ({reasons})" if reasons else "")
 
@@ -90,12 +94,12 @@ def _processes(processes: Sequence[ProcessNow]) -> Table:
     for process in processes:
         broken = [part.name for part in process.parts if part.state != PartState.RUNNING]
         table.add_row(
-            escape(process.worker),
+            plain(process.worker),
             f"{process.busy} of {process.capacity}",
             f"{process.beat_age_s:.0f} s ago",
             f"{process.loop_lag_s * 1000:.0f} ms",
             "-" if process.memory_mb is None else f"{process.memory_mb:.0f} MB",
-            f"[red]{escape(', '.join(broken))}[/]" if broken else "-",
+            f"[red]{plain(', '.join(broken))}[/]" if broken else "-",
         )
     return table
 
@@ -104,13 +108,13 @@ def _running(jobs: Sequence[RunningJob]) -> Table:
     table = Table(Column("session", no_wrap=True), "channel", "step", "since", "age", "attempt", "worker", box=SIMPLE)
     for job in jobs:
         table.add_row(
-            escape(job.session_id),
-            escape(job.channel),
-            escape(job.step),
+            plain(job.session_id),
+            plain(job.channel),
+            plain(job.step),
             f"{job.step_s:.0f} s",
             duration(job.age_s),
             str(job.attempt),
-            escape(job.worker),
+            plain(job.worker),
         )
     return table
 

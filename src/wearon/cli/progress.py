@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from wearon.cli.output import errors
+from wearon.cli.output import errors, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,7 +34,7 @@ class _OnTerminal(Shown):
         self._task = task
 
     def say(self, text: str) -> None:
-        self._bar.update(self._task, description=f"{self._what}: {escape(text)}" if text else self._what)
+        self._bar.update(self._task, description=f"{self._what}: {plain(text)}" if text else self._what)
 
     def count(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
@@ -58,7 +56,7 @@ class _InLines(Shown):
 
     def _write_now_and_then(self) -> None:
         if time.monotonic() - self._written_at >= PLAIN_LINE_EVERY_S:
-            errors.print(f"{self._what}: {self._text}", markup=False, highlight=False, soft_wrap=True)
+            errors.print(f"{self._what}: {plain(self._text)}", highlight=False, soft_wrap=True)
             self._written_at = time.monotonic()
 
 

@@ -10,7 +10,7 @@ import typer
 
 from wearon.cli import refunds
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import out, print_json
+from wearon.cli.output import out, plain, print_json
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def reconcile(
     done = "would be failed and refunded" if dry_run else "failed"
     for session in found.orphans:
         out.print(
-            f"orphan {session.ref.session_id} ({session.ref.channel}, {session.status} since "
+            f"orphan {plain(session.ref.session_id)} ({session.ref.channel}, {session.status} since "
             f"{session.created_at:%Y-%m-%d %H:%M}): {done}",
             highlight=False,
             soft_wrap=True,
@@ -76,7 +76,7 @@ def reconcile(
     if not found.orphans:
         out.print("No session is orphaned.")
     for intent in found.settled:
-        out.print(f"refund of session {intent.session_id}: settled", highlight=False, soft_wrap=True)
+        out.print(f"refund of session {plain(intent.session_id)}: settled", highlight=False, soft_wrap=True)
     refunds.show(found.left)
 
 

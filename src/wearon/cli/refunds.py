@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.output import CommandError, confirm, out, plain, print_json
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def retry(session: Session = None, as_json: AsJson = False) -> None:
         print_json({"settled": [intent.session_id for intent in settled], **describe(left)})
     else:
         for intent in settled:
-            out.print(f"session {intent.session_id}: settled", highlight=False)
+            out.print(f"session {plain(intent.session_id)}: settled", highlight=False)
         show(left)
     if any(case.intent.session_id == session or session is None for case in left.outstanding):
         raise CommandError("not every refund could be made; the worker goes on trying")
@@ -76,13 +75,13 @@ def resolve(
     Example: wearon refunds resolve 5b0c2c9e-6f0e-4f0e-9f57-2d3a6c1b9a10 --yes
     """
     if not yes:
-        typer.confirm(f"Has the charge of session {session} been put right?", abort=True, err=True)
+        confirm(f"Has the charge of session {session} been put right?")
 
     async def forget(connections: Connections) -> None:
         await (await _desk(connections)).resolve(session)
 
     run_connected(forget)
-    out.print(f"session {session}: put right", highlight=False)
+    out.print(f"session {plain(session)}: put right", highlight=False)
 
 
 async def _desk(connections: Connections) -> RefundsDesk:
@@ -108,16 +107,16 @@ def show(refunds: Refunds) -> None:
         table = Table("session", "channel", "age", "failed because", "last error", title="Outstanding refunds")
         for case in refunds.outstanding:
             age = f"{case.intent.age_s:.0f} s" + (" LATE" if case.intent.is_late else "")
-            table.add_row(*_columns(case.intent, age), escape(case.error) or "-")
+            table.add_row(*_columns(case.intent, age), plain(case.error) or "-")
         out.print(table)
     else:
         out.print("No refund is outstanding.")
     if refunds.by_hand:
         table = Table("session", "channel", "request", "failed because", "why", title="Need a person")
         for person in refunds.by_hand:
-            table.add_row(*_columns(person.intent, person.intent.request_id), escape(person.why))
+            table.add_row(*_columns(person.intent, person.intent.request_id), plain(person.why))
         out.print(table)
 
 
 def _columns(intent: Intent, third: str) -> tuple[str, str, str, str]:
-    return intent.session_id, intent.channel.value, third, escape(intent.reason)
+    return plain(intent.session_id), intent.channel.value, plain(third), plain(intent.reason)

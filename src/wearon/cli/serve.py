@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from wearon.cli.lazy import nothing_collected
-from wearon.cli.output import CommandError, errors
+from wearon.cli.output import CommandError, errors, plain
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
 from wearon.settings import Mode, Settings
@@ -46,13 +45,13 @@ def serve(
 
 
 def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str | None) -> None:
-    reached = escape(public_url or "")
+    reached = plain(public_url or "")
     listening = f"  HTTP API         {reached}\n  Console          {reached}/console\n" if reached else ""
     errors.print(
         "[bold yellow]LOCAL MODE[/]: sessions, credits and pictures live in "
-        f"[bold]{escape(str(settings.wearon_home))}[/], and pictures are previews, not made by an image model.\n"
+        f"[bold]{plain(settings.wearon_home)}[/], and pictures are previews, not made by an image model.\n"
         f"{listening}"
-        f"  Redis for tasks  {redis_url}   (LPUSH wearon:tasks:generation ...)\n"
+        f"  Redis for tasks  {plain(redis_url)}   (LPUSH wearon:tasks:generation ...)\n"
         "  Try it           wearon enqueue --person photo.jpg --garment shirt.jpg --follow",
         highlight=False,
         soft_wrap=True,

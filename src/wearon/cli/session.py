@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Column, Table
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out, print_json
+from wearon.cli.output import CommandError, out, plain, print_json
 
 if TYPE_CHECKING:
     from wearon.overview.models import RefundStory, SessionStory, SessionSummary, StoryEvent
@@ -39,7 +38,7 @@ def session(
     found, story = run_connected(lambda connections: _look(connections, term))
     if story is not None:
         if as_json:
-            print(story.model_dump_json(indent=2))
+            print_json(story.model_dump(mode="json"))
         else:
             _tell(story)
         return
@@ -67,11 +66,11 @@ def _list(found: "Sequence[SessionSummary]") -> Table:
     )
     for summary in found:
         table.add_row(
-            summary.session_id,
-            summary.channel,
-            summary.status,
+            plain(summary.session_id),
+            plain(summary.channel),
+            plain(summary.status),
             f"{summary.created_at:%Y-%m-%d %H:%M:%S}",
-            escape(summary.error_message or "-"),
+            plain(summary.error_message or "-"),
         )
     return table
 
@@ -89,24 +88,24 @@ def _tell(story: "SessionStory") -> None:
         ("took", _costs(story)),
     ):
         if value:
-            _line(name, escape(value))
+            _line(name, plain(value))
     _tell_refund(story.refund)
     if story.events:
         out.print(_time_line(story.events))
     for line in story.log[-LOG_LINES:]:
         fields = " ".join(f"{name}={value}" for name, value in line.fields.items())
         text = f"{line.at:%H:%M:%S} {line.level:<8} {line.event} {fields}"
-        out.print(text, markup=False, highlight=False, soft_wrap=True)
+        out.print(plain(text), highlight=False, soft_wrap=True)
 
 
 def _tell_refund(refund: "RefundStory") -> None:
     colour = REFUND_COLOURS.get(refund.state.value, "yellow")
     words = refund.state.value.replace("_", " ")
-    _line("credit", f"[{colour}]{words}[/]{': ' if refund.sentence else ''}{escape(refund.sentence)}")
+    _line("credit", f"[{colour}]{words}[/]{': ' if refund.sentence else ''}{plain(refund.sentence)}")
     for line in refund.evidence:
-        _line("", f"[dim]ledger: {escape(line.type)}, {escape(line.description or '-')}[/]")
+        _line("", f"[dim]ledger: {plain(line.type)}, {plain(line.description or '-')}[/]")
     if refund.last_error:
-        _line("", f"[yellow]last error: {escape(refund.last_error)}[/]")
+        _line("", f"[yellow]last error: {plain(refund.last_error)}[/]")
 
 
 def _costs(story: "SessionStory") -> str:
@@ -126,10 +125,10 @@ def _time_line(events: "Sequence[StoryEvent]") -> Table:
         table.add_row(
             f"{event.at:%H:%M:%S}",
             f"{(event.at - began).total_seconds():.1f} s",
-            escape(event.title) + attempt,
+            plain(event.title) + attempt,
             "-" if event.seconds is None else f"{event.seconds:.1f} s",
-            escape(event.detail or "-"),
-            escape(event.worker or "-"),
+            plain(event.detail or "-"),
+            plain(event.worker or "-"),
         )
     return table
 

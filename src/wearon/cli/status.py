@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out
+from wearon.cli.output import CommandError, out, print_json
 
 if TYPE_CHECKING:
     from wearon.overview.now import Present
@@ -30,7 +30,7 @@ def status(
     if as_json or once or not out.is_terminal:
         now = run_connected(lambda connections: _present(connections).now())
         if as_json:
-            print(now.model_dump_json(indent=2))
+            print_json(now.model_dump(mode="json"))
         else:
             out.print(draw(now))
         if now.queues is None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LEAST_VERSION = (6, 2)
 """BLMOVE, by which a task is never in nobody's hands, came with it."""
 
+_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+
 SLOW_MS = 100.0
 """To a far region. The hand-over, start and end of a job are a dozen commands one after another."""
 
@@ -95,7 +97,7 @@ def judge_latency(pings_ms: list[float]) -> Finding:
 def judge_version(info: Info) -> Finding:
     """Whether it knows the commands that we use."""
     told = str(info.get("redis_version", ""))
-    found = re.match(r"(\d+)\.(\d+)", told)
+    found = _VERSION.match(told)
     least = ".".join(map(str, LEAST_VERSION))
     if found is None:
         return warning("redis version", "cannot be told", f"it must be {least} or newer, which has BLMOVE")

@@ -58,6 +58,9 @@ TABLES: Mapping[str, Sequence[str]] = {
 }
 """Every column that the worker reads, writes or filters by."""
 
+_CALL = re.compile(r"\b(?P<function>\w++)\((?P<arguments>[^()]*+)\)")
+"""How a hint names a function."""
+
 NO_SUCH_ARGUMENT = "zq9"
 """The argument that makes a look-up miss every function. Short, because PostgREST compares whole lists by their letters
 to find the nearest. (Should a function really have it, nothing would be written even so: PostgREST runs what GET asks
@@ -192,8 +195,8 @@ class SupabaseDoctor:
         """The arguments of the function of that name that is nearest to ours; None when none is named."""
         asked = {**dict.fromkeys(sorted(arguments), ""), NO_SUCH_ARGUMENT: ""}
         hint = str(_object(await self._get(f"/rest/v1/rpc/{function}", asked)).get("hint") or "")
-        found = re.search(rf"\b{function}\(([^)]*)\)", hint)
-        return frozenset(name.strip() for name in found[1].split(",") if name.strip()) if found else None
+        found = next((call for call in _CALL.finditer(hint) if call["function"] == function), None)
+        return frozenset(name.strip() for name in found["arguments"].split(",") if name.strip()) if found else None
 
     async def _is_there(self) -> bool:
         """False: `check_project` says it all."""

@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from wearon.logs.kept_lines import keep
 from wearon.logs.redaction import Redaction
+from wearon.visible import visible
 
 OTHER_LOGGERS = {
     # arq repeats the job's arguments on every start; our own lines say the same with names.
@@ -31,6 +32,9 @@ OTHER_LOGGERS = {
     "aiosqlite": logging.WARNING,
     "PIL": logging.WARNING,
 }
+
+SEVERAL_LINES = frozenset({"exception", "stack"})
+"""What may be more than one line; another line in a text would look like one of ours."""
 
 LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 
@@ -105,13 +109,33 @@ class _Rendering:
 
 
 class _Json:
-    """Renders what the redaction has left: texts, numbers, lists and dicts of them, nothing that contains itself."""
+    """Renders what the redaction has left: texts, numbers, lists and dicts of them, nothing that contains itself.
+
+    In ASCII, so that no character in it can do anything to a terminal.
+    """
 
     def __init__(self) -> None:
-        self._encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+        self._encode = json.JSONEncoder(ensure_ascii=True, check_circular=False).encode
 
     def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> str:
         return self._encode(line)
+
+
+class _Readable:
+    """Renders a line for a person: in it stands nothing that a terminal obeys but our own colours."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self._renderer = structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=34)
+
+    def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> str:
+        shown = {name: self._visible(name, value) for name, value in line.items()}
+        return str(self._renderer(logger, method, shown))
+
+    @staticmethod
+    def _visible(name: str, value: object) -> object:
+        if isinstance(value, str):
+            return visible(value, keep="\n\t" if name in SEVERAL_LINES else "")
+        return value  # lists and dicts are written as Python does, which escapes as much
 
 
 class _Output(logging.StreamHandler[TextIO]):
@@ -188,7 +212,7 @@ def configure_logs(level: str, log_format: str, secrets: Iterable[str] = (), *, 
         _Circumstances(_moment if as_json else _time_of_day),
         structlog.processors.format_exc_info,
     ]
-    renderer = _Json() if as_json else structlog.dev.ConsoleRenderer(colors=on_terminal, pad_event_to=34)
+    renderer: Processor = _Json() if as_json else _Readable(colours=on_terminal)
     rendering = _Rendering(Redaction(secrets), renderer)
     output = _Output(sys.stderr)
     output.setFormatter(

@@ -59,15 +59,22 @@ REASON_CHARACTERS = 300
 OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 """Headers that are no longer true of an answer that has been read and unpacked."""
 
+_READ_CHARACTERS = 8 * REASON_CHARACTERS
+"""Of a message, before anything is looked for in it: a proxy may write megabytes."""
+
+_E_MAIL = re.compile(r"""[^\s<>"'=(),;:@]++(@[^\s<>"'=(),;]++)?""")
+"""Each word whole, with or without the rest of an address: a word is looked through once, however long it is."""
+
 _PRIVATE = re.compile(
     r"""
-      [^\s<>"'=(),;:]+@[^\s<>"'=(),;]+    # e-mail addresses
-    | eyJ[\w-]+(?:\.[\w-]+)*              # JSON web tokens: service keys and the tokens of signed URLs
+      eyJ[\w-]+(?:\.[\w-]+)*              # JSON web tokens: service keys and the tokens of signed URLs
     | \bsb_(?:secret|publishable)_[\w-]+  # the newer kind of service keys
     | (?<=\?)\S+                          # query strings
     """,
     re.VERBOSE,
 )
+
+_A_STATUS = re.compile(r"[45]\d\d")
 
 
 class Refusal(PlatformRefused):
@@ -155,7 +162,7 @@ async def raise_for_answer(response: httpx.Response) -> None:
     body = _json_object(response)
     # Storage says 400 to nearly everything and writes the status that it means into the body.
     meant = str(body.get("statusCode", ""))
-    status = int(meant) if re.fullmatch(r"[45]\d\d", meant) and response.is_client_error else response.status_code
+    status = int(meant) if _A_STATUS.fullmatch(meant) and response.is_client_error else response.status_code
     raise AnsweredNo(status, str(body.get("code") or body.get("error") or ""), _message(body, response))
 
 
@@ -194,7 +201,7 @@ def _may_pass(answer: AnsweredNo) -> bool:
 def _json_object(response: httpx.Response) -> dict[str, Any]:
     try:
         body = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -205,4 +212,8 @@ def _message(body: dict[str, Any], response: httpx.Response) -> str:
 
 
 def _presentable(text: str) -> str:
-    return _PRIVATE.sub("...", " ".join(text.split()))[:REASON_CHARACTERS]
+    words = text[:_READ_CHARACTERS].split()
+    if len(text) > _READ_CHARACTERS:
+        words[-1:] = ["..."]  # where it was cut may be the middle of a key
+    public = _E_MAIL.sub(lambda word: "..." if word[1] else word[0], " ".join(words))
+    return _PRIVATE.sub("...", public)[:REASON_CHARACTERS]

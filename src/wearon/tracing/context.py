@@ -18,6 +18,8 @@ TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]
 
 SAMPLED = 0x01
 
+NOT_OF_A_HEADER = re.compile(r"[^\x21-\x7e]")
+
 NOTHING = re.compile(r"0+")
 """An id of zeros is none."""
 
@@ -93,6 +95,6 @@ def outgoing_headers() -> dict[str, str]:
         return {}
     headers = {"traceparent": here.trace.traceparent}
     # A task's request id is any text, and a header is not.
-    if request_id := re.sub(r"[^\x21-\x7e]", "_", here.request_id)[:MAX_REQUEST_ID]:
+    if request_id := NOT_OF_A_HEADER.sub("_", here.request_id[:MAX_REQUEST_ID]):
         headers["X-Request-Id"] = request_id
     return headers

@@ -1,6 +1,5 @@
 """Which credit a failed generation gives back: read from the ledger, never guessed. Pure rules, no I/O."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ from wearon.platform.base import (
 )
 
 SHOPPER = "(shopper="
-SHOPPER_PAID = re.compile(re.escape(SHOPPER) + r"(?P<email>[^\s]+)\)\s*$")
 """How a deduction names the shopper whose credit it took, at the end of its description (the contract)."""
 
 
@@ -64,8 +62,14 @@ def what_to_give_back(session: Session, entries: Sequence[LedgerEntry]) -> Verdi
     if deduction is None:
         overage = any(entry.type is LedgerEntryType.OVERAGE for entry in entries)
         return ByHand("charged in money as an overage" if overage else "the ledger has no deduction for it")
-    if shopper := SHOPPER_PAID.search(deduction.description):
-        return ShopperRefund(owner_id, shopper["email"], session.credits_used, session.request_id, description)
+    if email := _shopper(deduction.description):
+        return ShopperRefund(owner_id, email, session.credits_used, session.request_id, description)
     if SHOPPER in deduction.description:
         return ByHand("the deduction names a shopper in a way that cannot be read")
     return StoreRefund(owner_id, session.credits_used, session.request_id, description)
+
+
+def _shopper(description: str) -> str:
+    """The e-mail address in `(shopper=<email>)` at the end of a description, "" where there is none."""
+    *_, last_word = ("", *description.split())
+    return last_word.removesuffix(")").partition(SHOPPER)[2] if last_word.endswith(")") else ""

@@ -84,6 +84,8 @@ PAID_STATUSES = {httpx.codes.OK, httpx.codes.CREATED}
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """What fails before a request is on its way: it cannot have been paid."""
 
+NOT_OF_A_HEADER = re.compile(r"[^\x21-\x7e]")
+
 CLIENT_ID_CHARACTERS = 512
 """OpenAI refuses a longer X-Client-Request-Id, and one that is not ASCII."""
 
@@ -335,4 +337,4 @@ def _log_retry(state: RetryCallState) -> None:
 
 
 def _client_id(request_id: str) -> str:
-    return re.sub(r"[^\x21-\x7e]", "_", request_id)[:CLIENT_ID_CHARACTERS]
+    return NOT_OF_A_HEADER.sub("_", request_id[:CLIENT_ID_CHARACTERS])

@@ -49,6 +49,10 @@ LOST_BEHIND_A_GATEWAY = re.compile(
 )
 """A gateway's word, with 500, for an answer of the model that it lost or could not read."""
 
+_MODEL = re.compile(r"\bmodel\b")
+
+_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+
 TokenCount = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """The session row's columns are 32-bit integers."""
 
@@ -167,12 +171,12 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> Generation
 
 def names_a_model(said: ErrorBody) -> bool:
     """Whether a 403 or 404 is about the model, not about the key or the path."""
-    return "model_not_found" in said.codes or bool(re.search(r"\bmodel\b", said.text))
+    return "model_not_found" in said.codes or bool(_MODEL.search(said.text))
 
 
 def name_like(value: str | None) -> str | None:
     """The value when it looks like a name; anything longer or freer could quote what we sent."""
-    return value if value and re.fullmatch(r"[A-Za-z0-9_.\[\]-]{1,64}", value) else None
+    return value if value and _NAME.fullmatch(value) else None
 
 
 def _cost(usage: _Usage, prices: Prices) -> Decimal:

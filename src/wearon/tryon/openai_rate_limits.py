@@ -28,6 +28,14 @@ _AMOUNT = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
 _DURATION = re.compile(rf"(?:{_AMOUNT}(?:h|ms|m|s)){{1,4}}")
 
+_SPAN = re.compile(rf"({_AMOUNT})(h|ms|m|s)")
+
+_PART = re.compile(rf"({_AMOUNT}) ?([A-Za-z]+)")
+
+_NUMBER = re.compile(r" *-?[0-9]{1,15}(\.[0-9]{1,9})? *")
+
+_SECONDS = re.compile(r" *[0-9]{1,15}(\.[0-9]{1,12})? *")
+
 _IN_TEXT = re.compile(
     rf"\b(?:try again|retry) (?:in|after) ((?:{_AMOUNT} ?"
     r"(?:milliseconds?|ms|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z]),? ?(?:and )?){1,4})",
@@ -90,7 +98,7 @@ def _dimensions(headers: Mapping[str, str], now: datetime) -> dict[str, _Dimensi
 
 
 def _count(text: str) -> float | None:
-    return float(text) if re.fullmatch(r" *-?[0-9]{1,15}(\.[0-9]{1,9})? *", text) else None
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _reset_s(text: str, now: datetime) -> float | None:
@@ -110,7 +118,7 @@ def _in_text(message: str) -> float | None:
     matched = _IN_TEXT.search(message[:MAX_MESSAGE_CHARACTERS])
     if matched is None:
         return None
-    parts = re.findall(rf"({_AMOUNT}) ?([A-Za-z]+)", matched[1])
+    parts = _PART.findall(matched[1])
     return sum(float(amount) * _unit_s(unit.lower()) for amount, unit in parts)
 
 
@@ -119,7 +127,7 @@ def _unit_s(word: str) -> float:
 
 
 def _number(text: str | None, unit_s: float = 1.0) -> float | None:
-    if text and re.fullmatch(r" *[0-9]{1,15}(\.[0-9]{1,12})? *", text):
+    if text and _SECONDS.fullmatch(text):
         return float(text) * unit_s
     return None
 
@@ -128,7 +136,7 @@ def _duration(text: str) -> float | None:
     """The rate limit headers' own spelling: 120ms, 7.2s, 6m0s, 1h2m3s."""
     if not _DURATION.fullmatch(text.strip()):
         return None
-    return sum(float(n) * _UNITS_S[unit] for n, unit in re.findall(rf"({_AMOUNT})(h|ms|m|s)", text))
+    return sum(float(n) * _UNITS_S[unit] for n, unit in _SPAN.findall(text))
 
 
 def _until_date(text: str | None, now: datetime) -> float | None:

@@ -182,3 +182,20 @@ async def test_a_reason_is_one_short_line() -> None:
 
     assert "\n" not in str(error)
     assert len(str(error)) <= len("doing it: ") + REASON_CHARACTERS
+
+
+@pytest.mark.parametrize("before", range(2300, 2420, 7))
+async def test_a_long_reason_tells_no_half_of_a_secret(before: int) -> None:
+    # All but the secret's own word is taken out, so that the place where the text is cut would come into sight.
+    words = "a@b " * (before // 4)
+
+    error = await error_of(httpx.Response(500, content=postgrest_error("XX000", f"{words}sb_secret_N7UND0Ugj {words}")))
+
+    assert "sb_" not in str(error).replace("...", "")
+    assert "N7UND" not in str(error)
+
+
+async def test_a_word_of_megabytes_is_not_told() -> None:
+    error = await error_of(httpx.Response(500, content=postgrest_error("XX000", "a" * 5_000_000)))
+
+    assert str(error) == "doing it: 500 XX000: ..."
