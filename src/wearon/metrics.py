@@ -43,6 +43,7 @@ OPENAI_OUTCOMES = (
 DOWNLOAD_OUTCOMES = ("fetched", "refused", "unavailable", "cut_off")
 GARMENT_OUTCOMES = ("found", "prepared")
 SUPABASE_OUTCOMES = ("ok", "refused", "failed", "cut_off")
+HUNG_UP = ("unreadable", "no_head", "crowded", "slow_reader")
 POSE_OUTCOMES = ("answered", "refused", "busy", "unavailable", "cut_off")
 """Made with a zero when the process starts: a rate over a counter that begins with its first event misses that one."""
 
@@ -176,6 +177,20 @@ class Metrics:
             buckets=SHORT_BUCKETS_S,
             registry=registry,
         )
+        self.http_connections = Gauge("wearon_http_connections", "Open connections to the API", registry=registry)
+        self.http_hung_up = Counter(
+            "wearon_http_hung_up",
+            "Connections that the API ended by itself: unreadable, without a request's head in time, to make "
+            "room for others, or because the client did not read",
+            ["reason"],
+            registry=registry,
+        )
+        self.wrong_tokens = Counter(
+            "wearon_wrong_tokens",
+            "Wrong API tokens, by where (bearer, login) and what was answered (refused, limited)",
+            ["where", "answer"],
+            registry=registry,
+        )
         self.pose_requests = Counter(
             "wearon_pose_requests",
             "Calls of the pose processes, by outcome (refused: there is nobody to measure, or no picture)",
@@ -198,6 +213,10 @@ class Metrics:
             self.garments.labels(outcome)
         for service, outcome in itertools.product(("rest", "rpc", "storage"), SUPABASE_OUTCOMES):
             self.supabase_requests.labels(service, outcome)
+        for reason in HUNG_UP:
+            self.http_hung_up.labels(reason)
+        for where, answer in itertools.product(("bearer", "login"), ("refused", "limited")):
+            self.wrong_tokens.labels(where, answer)
         for outcome in POSE_OUTCOMES:
             self.pose_requests.labels(outcome)
 

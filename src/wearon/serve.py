@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 import structlog
 import uvicorn
@@ -20,10 +22,11 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from wearon import local_url
+from wearon import descriptors, local_url
 from wearon.api.app import create_app
 from wearon.api.connection import PunctualConnection
 from wearon.api.console.mount import close_console
+from wearon.api.crowd import Crowd
 from wearon.api.health import Health
 from wearon.api.metrics import create_metrics_app
 from wearon.api.parts import ApiParts
@@ -60,13 +63,6 @@ API_CLOSE_S = 5
 """For answers that are under way when the API closes: an estimate takes at most that long."""
 
 
-API_CONNECTIONS = 512
-"""Open at once; further requests get 503. Half of the 1024 descriptors that a process usually may have: Redis, the
-platform and the downloads need the rest. Each holds 100 KB at most: head, body, uvicorn's read buffer."""
-
-API_HEAD_BYTES = 16 * 1024
-"""A request's line and headers; honest ones have 1-2 KB."""
-
 
 class ServeError(Exception):
     """The process cannot start; the message is one line for the operator."""
@@ -100,6 +96,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
         supervisor = Supervisor()
+        budget = descriptors.divide(descriptors.raise_limit(), settings.worker_concurrency)
         telemetry = await _open_telemetry(stack, settings)
         supervisor.start("loop_watch", telemetry.loop_watch.run)
         listening = open_port(stack, settings.host, settings.port) if roles.api else None
@@ -115,8 +112,9 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
         jobs = await _open_jobs(stack, supervisor, base, roles, addresses.redis_url)
         reporter = make_reporter(base, supervisor, jobs)
         if listening is not None:
-            parts = _api_parts(base, supervisor, jobs, reporter, addresses.public_url)
-            supervisor.start("api", lambda: _serve_api(settings, parts, listening))
+            crowd = Crowd(budget.http, telemetry.metrics)
+            parts = _api_parts(base, supervisor, jobs, reporter, addresses.public_url, budget)
+            supervisor.start("api", lambda: _serve_api(settings, parts, listening, crowd))
         else:
             start_metrics(stack, supervisor, settings, telemetry.metrics)
         stack.push_async_callback(_stop_in_order, supervisor, jobs, settings.shutdown_grace_s)
@@ -125,7 +123,11 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
             mode=settings.wearon_mode.value,
             url=addresses.public_url,
             redis=without_password(addresses.redis_url),
+            descriptors=budget.limit,
+            connections=budget.http,
         )
+        if not budget.enough:
+            log.warning("too few descriptors: raise ulimit -n", limit=budget.limit, needed=budget.needed)
         if settings.wearon_mode is Mode.LOCAL and listening is not None:
             local_url.remember(settings.wearon_home, addresses.public_url)
         announce(addresses)
@@ -236,7 +238,14 @@ async def _open_jobs(
     return jobs
 
 
-def _api_parts(base: Base, supervisor: Supervisor, jobs: JobSide, reporter: Reporter, public_url: str) -> ApiParts:
+def _api_parts(
+    base: Base,
+    supervisor: Supervisor,
+    jobs: JobSide,
+    reporter: Reporter,
+    public_url: str,
+    budget: descriptors.Budget,
+) -> ApiParts:
     assert base.pose_pool is not None
     overview = make_overview(
         base.settings,
@@ -254,6 +263,7 @@ def _api_parts(base: Base, supervisor: Supervisor, jobs: JobSide, reporter: Repo
             base.redis,
             base.telemetry.dependencies,
             jobs.lease.silent_s,
+            budget,
         ),
         base.fetcher,
         base.pose_pool,
@@ -272,9 +282,9 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.socket) -> None:
+async def _serve_api(settings: Settings, parts: ApiParts, listening: socket.socket, crowd: Crowd) -> None:
     app = create_app(parts, api_token=_token(settings), cors_origins=settings.cors_origins)
-    await _serve(app, settings, listening)
+    await _serve(app, settings, listening, crowd)
 
 
 def start_metrics(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings, metrics: Metrics) -> None:
@@ -293,18 +303,20 @@ def _token(settings: Settings) -> str | None:
     return settings.api_token.get_secret_value() if settings.api_token else None
 
 
-async def _serve(app: FastAPI, settings: Settings, listening: socket.socket) -> None:
+async def _serve(
+    app: FastAPI, settings: Settings, listening: socket.socket, crowd: Crowd | None = None
+) -> None:
+    crowd = crowd or Crowd(descriptors.LEAST_HTTP)
     config = uvicorn.Config(
         app,
-        http=PunctualConnection,
+        http=cast("Any", partial(PunctualConnection, crowd=crowd)),
         ws="none",  # there is no WebSocket here, and the bearer token is asked of HTTP requests only
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
         proxy_headers=False,  # nobody here asks for the client's address: no header may make one up
-        limit_concurrency=API_CONNECTIONS,
-        h11_max_incomplete_event_size=API_HEAD_BYTES,
+        backlog=descriptors.BACKLOG,
         timeout_keep_alive=settings.http_keep_alive_s,
         timeout_graceful_shutdown=API_CLOSE_S,
     )

@@ -9,13 +9,17 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from wearon.api import estimate, files, metrics
+from wearon.api.console.login import Doorkeeper
 from wearon.api.console.mount import mount_console
 from wearon.api.console.studios import UPLOADS
 from wearon.api.description import describe
+from wearon.api.guesses import Guesses
 from wearon.api.health import HealthReport
 from wearon.api.middleware import BearerToken, BodyLimit, HeadAsGet, RequestId
 from wearon.api.observation import Observation
+from wearon.api.overload import CheapRefusal
 from wearon.api.parts import ApiParts
+from wearon.api.token import ApiToken
 from wearon.sizing import NoPerson
 
 log = structlog.get_logger()
@@ -57,11 +61,14 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     app.add_exception_handler(Exception, _unexpected)
     # Added last, passed first.
     app.add_middleware(HeadAsGet)
+    app.add_middleware(CheapRefusal, pose_pool=parts.pose_pool)
     app.add_middleware(BodyLimit, uploads=UPLOADS)
-    if parts.console is not None and (parts.local_platform is not None or api_token):
-        mount_console(app, parts.console, api_token)  # in production never without a token
-    if api_token:
-        app.add_middleware(BearerToken, token=api_token)
+    guesses = Guesses()
+    token = ApiToken(api_token, guesses, parts.metrics) if api_token else None
+    if parts.console is not None and (parts.local_platform is not None or api_token):  # in production with a token only
+        mount_console(app, parts.console, Doorkeeper(api_token, guesses=guesses) if api_token else None, token)
+    if token is not None:
+        app.add_middleware(BearerToken, token=token)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,

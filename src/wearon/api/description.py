@@ -73,6 +73,7 @@ def _complete(operation: dict[str, Any], *, needs_token: bool) -> None:
     if needs_token:
         operation["security"] = [{"token": []}]
         more["401"] = {"description": "The bearer token is missing or wrong", "content": PROBLEM}
+        more["429"] = {"description": "Too many wrong bearer tokens came from there", "content": PROBLEM}
     for status, answer in more.items():
         answers.setdefault(status, answer)
     for status, answer in answers.items():

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon.dependencies import Dependencies, Dependency, Refusal
+from wearon.descriptors import Budget, open_now
 from wearon.pose.pool import PosePool
 from wearon.redis_errors import RedisUnavailable
 from wearon.supervisor import Part, PartState
@@ -50,6 +51,16 @@ class RefusalHealth(BaseModel):
     since_s: float
 
 
+class DescriptorsHealth(BaseModel):
+    """Open files and connections, and how they are shared out."""
+
+    limit: int
+    open: int | None
+    paid_work: int
+    downloads: int
+    http: int
+
+
 class QueueDepths(BaseModel):
     """What lies where in Redis."""
 
@@ -75,6 +86,7 @@ class HealthReport(BaseModel):
     queues: QueueDepths | None
     refusals: list[RefusalHealth] = []
     """Empty when no service that is needed refuses anything."""
+    descriptors: DescriptorsHealth | None = None
 
 
 class Health:
@@ -88,6 +100,7 @@ class Health:
         redis: Redis,
         dependencies: Dependencies | None = None,
         silent_s: Callable[[], float] = lambda: 0.0,
+        budget: Budget | None = None,
     ) -> None:
         """`silent_s` says for how long this process has not written to Redis; one that need not, never says more than
         nothing.
@@ -98,9 +111,11 @@ class Health:
         self._redis = redis
         self._dependencies = dependencies or Dependencies()
         self._silent_s = silent_s
+        self._budget = budget
         self._depths: QueueDepths | None = None
         self._late = False
         self._looked_at: float | None = None
+        self._open: int | None = None
         self._looking = asyncio.Lock()
 
     async def report(self) -> HealthReport:
@@ -114,6 +129,7 @@ class Health:
         refusals = [*self._dependencies.refusals, *self._silence()]
         all_well = (
             not refusals
+            and (self._budget is None or self._budget.enough)
             and depths is not None
             and (depths.oldest_refund_s or 0.0) <= LATE_S
             and all(part.state is PartState.RUNNING for part in parts.values())
@@ -131,6 +147,19 @@ class Health:
                 RefusalHealth(dependency=refusal.dependency, words=refusal.words, since_s=refusal.since_s)
                 for refusal in refusals
             ],
+            descriptors=self._descriptors(),
+        )
+
+    def _descriptors(self) -> DescriptorsHealth | None:
+        budget = self._budget
+        if budget is None:
+            return None
+        return DescriptorsHealth(
+            limit=budget.limit,
+            open=self._open,
+            paid_work=budget.paid_work,
+            downloads=budget.downloads,
+            http=budget.http,
         )
 
     def _silence(self) -> list[Refusal]:
@@ -153,6 +182,7 @@ class Health:
                 except (RedisError, OSError, TimeoutError) as error:
                     self._depths, self._late = None, isinstance(error, TimeoutError)
                 self._looked_at = time.monotonic()
+                self._open = open_now()
             return self._depths
 
     async def _count(self) -> QueueDepths:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from wearon.api.middleware import BearerToken, HeadAsGet
 from wearon.api.parts import ApiParts
+from wearon.api.token import ApiToken
 from wearon.metrics import Metrics
 from wearon.overview.models import Now, QueuesNow
 from wearon.supervisor import PartState
@@ -47,7 +48,7 @@ def create_metrics_app(metrics: Metrics, api_token: str | None) -> FastAPI:
 
     app.add_middleware(HeadAsGet)
     if api_token:
-        app.add_middleware(BearerToken, token=api_token)
+        app.add_middleware(BearerToken, token=ApiToken(api_token, metrics=metrics))
     return app
 
 

@@ -15,6 +15,7 @@ from structlog.contextvars import bound_contextvars
 
 from wearon.api.console.access import STATIC, is_console
 from wearon.api.observation import Observation
+from wearon.api.token import ApiToken
 
 log = structlog.get_logger()
 
@@ -111,24 +112,21 @@ class BearerToken:
     The console has a guard of its own, which knows cookies, too.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: ApiToken) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._may_pass(scope):
-            answer = JSONResponse(
-                {"detail": "Missing or wrong bearer token"}, 401, headers={"WWW-Authenticate": "Bearer"}
-            )
-            await answer(scope, receive, send)
-            return
+        if scope["type"] == "http" and not _is_open(scope["path"]):
+            refusal = await self._token.refusal(scope)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
-    def _may_pass(self, scope: Scope) -> bool:
-        if scope["path"] in OPEN_PATHS or scope["path"].startswith(SIGNED_PREFIX) or is_console(scope["path"]):
-            return True
-        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
-        return secrets.compare_digest(given, self._expected)
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(SIGNED_PREFIX) or is_console(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +188,12 @@ class BodyLimit:
         except TimeoutError:
             await _refuse(408, f"Body not here within {seconds:g} s", close=True)(scope, receive, send)
             return
+        except _BrokenOff:
+            # Nobody hears it, but the log and the counters say what happened.
+            await _refuse(400, "The body broke off", close=True)(scope, receive, send)
+            return
         if body is None:
-            # Left open: what is still on its way is read and dropped, else a reset would overtake this answer.
-            await _refuse(413, f"Body larger than {max_bytes} bytes")(scope, receive, send)
+            await _refuse(413, f"Body larger than {max_bytes} bytes", close=True)(scope, receive, send)
             return
         sent = False
 
@@ -210,8 +211,12 @@ def _refuse(status: int, detail: str, *, close: bool = False) -> JSONResponse:
     return JSONResponse({"detail": detail}, status, headers={"Connection": "close"} if close else None)
 
 
+class _BrokenOff(Exception):
+    """The caller has gone, or was refused by the connection, before the body was whole."""
+
+
 async def _read_at_most(limit: int, headers: Headers, receive: Receive) -> bytes | None:
-    """The whole body; None when it is, or says it is, larger than `limit` bytes."""
+    """The whole body; None when it is, or says it is, larger than `limit` bytes. Raises _BrokenOff."""
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         return None
@@ -219,7 +224,7 @@ async def _read_at_most(limit: int, headers: Headers, receive: Receive) -> bytes
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return bytes(body)
+            raise _BrokenOff
         body += message.get("body", b"")
         if len(body) > limit:
             return None

@@ -18,7 +18,6 @@ from wearon.doctor.supabase import SupabaseDoctor
 from wearon.local_redis import LocalRedis
 from wearon.logs import Redaction
 from wearon.net.tls import trusting
-from wearon.serve import API_CONNECTIONS
 from wearon.settings import Mode, Settings
 
 NETWORK_LIMIT_S = 20.0
@@ -85,7 +84,7 @@ async def checks_of(stack: AsyncExitStack, settings: Settings) -> list[Check]:
         Check("spool", lambda: machine.check_spool(spool, concurrency), MACHINE_LIMIT_S, Promise.PAID_ONCE),
         Check(
             "descriptors",
-            lambda: machine.check_descriptors(API_CONNECTIONS),
+            lambda: machine.check_descriptors(concurrency),
             MACHINE_LIMIT_S,
             Promise.SIZES_ALWAYS,
         ),

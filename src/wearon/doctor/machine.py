@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 
 import httpx
 
+from wearon.descriptors import MOST_HTTP, Budget, divide, limit_after_raising
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
 from wearon.local_redis import LocalRedisError, server_binary
 from wearon.net.listening import listen, url_at
@@ -35,9 +36,6 @@ FORGETFUL = {
     "overlay": "lies in the container, and goes with it",
 }
 """File systems that do not outlive what they should."""
-
-DESCRIPTORS_BESIDES = 256
-"""Redis (60), the platform (50), OpenAI's and downloads' connections of 20 jobs (some 60), pools, files."""
 
 ESTIMATE_LIMIT_S = 0.7
 """An answer is promised in under a second, with the photo's download in it."""
@@ -88,26 +86,24 @@ def judge_space(free_mb: int, concurrency: int) -> Finding:
     return ok("spool disk", told)
 
 
-async def check_descriptors(api_connections: int) -> AsyncGenerator[Finding, None]:
+async def check_descriptors(concurrency: int) -> AsyncGenerator[Finding, None]:
     """Whether the process may have as many connections as it takes."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield judge_descriptors(soft, hard, api_connections)
+    yield judge_descriptors(divide(limit_after_raising(), concurrency))
 
 
-def judge_descriptors(soft: int, hard: int, api_connections: int) -> Finding:
-    """`soft` and `hard` as getrlimit gives them; -1 is no limit."""
-    needed = api_connections + DESCRIPTORS_BESIDES
-    if soft < 0 or soft >= needed:
-        return ok("descriptors", "no limit" if soft < 0 else f"{soft:,}, of which {needed:,} may be used")
-    raisable = hard < 0 or hard >= needed
-    return fault(
-        "descriptors",
-        f"only {soft:,}: a busy API ({api_connections} connections) leaves none for downloads and Redis",
-        f"ulimit -n {max(1024, needed)}" + ("" if raisable else f" (as root: the hard limit is {hard:,})"),
-        Promise.SIZES_ALWAYS,
-    )
+def judge_descriptors(budget: Budget) -> Finding:
+    """`budget` as `wearon serve` will share it out here, once it has raised its limit."""
+    shares = f"paid work {budget.paid_work}, downloads {budget.downloads}, HTTP connections {budget.http}"
+    if not budget.enough:
+        return fault(
+            "descriptors",
+            f"only {budget.limit:,} of {budget.needed:,} that are needed at once: {shares}",
+            f"raise the hard limit: ulimit -Hn {max(1024, budget.needed)}, or LimitNOFILE= of the service",
+            Promise.PAID_ONCE,
+        )
+    if budget.http < MOST_HTTP:
+        return warning("descriptors", f"{budget.limit:,}: {shares}", f"with more, up to {MOST_HTTP} HTTP connections")
+    return ok("descriptors", f"{budget.limit:,}: {shares}")
 
 
 async def check_port(host: str, port: int) -> AsyncGenerator[Finding, None]:

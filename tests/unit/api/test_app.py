@@ -282,7 +282,7 @@ async def test_the_description_names_every_answer(token: str | None) -> None:
         paths = (await client.get("/openapi.json", headers=headers)).json()["paths"]
     estimate = paths["/estimate-body"]["post"]
     wanted = {"200", "400", "408", "413", "422", "500", "503"}
-    assert set(estimate["responses"]) == wanted | ({"401"} if token else set())
+    assert set(estimate["responses"]) == wanted | ({"401", "429"} if token else set())
     assert ("security" in estimate) == (token is not None)
     assert "security" not in paths["/health"]["get"]
     for operations in paths.values():
@@ -320,6 +320,29 @@ async def test_a_token_closes_everything_but_health() -> None:
         allowed = await client.post("/estimate-body", json=BODY, headers={"Authorization": "Bearer s3cret"})
         assert allowed.status_code == 200
         assert len(api.fetcher.asked) == 1
+
+
+async def test_guessing_bearer_tokens_is_limited_and_the_right_one_gets_through() -> None:
+    async with Api(api_token="s3cret").client as client:
+        for _ in range(3):
+            assert (await client.get("/openapi.json")).status_code == 401  # no guess
+        guesses = [await client.get("/openapi.json", headers={"Authorization": f"Bearer {n}"}) for n in range(8)]
+        assert [guess.status_code for guess in guesses] == [401] * 5 + [429] * 3
+        assert int(guesses[-1].headers["retry-after"]) > 0
+        assert guesses[-1].headers["connection"] == "close"
+        for _ in range(2):
+            right = await client.get("/openapi.json", headers={"Authorization": "Bearer s3cret"})
+            assert right.status_code == 200
+        text = (await client.get("/metrics", headers={"Authorization": "Bearer s3cret"})).text
+    assert 'wearon_wrong_tokens_total{answer="refused",where="bearer"} 5.0' in text
+    assert 'wearon_wrong_tokens_total{answer="limited",where="bearer"} 3.0' in text
+
+
+async def test_too_many_guesses_at_once_are_turned_away_unheard() -> None:
+    async with Api(api_token="s3cret").client as client:
+        crowd = [client.get("/openapi.json", headers={"Authorization": "Bearer guess"}) for _ in range(200)]
+        answers = await asyncio.gather(*crowd)
+    assert {answer.status_code for answer in answers} == {401, 429}
 
 
 async def test_metrics_are_there_only_behind_a_token() -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from support.gateway import Response, running_gateway
+from wearon.descriptors import divide
 from wearon.doctor import Finding, Level, Promise, machine
 from wearon.platform import LocalPlatform
 from wearon.settings import Settings
@@ -67,11 +68,17 @@ def test_room_for_the_pictures_under_way(free_mb: int, concurrency: int, level: 
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "level"),
-    [(1024, 4096, Level.OK), (-1, -1, Level.OK), (768, 768, Level.OK), (256, -1, Level.FAULT), (256, 256, Level.FAULT)],
+    ("limit", "concurrency", "level"),
+    [
+        (65_536, 20, Level.OK),
+        (1024, 20, Level.OK),
+        (768, 20, Level.WARNING),
+        (256, 20, Level.FAULT),
+        (1024, 500, Level.FAULT),
+    ],
 )
-def test_descriptors_for_a_busy_api(soft: int, hard: int, level: Level) -> None:
-    assert machine.judge_descriptors(soft, hard, api_connections=512).level is level
+def test_descriptors_for_a_busy_worker(limit: int, concurrency: int, level: Level) -> None:
+    assert machine.judge_descriptors(divide(limit, concurrency)).level is level
 
 
 @pytest.fixture

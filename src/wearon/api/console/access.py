@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wearon.api.console.login import COOKIE, Doorkeeper, cookie_of
+from wearon.api.token import ApiToken
 
 PAGE = "/console"
 API = "/console/api/"
@@ -31,7 +32,10 @@ STATIC = "/console/static/"
 """Asked for with every visit: no log line each."""
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
+PROXY_HEADERS = {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"}
+FORWARDED = "x-forwarded-"
+"""What proxies add. One that adds nothing and puts our own address into `Host`, as nginx does unless it is told
+otherwise, is known only by what a browser says about the page (`_asked_elsewhere`)."""
 
 
 def is_console(path: str) -> bool:
@@ -42,9 +46,12 @@ def is_console(path: str) -> bool:
 class ConsoleAccess:
     """Guards the console's paths; others pass untouched. Without a `doorkeeper`, only this machine may come."""
 
-    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper | None, picture_origin: str) -> None:
+    def __init__(
+        self, app: ASGIApp, doorkeeper: Doorkeeper | None, token: ApiToken | None, picture_origin: str
+    ) -> None:
         self._app = app
         self._doorkeeper = doorkeeper
+        self._token = token
         self._headers = _security_headers(picture_origin)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,15 +67,23 @@ class ConsoleAccess:
                 headers["Cache-Control"] = "no-store" if scope["path"].startswith(API) else "no-cache"
             await send(message)
 
-        refusal = self._refusal(scope)
+        refusal = await self._refusal(scope)
         await (refusal or self._app)(scope, receive, send_guarded)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    async def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
         if self._doorkeeper is None and not _from_this_machine(scope, headers):
             return _refuse(403, "The console of local mode is open on this machine only; set API_TOKEN to log in")
-        if not scope["path"].startswith(API) or self._has_token(headers):
+        if not scope["path"].startswith(API):
             return None
+        if self._token is not None and "authorization" in headers:
+            guess = await self._token.refusal(scope)
+            if guess is None or guess.status_code == 429:
+                return guess
+        return self._stranger(scope, headers)
+
+    def _stranger(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        """What to answer to a caller without the bearer token."""
         if _from_another_site(headers):
             return _refuse(403, "Called by another site")
         if scope["method"] not in SAFE_METHODS and ACTION_HEADER not in headers:
@@ -79,16 +94,20 @@ class ConsoleAccess:
             return None
         return _refuse(401, "Log in first", {"WWW-Authenticate": "Bearer"})
 
-    def _has_token(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        return self._doorkeeper is not None and scheme == "Bearer" and self._doorkeeper.fits(token.encode("latin-1"))
-
 
 def _from_this_machine(scope: Scope, headers: Headers) -> bool:
     client = scope.get("client")
-    if client is None or any(name in headers for name in PROXY_HEADERS):
+    if client is None or any(name in PROXY_HEADERS or name.startswith(FORWARDED) for name in headers):
+        return False
+    if _asked_elsewhere(headers):
         return False
     return _is_loopback(client[0]) and _is_loopback(_host_name(headers.get("host", "")))
+
+
+def _asked_elsewhere(headers: Headers) -> bool:
+    """Whether a browser has our page under another name: a proxy rewrote `Host`, and not these."""
+    named = (headers.get("origin"), headers.get("referer"))
+    return any(not _is_loopback(_host_name(url.partition("://")[2])) for url in named if url)
 
 
 def _host_name(host: str) -> str:

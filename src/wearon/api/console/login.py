@@ -8,14 +8,15 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 
 import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
+
+from wearon.api.guesses import Guesses
+from wearon.api.token import TOO_MANY, address_of
 
 log = structlog.get_logger()
 
@@ -25,26 +26,25 @@ COOKIE_PATH = "/console"
 LOGIN_SECONDS = 12 * 3600
 """A working day."""
 
-TRIES_EACH = 5
-TRIES_ALL = 60
-WINDOW_S = 60.0
-"""Wrong tokens within a minute from one address, and from all: the second bounds what we remember, too. Behind a proxy
-everybody has its address; the bearer token goes on working then."""
+LONGEST_COOKIE = 200
+"""Ours has 108 characters."""
 
 
 class Doorkeeper:
     """Knows the token, makes and checks cookies, counts wrong tries."""
 
-    def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds since 1970."""
+    def __init__(self, token: str, clock: Callable[[], float] = time.time, guesses: Guesses | None = None) -> None:
+        """`clock` gives seconds since 1970; `guesses` counts those of bearer tokens, too."""
         self._token = token.encode()
         self._key = hmac.digest(self._token, b"wearon console login", hashlib.sha256)
         self._clock = clock
-        self._wrong: deque[tuple[float, str]] = deque()
+        self.guesses = guesses or Guesses(clock)
 
     def fits(self, token: bytes) -> bool:
-        """Whether it is the token."""
-        return hmac.compare_digest(token, self._token)
+        """Whether it is the token; the time says nothing about its length or content."""
+        return hmac.compare_digest(
+            hmac.digest(self._key, token, "sha256"), hmac.digest(self._key, self._token, "sha256")
+        )
 
     def issue(self) -> str:
         """A cookie's value."""
@@ -60,31 +60,27 @@ class Doorkeeper:
 
     def seconds_to_wait(self, address: str) -> int:
         """How long that address must wait before it may try again; 0: not at all."""
-        now = self._clock()
-        while self._wrong and self._wrong[0][0] <= now - WINDOW_S:
-            self._wrong.popleft()
-        theirs = [at for at, who in self._wrong if who == address]
-        if len(theirs) >= TRIES_EACH:
-            return max(1, round(theirs[-TRIES_EACH] + WINDOW_S - now))
-        if len(self._wrong) >= TRIES_ALL:
-            return max(1, round(self._wrong[0][0] + WINDOW_S - now))
-        return 0
+        return self.guesses.wait_s(address)
 
     def note_wrong_try(self, address: str) -> None:
         """Count it."""
-        self._wrong.append((self._clock(), address))
+        self.guesses.note_wrong(address)
 
     def _sign(self, claim: str) -> str:
         return hmac.new(self._key, claim.encode(), hashlib.sha256).hexdigest()
 
 
 def cookie_of(headers: Headers, name: str) -> str:
-    """A cookie's value; empty when there is none, or the header cannot be read."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    """A cookie's value; empty when there is none.
+
+    Ours has nothing to unquote. `http.cookies` would parse all the others, too, and on Pythons before 3.11.10 and
+    3.12.6 a few kilobytes of backslashes keep it busy for seconds.
+    """
+    for pair in headers.get("cookie", "").split(";"):
+        found, _, value = pair.strip().partition("=")
+        if found == name and len(value) <= LONGEST_COOKIE:
+            return value
+    return ""
 
 
 router = APIRouter()
@@ -103,14 +99,19 @@ async def login(form: Login, request: Request) -> Response:
     answer = Response(status_code=204)
     if doorkeeper is None:
         return answer
-    address = request.client.host if request.client else ""
-    wait_s = doorkeeper.seconds_to_wait(address)
-    if wait_s:
-        raise HTTPException(429, f"Too many wrong tokens: try again in {wait_s} s", {"Retry-After": str(wait_s)})
+    address = address_of(request.scope)
+    # Others' guesses do not keep the right token out: what all together have left only makes a wrong one a 429.
+    if doorkeeper.guesses.own_wait_s(address):
+        raise _too_many(request, doorkeeper.seconds_to_wait(address))
     if not doorkeeper.fits(form.token.encode(errors="replace")):
+        wait_s = doorkeeper.seconds_to_wait(address)
         doorkeeper.note_wrong_try(address)
+        if wait_s:
+            raise _too_many(request, wait_s)
+        _count(request, "refused")
         log.warning("console login refused", client=address)
         raise HTTPException(401, "That is not the token")
+    doorkeeper.guesses.note_right(address)
     log.info("console login", client=address)
     answer.set_cookie(
         COOKIE,
@@ -130,6 +131,15 @@ async def logout() -> Response:
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, path=COOKIE_PATH, httponly=True, samesite="strict")
     return answer
+
+
+def _too_many(request: Request, wait_s: int) -> HTTPException:
+    _count(request, "limited")
+    return HTTPException(429, TOO_MANY.format(wait_s), {"Retry-After": str(wait_s), "Connection": "close"})
+
+
+def _count(request: Request, answer: str) -> None:
+    request.app.state.parts.metrics.wrong_tokens.labels("login", answer).inc()
 
 
 def _is_https(request: Request) -> bool:

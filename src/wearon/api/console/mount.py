@@ -10,15 +10,15 @@ from wearon.api.console.access import ConsoleAccess
 from wearon.api.console.live import LiveFeed, live_route
 from wearon.api.console.login import Doorkeeper
 from wearon.api.console.parts import Console, ConsoleParts
+from wearon.api.token import ApiToken
 from wearon.platform.base import PlatformError, PlatformRefused
 from wearon.tryon.desk import NotPossible, NotThere
 
 log = structlog.get_logger()
 
 
-def mount_console(app: FastAPI, parts: ConsoleParts, api_token: str | None) -> None:
+def mount_console(app: FastAPI, parts: ConsoleParts, doorkeeper: Doorkeeper | None, token: ApiToken | None) -> None:
     """Add routes and the guard in front of them. Without a token only this machine may use it."""
-    doorkeeper = Doorkeeper(api_token) if api_token else None
     console = app.state.console = Console(parts, LiveFeed(parts.overview), doorkeeper)
     api = APIRouter(prefix="/console/api", include_in_schema=False)
     for router in (login.router, sessions.router, actions.router, studios.router, live_route(console.feed)):
@@ -29,7 +29,7 @@ def mount_console(app: FastAPI, parts: ConsoleParts, api_token: str | None) -> N
     app.add_exception_handler(RedisError, _out_of_reach)
     app.add_exception_handler(PlatformError, _out_of_reach)
     app.add_exception_handler(NotPossible, _not_possible)
-    app.add_middleware(ConsoleAccess, doorkeeper=doorkeeper, picture_origin=parts.picture_origin)
+    app.add_middleware(ConsoleAccess, doorkeeper=doorkeeper, token=token, picture_origin=parts.picture_origin)
 
 
 def close_console(app: FastAPI) -> None:

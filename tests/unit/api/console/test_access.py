@@ -157,6 +157,30 @@ async def test_local_mode_refuses_other_machines(peer: str) -> None:
         assert (await client.get("/console/api/now")).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "sign",
+    [
+        {"Forwarded": "for=203.0.113.5"},
+        {"X-Forwarded-For": "203.0.113.5"},
+        {"X-Forwarded-Host": "ops.example.com"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Real-IP": "203.0.113.5"},
+        {"Via": "1.1 proxy"},
+        {"CF-Connecting-IP": "203.0.113.5"},
+        {"Referer": "https://ops.example.com/console"},
+        {"Origin": "https://ops.example.com"},
+        {"Referer": "https://127.0.0.1.example.com/console"},
+    ],
+    ids=lambda sign: " ".join(sign),
+)
+async def test_local_mode_refuses_a_proxy_that_puts_our_own_address_into_host(sign: dict[str, str]) -> None:
+    async with client_of(HandMadeConsole(), "http://127.0.0.1:8000") as client:
+        for path in ("/console", "/console/api/now"):
+            assert (await client.get(path, headers=sign)).status_code == 403
+        ours = {"Referer": "http://127.0.0.1:8000/console", "Origin": "http://127.0.0.1:8000"}
+        assert (await client.get("/console/api/now", headers=ours)).status_code == 200
+
+
 async def test_local_mode_refuses_what_a_proxy_brings_and_takes_it_with_a_token() -> None:
     forwarded = {"X-Forwarded-For": "203.0.113.5"}
     async with client_of(HandMadeConsole(), "http://127.0.0.1:8000") as client:
@@ -204,6 +228,36 @@ async def test_guessing_is_slowed_down_per_address() -> None:
         assert (await client.get("/console/api/hello", headers=BEARER)).status_code == 200
     async with client_of(console, client=("192.0.2.9", 1)) as other:
         assert (await other.post("/console/api/login", json={"token": TOKEN}, headers=ACTION)).status_code == 204
+
+
+async def test_others_guesses_do_not_keep_the_right_token_out() -> None:
+    console = HandMadeConsole(local=False, token=TOKEN)
+    for number in range(20):
+        async with client_of(console, client=(f"198.51.100.{number}", 1)) as guesser:
+            for _ in range(4):
+                guess = await guesser.post("/console/api/login", json={"token": "guess"}, headers=ACTION)
+                assert guess.status_code == (401 if number < 15 else 429)
+    async with client_of(console, client=("192.0.2.9", 1)) as owner:
+        assert (await owner.post("/console/api/login", json={"token": TOKEN}, headers=ACTION)).status_code == 204
+
+
+async def test_logins_and_bearer_tokens_are_counted_together() -> None:
+    async with client_of(HandMadeConsole(local=False, token=TOKEN)) as client:
+        for _ in range(5):
+            wrong = await client.get("/console/api/hello", headers={"Authorization": "Bearer guess"})
+            assert wrong.status_code == 401
+        login = await client.post("/console/api/login", json={"token": "guess"}, headers=ACTION)
+        assert login.status_code == 429
+
+
+@pytest.mark.parametrize(
+    "cookie", ['wearon_console="' + '\\"' * 30_000 + '"', "a=b; " * 3000, "wearon_console", "=;=;"]
+)
+async def test_odd_cookies_are_no_login(cookie: str) -> None:
+    async with client_of(HandMadeConsole(local=False, token=TOKEN)) as client:
+        assert (await client.get("/console/api/hello", headers={"Cookie": cookie})).status_code == 401
+        ours = f"a=b; {COOKIE}={Doorkeeper(TOKEN).issue()}; c={'d' * 9000}"
+        assert (await client.get("/console/api/hello", headers={"Cookie": ours})).status_code == 200
 
 
 @pytest.mark.parametrize("token", ["", "x" * 2000, "\ud800"], ids=["empty", "long", "half a pair"])
