@@ -4,6 +4,7 @@
 wrong at once and never prints a value.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -46,6 +47,9 @@ PICTURE_PROCESS_BYTES = 512 * MB
 
 POSE_PROCESS_BYTES = 384 * MB
 """250 MB, and 350 with a large picture in hand."""
+
+LEAST_TOKEN_CHARACTERS = 16
+"""64 bits of hex: at the fifty tries a second that the API allows a guesser, they outlive everybody."""
 
 
 class SettingsError(Exception):
@@ -320,6 +324,14 @@ def _problem(details: Mapping[str, Any]) -> str:
     return f"{name}: {details['msg'].removeprefix('Value error, ')}"
 
 
+def serving_problems(settings: Settings) -> list[str]:
+    """What keeps `wearon serve` from opening the API, though commands may go on with it."""
+    token = settings.api_token
+    if settings.wearon_mode is Mode.LOCAL or token is None or len(token) >= LEAST_TOKEN_CHARACTERS:
+        return []
+    return [f"API_TOKEN has fewer than {LEAST_TOKEN_CHARACTERS} characters: make one with `openssl rand -hex 32`"]
+
+
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     """Read the environment and `.env`; raises SettingsError."""
     if env_file is not None and (problem := env_files.problem_with(env_file)):
@@ -349,9 +361,24 @@ class _ReadableSettings(Settings):
 def inspect_settings(env_file: Path | None = Path(".env")) -> tuple[Settings, Sequence[str]]:
     """The settings as far as they can be read, and everything that is wrong with them. Only for looking into them:
     required ones may be absent.
+
+    A `.env` lies in the folder that one happens to be in, and may be anybody's. What it could be used for to send
+    secrets of the environment elsewhere counts as not set.
     """
+    unsafe = foreign_uses(env_file)
     try:
-        return load_settings(env_file), []
+        settings, problems = load_settings(env_file), list[str]()
     except SettingsError as error:
         readable = env_file if env_file is not None and env_files.problem_with(env_file) is None else None
-        return _ReadableSettings(_env_file=readable), error.problems
+        settings, problems = _ReadableSettings(_env_file=readable), list(error.problems)
+    if unsafe:
+        settings = _ReadableSettings(_env_file=env_file, **dict.fromkeys(unsafe))
+    return settings, [*unsafe.values(), *problems, *serving_problems(settings)]
+
+
+def foreign_uses(env_file: Path | None) -> dict[str, str]:
+    """Settings by which `.env` would get at secrets of the environment, with what is wrong about each."""
+    if env_file is None or env_files.problem_with(env_file):
+        return {}
+    uses = env_files.foreign_uses(env_file, [name for name, value in os.environ.items() if value])
+    return {name: problem for name, problem in uses.items() if name in Settings.model_fields}

@@ -55,6 +55,19 @@ def answer(done: "subprocess.CompletedProcess[str]") -> Any:
     return json.loads(done.stdout)
 
 
+def test_a_foreign_folder_gets_no_secret_of_the_environment(
+    production_env: dict[str, str], openai: OpenAIStub, tmp_path: Path
+) -> None:
+    env = {name: value for name, value in production_env.items() if name != "OPENAI_BASE_URL"}
+    (tmp_path / ".env").write_text(f"OPENAI_BASE_URL={openai.url}\n")
+    done = doctor(env, tmp_path, "--json")
+    assert done.returncode == 1
+    told = [finding["message"] for finding in answer(done)["findings"] if finding["check"] == "settings"]
+    assert any("OPENAI_API_KEY is in the environment, and OPENAI_BASE_URL" in message for message in told)
+    assert "openai" not in levels(done)
+    assert openai.connections == 0
+
+
 def test_a_production_that_works(
     production_env: dict[str, str], supabase: Supabase, openai: OpenAIStub, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 import trustme
 
+from wearon.env_file import SENT_TO
 from wearon.net.origins import Origin
-from wearon.settings import PRODUCTION_NEEDS, Mode, Settings, SettingsError, inspect_settings, load_settings
+from wearon.settings import (
+    PRODUCTION_NEEDS,
+    Mode,
+    Settings,
+    SettingsError,
+    foreign_uses,
+    inspect_settings,
+    load_settings,
+    serving_problems,
+)
 
 PRODUCTION = {
     "REDIS_URL": "rediss://default:redis-password@queue.example.com:6379",
@@ -168,6 +178,60 @@ def test_a_key_for_browsers_is_refused_like_a_missing_one(monkeypatch: pytest.Mo
 )
 def test_other_keys_are_taken(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     assert key in load(monkeypatch, **PRODUCTION | {"SUPABASE_SERVICE_ROLE_KEY": key}).secrets
+
+
+@pytest.mark.parametrize(
+    ("token", "mode", "serves"),
+    [("a", "production", False), ("t" * 15, "production", False), ("t" * 16, "production", True), ("a", "local", True)],
+)
+def test_production_does_not_serve_behind_a_token_that_can_be_guessed(
+    monkeypatch: pytest.MonkeyPatch, token: str, mode: str, serves: bool
+) -> None:
+    settings = load(monkeypatch, **PRODUCTION, WEARON_MODE=mode, API_TOKEN=token)
+    assert (serving_problems(settings) == []) == serves
+    told = inspect_settings()[1]
+    assert told == serving_problems(settings)
+    assert all(problem.startswith("API_TOKEN ") for problem in told)
+
+
+@pytest.mark.parametrize(("secret", "address"), SENT_TO)
+def test_a_secret_of_the_environment_does_not_go_where_a_foreign_folder_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, secret: str, address: str
+) -> None:
+    (tmp_path / ".env").write_text(f"{address}=http://203.0.113.5/v1\n")
+    monkeypatch.setenv(secret.upper(), "name=the-secret")
+    settings, told = inspect_settings()
+    assert getattr(settings, secret) is None
+    assert any(secret.upper() in problem and address.upper() in problem for problem in told)
+    assert not any("the-secret" in problem for problem in told)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["redis://:${OPENAI_API_KEY}@203.0.113.5:6379", "redis://203.0.113.5/${NOTHING:-x}${OPENAI_API_KEY:-y}"],
+)
+def test_a_foreign_folder_cannot_have_the_environment_filled_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
+) -> None:
+    (tmp_path / ".env").write_text(f'REDIS_URL="{value}"\nOTHER_PROGRAM=${{HOME}}\n')
+    monkeypatch.setenv("OPENAI_API_KEY", "the-secret")
+    settings, told = inspect_settings()
+    assert settings.redis_url is None
+    assert any(problem.startswith("REDIS_URL ") for problem in told)
+    assert "the-secret" not in repr(told)
+
+
+def test_what_lies_in_one_place_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-1\nOPENAI_BASE_URL=http://gateway/v1\nSUPABASE_URL=http://x\n")
+    assert foreign_uses(Path(".env")) == {}
+    # The environment wins over the file, so these are of one place, and a folder's own secret may go anywhere.
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://ours/v1")
+    assert foreign_uses(Path(".env")) == {}
+    settings, told = inspect_settings()
+    assert (settings.openai_base_url, told) == ("http://ours/v1", [])
 
 
 def test_a_password_is_secret_in_both_its_spellings(monkeypatch: pytest.MonkeyPatch) -> None:

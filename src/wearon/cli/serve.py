@@ -1,14 +1,18 @@
 """`wearon serve`."""
 
+from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from wearon.cli.lazy import nothing_collected
 from wearon.cli.output import CommandError, errors, plain
 from wearon.cli.settings import settings_or_error
 from wearon.logs import configure_logs
-from wearon.settings import Mode, Settings
+from wearon.settings import Mode, Settings, SettingsError, foreign_uses, serving_problems
+
+log = structlog.get_logger()
 
 
 def serve(
@@ -24,7 +28,11 @@ def serve(
     Example: wearon serve --no-api
     """
     settings = settings_or_error()
+    if problems := serving_problems(settings):
+        raise CommandError(str(SettingsError(problems)), status=2)
     configure_logs(settings.log_level, settings.log_format, settings.secrets, for_good=True)
+    for problem in foreign_uses(Path(".env")).values():  # one may have meant it, but should know
+        log.warning("a secret of the environment goes where .env says", problem=problem)
     with nothing_collected():  # imported here, because they take a second that `wearon --help` should not
         from wearon.local_redis import LocalRedisError
         from wearon.serve import Addresses, Roles, ServeError, run
