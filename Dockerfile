@@ -2,8 +2,9 @@
 # The production worker. Build: docker build -t wearon-worker .   Run: see compose.yaml.
 
 FROM python:3.13-slim-trixie AS build
-# The lock file says what is installed; this uv only has to read it.
-COPY --from=ghcr.io/astral-sh/uv:0.8 /uv /usr/local/bin/uv
+# The lock file says what is installed; uv, which reads it, is named by its hash.
+COPY .github/workflows/uv.txt ./uv.txt
+RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement uv.txt
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
 # Dependencies first: they change less often than our code.

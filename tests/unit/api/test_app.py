@@ -172,6 +172,19 @@ async def test_who_comes_too_late_is_told_so_before_his_photo_is_fetched(api: Ap
     assert api.fetcher.asked == []
 
 
+async def test_callers_that_hammer_are_all_refused_and_the_next_ones_are_served(api: Api) -> None:
+    api.pool.full = True
+    refusals = await asyncio.gather(*(api.estimate() for _ in range(100)))
+    assert {(one.status_code, one.json()["detail"]) for one in refusals} == {
+        (503, "Pose estimation service is temporarily unavailable")
+    }
+    assert {one.headers["retry-after"] for one in refusals} == {"1"}
+    assert len({one.headers["x-request-id"] for one in refusals}) == 100
+    assert api.fetcher.asked == []
+    api.pool.full = False
+    assert (await api.estimate()).status_code == 200
+
+
 @pytest.mark.parametrize(
     "changes",
     [
