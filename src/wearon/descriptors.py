@@ -4,6 +4,8 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+from wearon.net.listening import BACKLOG
+
 ENOUGH = 65_536
 """Raised to at most this: some machines allow a thousand million, and programs exist that walk through all of them."""
 
@@ -21,10 +23,6 @@ EACH_JOB = 2
 
 DOWNLOADS = 2 * 16
 """Both lanes of the downloader."""
-
-BACKLOG = 128
-"""Connections that the kernel accepts for us in one turn of the event loop, before we can hang up on any. (More of them
-at once wait for a second: TCP asks again.)"""
 
 MOST_HTTP = 512
 """Each holds 100 KB at most: head, body, uvicorn's read buffer."""

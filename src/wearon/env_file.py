@@ -1,4 +1,4 @@
-"""Whether `.env` can be read at all, and whether it may be believed: it lies in whatever folder one happens to be in."""
+"""Whether `.env` can be read at all, and may be believed: it lies in whatever folder one happens to be in."""
 
 import codecs
 import re

@@ -47,7 +47,7 @@ from wearon.assembly import (
     settle_memory,
 )
 from wearon.metrics import Metrics
-from wearon.net.listening import listen, url_at, url_of
+from wearon.net.listening import BACKLOG, listen, url_at, url_of
 from wearon.platform import LocalPlatform
 from wearon.pose.pool import PosePool
 from wearon.redis import without_password
@@ -61,7 +61,6 @@ log = structlog.get_logger()
 
 API_CLOSE_S = 5
 """For answers that are under way when the API closes: an estimate takes at most that long."""
-
 
 
 class ServeError(Exception):
@@ -303,9 +302,7 @@ def _token(settings: Settings) -> str | None:
     return settings.api_token.get_secret_value() if settings.api_token else None
 
 
-async def _serve(
-    app: FastAPI, settings: Settings, listening: socket.socket, crowd: Crowd | None = None
-) -> None:
+async def _serve(app: FastAPI, settings: Settings, listening: socket.socket, crowd: Crowd | None = None) -> None:
     crowd = crowd or Crowd(descriptors.LEAST_HTTP)
     config = uvicorn.Config(
         app,
@@ -316,7 +313,7 @@ async def _serve(
         lifespan="off",
         server_header=False,
         proxy_headers=False,  # nobody here asks for the client's address: no header may make one up
-        backlog=descriptors.BACKLOG,
+        backlog=BACKLOG,
         timeout_keep_alive=settings.http_keep_alive_s,
         timeout_graceful_shutdown=API_CLOSE_S,
     )

@@ -39,7 +39,7 @@ LAYERS = {
     "env_file": set(),
     "logs": set(),
     "metrics": set(),
-    "descriptors": set(),
+    "descriptors": {"net"},
     "dependencies": set(),
     "tracing": set(),
     "redis": set(),

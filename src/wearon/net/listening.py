@@ -3,8 +3,9 @@
 import socket
 from ipaddress import IPv6Address, ip_address
 
-BACKLOG = 2048
-"""Connections that the system takes before the loop does: those of a busy second."""
+BACKLOG = 128
+"""Connections that the system takes before the loop does. All of them may be accepted in one turn of the loop, before
+any can be hung up on, so descriptors are set aside for them; what comes on top asks again after a second."""
 
 
 def listen(host: str, port: int) -> socket.socket:
