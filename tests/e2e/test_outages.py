@@ -10,9 +10,10 @@ from support.gateway import Do, Fault
 from support.machines import Machines
 from support.openai_stub import INVALID_KEY, MODERATION, Answer, OpenAIStub, Picture, Reset, server_error
 from support.openai_stub import Fault as Stumble
+from support.outages import all_completed_and_paid_once, push_orders, wait_for_requests
 from support.processes import wait_until
 from support.redis import RedisServer
-from support.shop import Order, Shop
+from support.shop import Shop
 
 pytestmark = pytest.mark.slow
 
@@ -25,26 +26,6 @@ SHORT_FAULTS: list[list[Stumble]] = [
     [server_error(503)],
     [server_error(), server_error()],
 ]
-
-
-def push_orders(shop: Shop, count: int) -> list[Order]:
-    """Of both channels; an order's prompt is its session's id."""
-    orders = [shop.buy(("b2c", "b2b")[number % 2]) for number in range(count)]
-    for order in orders:
-        shop.push(order, prompt=order.session_id)
-    return orders
-
-
-def wait_for_requests(openai: OpenAIStub, count: int) -> None:
-    wait_until(lambda: len(openai.requests) >= count or None, lambda: f"{len(openai.requests)} requests")
-
-
-def all_completed_and_paid_once(shop: Shop, openai: OpenAIStub, orders: list[Order]) -> None:
-    shop.wait_until_settled()
-    for order in orders:
-        assert shop.check_books(order)["status"] == "completed"
-    paid = sorted(request.fields["prompt"] for request in openai.paid)
-    assert paid == sorted(order.session_id for order in orders)
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])

@@ -116,6 +116,7 @@ class Gateway:
         self.exchanges: list[Exchange] = []
         self._handlers: dict[str, Handler] = {}
         self._faults: list[Fault] = []
+        self._held: list[Fault] = []
         self._chances = chances or Random(0)
         self._lock = threading.Lock()
         self._answered = threading.Condition()
@@ -140,10 +141,16 @@ class Gateway:
             self._faults.append(fault)
         return fault
 
+    def forget(self, *faults: Fault) -> None:
+        """Misbehave no more in these ways. Whatever they hold stays held, until `behave`."""
+        with self._lock:
+            self._faults = [fault for fault in self._faults if fault not in faults]
+            self._held += faults
+
     def behave(self) -> None:
         """Forget all faults, let what they hold run to its end, and forget what was recorded."""
         with self._lock:
-            faults, self._faults = self._faults, []
+            faults, self._faults, self._held = self._faults + self._held, [], []
         for fault in faults:
             fault.release()
         with self._answered:

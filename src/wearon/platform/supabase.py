@@ -181,7 +181,7 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
                 .eq("request_id", session.request_id)
                 .in_("type", tuple(LedgerEntryType))
             )
-        rows = await self._rows("read ledger", query)
+        rows = await self._rows("read ledger", query, "read the ledger")
         return [_ledger_entry(row) for row in rows]
 
     async def give_back(self, refund: Refund) -> bool:
@@ -243,10 +243,12 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
             .in_("status", allowed)
             .select("id")
         )
-        return len(await self._rows(f"session to {changes['status']}", query)) == 1
+        return len(await self._rows(f"session to {changes['status']}", query, "write sessions")) == 1
 
-    async def _rows(self, action: str, query: "AsyncQueryRequestBuilder") -> Sequence[Mapping[str, Any]]:
-        async with self._attempts(action, self._rest_seconds):
+    async def _rows(
+        self, action: str, query: "AsyncQueryRequestBuilder", asked: str = "read sessions"
+    ) -> Sequence[Mapping[str, Any]]:
+        async with self._attempts(action, self._rest_seconds, asked=asked):
             answer = await query.execute()
         rows: object = answer.data
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

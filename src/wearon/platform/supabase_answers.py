@@ -93,10 +93,15 @@ class Refusal(PlatformRefused):
         return About.SESSION if ABOUT_ONE_ROW.fullmatch(self.code) else About.US
 
     @property
+    def is_about_the_key(self) -> bool:
+        """Whether nothing at all is granted to it: then anything that is granted shows that it is over."""
+        return self.status == 401 or self.code == "AccessDenied"
+
+    @property
     def words(self) -> str:
         """What an operator reads in `/health`: what is refused, and by which status and code."""
         told = f"{self.status} {self.code}".strip() if A_CODE.fullmatch(self.code) else str(self.status)
-        if self.status == 401 or self.code == "AccessDenied":
+        if self.is_about_the_key:
             return f"Supabase refuses our key ({told})"
         if self.code in MISSING_BUCKET_CODES:
             return f"Supabase shows us no bucket of pictures: it is missing, or our key is refused ({told})"

@@ -1,6 +1,7 @@
 """Each attempt at asking Supabase for something, and a report of what it refuses, for `/health`."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,35 +16,63 @@ STORAGE = "Supabase Storage"
 SILENT_SECONDS = 5.0
 """A request that waits for its answer longer than this is told in `/health` before it is given up."""
 
+SLOW_SECONDS = 1.0
+"""A row is read or written in some 20 ms, and in 300 ms across an ocean. Uploads may take their time."""
+
+SLOW_IN_A_ROW = 3
+"""So many slow answers, one after the other, are told: a single one happens."""
+
 
 class Attempts:
     """Makes attempts; what came of them goes to `reports`."""
 
     def __init__(self, reports: Dependencies) -> None:
-        self.reports = reports
+        self._reports = reports
+        self._slow = 0
 
     @asynccontextmanager
     async def __call__(
-        self, action: str, seconds: float, service: str = REST, *, expected: str = ""
+        self, action: str, seconds: float, service: str = REST, *, asked: str = "", expected: str = ""
     ) -> AsyncIterator[None]:
-        """`attempt`, with a report of what Supabase refuses. `expected`: a code that is an answer like any other."""
-        reports = self.reports
-        silence = f"{service} has not answered for {SILENT_SECONDS:g} s"
+        """`attempt`, with a report of what Supabase refuses.
+
+        `asked`: the right that `action` needs, where others need the same. `expected`: a code that is no refusal.
+        """
+        asked = f"{service}: {asked or action}"
+        began = time.monotonic()
         silent = asyncio.get_running_loop().call_later(
-            SILENT_SECONDS, reports.refused, Dependency.SUPABASE, silence, service
+            SILENT_SECONDS, self.refused, f"{service} has not answered for {SILENT_SECONDS:g} s", service
         )
         try:
             async with attempt(action, seconds):
                 yield
         except PlatformUnavailable as error:
-            reports.refused(Dependency.SUPABASE, f"{service} gives no usable answer ({error})", service)
+            self.refused(f"{service} gives no usable answer ({error})", service)
             raise
         except Refusal as refusal:
-            reports.answered(Dependency.SUPABASE, service)
-            if refusal.about is About.US and refusal.code != expected:
-                reports.refused(Dependency.SUPABASE, refusal.words, action)
+            self.granted(service)
+            if refusal.about is not About.US or refusal.code == expected:
+                self.granted(asked)
+            else:
+                self.refused(refusal.words, service if refusal.is_about_the_key else asked)
             raise
         finally:
             silent.cancel()
-        reports.answered(Dependency.SUPABASE, service)
-        reports.answered(Dependency.SUPABASE, action)
+        self.granted(asked)
+        self._note_speed(time.monotonic() - began, service)
+
+    def _note_speed(self, took_s: float, service: str) -> None:
+        if service == REST:
+            self._slow = self._slow + 1 if took_s > SLOW_SECONDS else 0
+            if self._slow >= SLOW_IN_A_ROW:
+                self.refused(f"{service} answers slowly ({took_s:.1f} s)", service)
+                return
+        self.granted(service)
+
+    def refused(self, words: str, asked: str) -> None:
+        """Tell in `/health` that what is asked for is refused."""
+        self._reports.refused(Dependency.SUPABASE, words, asked)
+
+    def granted(self, asked: str) -> None:
+        """Tell it no longer."""
+        self._reports.answered(Dependency.SUPABASE, asked)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from wearon.dependencies import Dependency
 from wearon.platform.base import (
     LOOK_URL_SECONDS,
     PICTURE_URL_SECONDS,
@@ -33,6 +32,9 @@ on a slow one; the next is given twice as long, up to `STORAGE_SECONDS`."""
 NOTHING_PAID_SECONDS = 15.0
 """After an upload that failed, nothing new is paid for so long: jobs whose picture is paid try again every few seconds,
 and the first success ends it."""
+
+LOOK_AT_BUCKET = "look at bucket"
+BUCKET_LOOKED_AT = f"{STORAGE}: {LOOK_AT_BUCKET}"
 
 MOST_DOUBLINGS = 2
 """10, 20, 40 s: `STORAGE_SECONDS` is reached."""
@@ -74,10 +76,9 @@ class SupabasePictures:
             raise PlatformUnavailable("Storage has just failed to take a picture")
         if self._bucket_is_fit:
             return
-        asked = "look at bucket"
         key = self._client.supabase_key
         try:
-            async with self._attempts(asked, self._rest_seconds, STORAGE):
+            async with self._attempts(LOOK_AT_BUCKET, self._rest_seconds, STORAGE):
                 answer = await self._http.get(
                     f"{str(self._url).rstrip('/')}/storage/v1/bucket/{BUCKET}",
                     headers={"apikey": key, "Authorization": f"Bearer {key}"},
@@ -88,9 +89,9 @@ class SupabasePictures:
                 raise
             told = None  # a Storage that does not tell of its buckets
         if isinstance(told, dict) and (why := why_no_result_fits(told)):
-            self._attempts.reports.refused(Dependency.SUPABASE, why, asked)
+            self._attempts.refused(why, BUCKET_LOOKED_AT)
             raise PlatformRefused(why)
-        self._attempts.reports.answered(Dependency.SUPABASE, asked)
+        self._attempts.granted(BUCKET_LOOKED_AT)
         self._bucket_is_fit = True
 
     async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:

@@ -102,6 +102,30 @@ async def test_an_answer_that_does_not_come_is_told_before_it_is_given_up(
     assert words(dependencies) == []
 
 
+async def test_answers_that_are_slow_again_and_again_are_told(
+    side: SupabaseSide, dependencies: Dependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supabase_attempts, "SLOW_SECONDS", 0.0)
+    seen = []
+    for _ in range(3):
+        await side.platform.start_session(REF)
+        seen.append([told.partition(" (")[0] for told in words(dependencies)])
+    assert seen == [[], [], ["Supabase answers slowly"]]
+    monkeypatch.undo()
+    await side.platform.start_session(REF)
+    assert words(dependencies) == []
+
+
+async def test_a_key_that_is_taken_again_is_seen_by_whatever_is_asked_next(
+    side: SupabaseSide, dependencies: Dependencies
+) -> None:
+    side.supabase.gateway.add(Fault(" /rest/v1/", Do.ANSWER, CLOCK_SKEW))
+    with pytest.raises(PlatformRefused):
+        await side.platform.requeue_session(REF)
+    await side.platform.find_session(REF.channel, REF.session_id)
+    assert words(dependencies) == []
+
+
 async def test_what_is_about_one_session_or_picture_is_not_told(side: SupabaseSide, dependencies: Dependencies) -> None:
     assert not await side.platform.has_picture(REF)
     with pytest.raises(PlatformRefused) as refused:

@@ -1,0 +1,168 @@
+"""The shapes that outages of Supabase really have: each for a while under twelve running jobs, and nobody notices.
+
+    OUTAGE_S=20 uv run pytest tests/e2e/test_supabase_outage_shapes.py -s     # as long as was promised, with figures
+
+While it lasts `/health` must name it; afterwards all complete, and each picture was paid once.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from support.gateway import JSON, Do, Fault, Response
+from support.machines import Machines
+from support.openai_stub import OpenAIStub
+from support.outages import all_completed_and_paid_once, push_orders, wait_for_requests
+from support.postgrest import Supabase
+from support.processes import wait_until
+from support.shop import Shop
+
+pytestmark = pytest.mark.slow
+
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "9"))
+"""Less than the ten seconds within which `/health` must name it: what is not named by its end fails the test."""
+
+JOBS = 12
+
+HTML = b"<html><head><title>Just a moment...</title></head></html>"
+
+PAGE = {"Content-Type": "text/html"}
+
+REST, STORAGE, EVERYTHING = " /rest/v1/", " /storage/v1/(?!object/sign/.*token=)", ""
+"""Requests by their line; a signed URL is opened without our key."""
+
+
+def postgrest(status: int, code: str, message: str) -> Response:
+    return Response(
+        status, f'{{"code": "{code}", "message": "{message}", "details": null, "hint": null}}'.encode(), JSON
+    )
+
+
+def storage(meant: int, error: str, code: str) -> Response:
+    body = {"statusCode": str(meant), "error": error, "code": code, "message": "x"}
+    return Response(400, json.dumps(body).encode(), JSON)
+
+
+def answers(*faults: tuple[str, Response]) -> Callable[[Supabase], Iterator[None]]:
+    """Instead of the service, the gateway answers: by patterns, the first that fits."""
+
+    def last(supabase: Supabase) -> Iterator[None]:
+        added = [supabase.gateway.add(Fault(pattern, Do.ANSWER, answer, times=None)) for pattern, answer in faults]
+        yield
+        supabase.gateway.forget(*added)
+
+    return last
+
+
+def right_refused(supabase: Supabase) -> Iterator[None]:
+    supabase.sql("revoke update on generation_sessions, store_generation_sessions from service_role")
+    yield
+    supabase.sql("grant update on generation_sessions, store_generation_sessions to service_role")
+
+
+def half_open(supabase: Supabase) -> Iterator[None]:
+    """Every request that comes meanwhile is on a connection that never says another word, and is never reset."""
+    fault = supabase.gateway.add(Fault(EVERYTHING, Do.LOSE_REQUEST, times=None, hold_request=True))
+    yield
+    supabase.gateway.forget(fault)
+
+
+def slow(supabase: Supabase) -> Iterator[None]:
+    fault = supabase.gateway.add(Fault(EVERYTHING, times=None, delay=1.1))
+    yield
+    supabase.gateway.forget(fault)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """`words`: a piece of what `/health` says."""
+
+    name: str
+    last: Callable[[Supabase], Iterator[None]]
+    words: str
+
+
+READ_ONLY = postgrest(405, "25006", "cannot execute UPDATE in a read-only transaction")
+TOO_LARGE = storage(413, "Payload too large", "EntityTooLarge")
+IN_RECOVERY = postgrest(400, "0A000", "cannot set transaction read-write mode during recovery")
+
+OUTAGES = [
+    Outage(
+        "refused key",
+        answers(
+            (REST, postgrest(401, "PGRST303", "JWT issued at future")),
+            ("GET /storage/v1/(bucket|object/info)", storage(404, "Bucket not found", "NoSuchBucket")),
+            (STORAGE, storage(403, "Unauthorized", "AccessDenied")),
+        ),
+        "Supabase refuses our key",
+    ),
+    Outage("refused right", right_refused, "Supabase gives us no right to do what we must (403 42501)"),
+    Outage(
+        "read-only", answers((f"(PATCH|POST){REST}", READ_ONLY)), "Supabase's database cannot be written (405 25006)"
+    ),
+    Outage(
+        "in recovery",
+        answers((f"(PATCH|POST){REST}", IN_RECOVERY)),
+        "Supabase's database cannot be written (400 0A000)",
+    ),
+    Outage(
+        "stale schema",
+        answers((REST, postgrest(404, "PGRST205", "Could not find the table in the schema cache"))),
+        "its schema cache is stale (404 PGRST205)",
+    ),
+    Outage("page of a gateway", answers((EVERYTHING, Response(403, HTML, PAGE))), "Supabase gives us no right"),
+    Outage("page with 200", answers((EVERYTHING, Response(200, HTML, PAGE))), "gives no usable answer"),
+    Outage("uploads refused", answers((f"(POST|PUT){STORAGE}", TOO_LARGE)), "takes no picture so large"),
+    Outage("half-open connections", half_open, "has not answered for 5 s"),
+    Outage("latency of a second", slow, "Supabase answers slowly"),
+]
+
+
+@pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.name)
+def test_an_outage_of_this_shape_fails_nobody(
+    shop: Shop, machines: Machines, openai: OpenAIStub, outage: Outage
+) -> None:
+    openai.latency_s = 2.0
+    process = machines.serve(WORKER_CONCURRENCY=str(JOBS))
+    url = process.wait_for("started")["url"]
+    orders = push_orders(shop, JOBS)
+    wait_for_requests(openai, JOBS // 2)  # some are paid already when they find out, some are not
+    with contextmanager(outage.last)(shop.supabase):
+        began = time.monotonic()
+        orders += push_orders(shop, 4)
+        wait_until(lambda: names(url, outage.words), lambda: f"{httpx.get(f'{url}/health').json()['refusals']}")
+        named_s = time.monotonic() - began
+        left_s = OUTAGE_S - named_s
+        assert left_s > 0, "not named while it lasted"
+        time.sleep(left_s)
+        done = completed(shop)
+    ended = time.monotonic()
+    wait_until(lambda: completed(shop) > done or None, lambda: "work does not go on")
+    print(f"{outage.name}: named after {named_s:.1f} s, going on {time.monotonic() - ended:.1f} s after its end")
+    all_completed_and_paid_once(shop, openai, orders)
+    print(f"{outage.name}: all completed {time.monotonic() - ended:.1f} s after its end")
+    wait_until(lambda: is_well(url), lambda: f"{httpx.get(f'{url}/health').json()}")
+
+
+def names(url: str, words: str) -> bool | None:
+    report = httpx.get(f"{url}/health").json()
+    named = any(words in refusal["words"] for refusal in report["refusals"])
+    assert not named or report["status"] == "degraded"
+    return named or None
+
+
+def is_well(url: str) -> bool | None:
+    report = httpx.get(f"{url}/health").json()
+    return (report["status"], report["refusals"]) == ("ok", []) or None
+
+
+def completed(shop: Shop) -> int:
+    sql = shop.supabase.sql
+    rows = sql("select id from generation_sessions where status = 'completed'")
+    return len(rows) + len(sql("select id from store_generation_sessions where status = 'completed'"))
