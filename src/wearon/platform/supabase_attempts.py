@@ -32,7 +32,7 @@ class Attempts:
 
     @asynccontextmanager
     async def __call__(
-        self, action: str, seconds: float, service: str = REST, *, asked: str = "", expected: str = ""
+        self, action: str, seconds: float, service: str = REST, *, asked: str = "", expected: str | None = None
     ) -> AsyncIterator[None]:
         """`attempt`, with a report of what Supabase refuses.
 

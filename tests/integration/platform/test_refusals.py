@@ -56,6 +56,16 @@ async def test_a_refused_key_is_told_until_it_is_taken(side: SupabaseSide, depen
     assert words(dependencies) == []
 
 
+async def test_a_page_of_a_gateway_is_told_though_it_has_no_code(
+    side: SupabaseSide, dependencies: Dependencies
+) -> None:
+    page = Response(403, b"<html>Just a moment...</html>", {"Content-Type": "text/html"})
+    side.supabase.gateway.add(Fault("", Do.ANSWER, page))
+    with pytest.raises(PlatformRefused):
+        await side.platform.start_session(REF)
+    assert words(dependencies) == ["Supabase gives us no right to do what we must (403)"]
+
+
 async def test_a_right_that_is_refused_is_not_hidden_by_one_that_is_granted(
     side: SupabaseSide, dependencies: Dependencies
 ) -> None:
