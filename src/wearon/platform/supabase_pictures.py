@@ -27,7 +27,13 @@ STORAGE_SECONDS = 30.0
 
 FIRST_UPLOAD_SECONDS = 10.0
 """An upload takes a second. One that is not answered by then is on a connection that has died silently more often than
-on a slow one; the next is given twice as long, up to `STORAGE_SECONDS`."""
+on a slow one. Only a picture whose first `QUICK_UPLOADS` were lost so is given more, up to `STORAGE_SECONDS`."""
+
+QUICK_UPLOADS = 3
+"""They outlast half a minute of connections that are dead and do not say so, and are over soon after it."""
+
+MOST_UPLOADS_REMEMBERED = 1000
+"""Beyond them, which is a long outage, none is given more time."""
 
 NOTHING_PAID_SECONDS = 15.0
 """After an upload that failed, nothing new is paid for so long: jobs whose picture is paid try again every few seconds,
@@ -35,9 +41,6 @@ and the first success ends it."""
 
 LOOK_AT_BUCKET = "look at bucket"
 BUCKET_LOOKED_AT = f"{STORAGE}: {LOOK_AT_BUCKET}"
-
-MOST_DOUBLINGS = 2
-"""10, 20, 40 s: `STORAGE_SECONDS` is reached."""
 
 OBJECT_PATH = re.compile(rf"/storage/v1/object/(?:(?:sign|public|authenticated)/)?{BUCKET}/(?P<path>.+)")
 """The paths by which an object of our bucket is fetched."""
@@ -67,7 +70,7 @@ class SupabasePictures:
         self._rest_seconds = rest_seconds
         self._storage_seconds = storage_seconds
         self._bucket_is_fit = False
-        self._uploads_failed = 0
+        self._uploads_lost: dict[SessionRef, int] = {}
         self._upload_failed_at: float | None = None
 
     async def check_bucket(self) -> None:
@@ -96,16 +99,20 @@ class SupabasePictures:
 
     async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
         """See Platform."""
-        seconds = min(self._storage_seconds, FIRST_UPLOAD_SECONDS * 2**self._uploads_failed)
+        lost = self._uploads_lost.get(ref, 0)
+        patience = FIRST_UPLOAD_SECONDS * max(1, lost - QUICK_UPLOADS + 2)
+        seconds = min(self._storage_seconds, patience)
         try:
             async with self._attempts("store picture", seconds, STORAGE):
                 await self._bucket.upload(ref.picture_path, jpeg, {"content-type": "image/jpeg", "upsert": "true"})
-        except PlatformError:
+        except PlatformError as error:
             self._bucket_is_fit = False
-            self._uploads_failed = min(self._uploads_failed + 1, MOST_DOUBLINGS)
+            if isinstance(error, PlatformUnavailable) and len(self._uploads_lost) < MOST_UPLOADS_REMEMBERED:
+                self._uploads_lost[ref] = lost + 1
             self._upload_failed_at = time.monotonic()
             raise
-        self._uploads_failed, self._upload_failed_at = 0, None
+        self._uploads_lost.pop(ref, None)
+        self._upload_failed_at = None
 
     async def has_picture(self, ref: SessionRef) -> bool:
         """See Platform."""
