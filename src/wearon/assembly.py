@@ -279,7 +279,7 @@ async def open_job_side(
         if worker is not None:
             worker.on_job_finished = consumer.see_job_finished
     if worker is not None:
-        pictures = await _open_pictures(stack, settings)
+        pictures = await _open_pictures(stack, base)
         pipeline = Pipeline(
             platform=base.platform,
             photos=Photos(
@@ -310,8 +310,8 @@ def _open_lease(stack: AsyncExitStack, base: Base, redis_url: str, worker: JobWo
     return Lease(base.redis, worker.worker_id, base.settings.worker_concurrency, keeper)
 
 
-async def _open_pictures(stack: AsyncExitStack, settings: Settings) -> PicturePool:
-    pictures = PicturePool(settings.picture_processes)
+async def _open_pictures(stack: AsyncExitStack, base: Base) -> PicturePool:
+    pictures = PicturePool(base.settings.picture_processes, dependencies=base.telemetry.dependencies)
     stack.callback(pictures.close)
     await pictures.start()
     return pictures

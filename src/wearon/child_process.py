@@ -81,9 +81,13 @@ class ChildProcess:
         when this process ends, however that happens. Raises OSError when the system has none to give.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = _start(theirs.fileno())
-        child = cls(process, *await asyncio.get_running_loop().create_unix_connection(_Answers, sock=ours))
+        try:
+            with theirs:
+                process = _start(theirs.fileno())
+            child = cls(process, *await asyncio.get_running_loop().create_unix_connection(_Answers, sock=ours))
+        except BaseException:
+            ours.close()  # which ends the process, if there is one
+            raise
         # Functions are found there by the names that they have here.
         child._send((sys.path, memory_limit_bytes))
         return child
@@ -282,11 +286,14 @@ def _answer(call: bytearray) -> bytes:
 
 def _receive_all(calls: socket.socket, arrived: "SimpleQueue[bytearray | None]") -> None:
     call: bytearray | None = None
-    with suppress(ConnectionError):
+    try:
         while (call := _receive(calls)) is not None:
             arrived.put(call)
             del call
-    arrived.put(None)
+    except (ConnectionError, MemoryError):
+        pass  # there is nobody to answer, or no room for the call: in both cases this is the end
+    finally:
+        arrived.put(None)
 
 
 def _receive(calls: socket.socket) -> bytearray | None:

@@ -20,6 +20,8 @@ class Dependency(StrEnum):
     REDIS = "redis"
     SUPABASE = "supabase"
     OPENAI = "openai"
+    MACHINE = "machine"
+    """The one that we run on: it gives processes, memory and descriptors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
         supervisor = Supervisor()
         budget = descriptors.divide(descriptors.raise_limit(), settings.worker_concurrency)
         telemetry = await _open_telemetry(stack, settings)
-        supervisor.start("loop_watch", telemetry.loop_watch.run)
+        supervisor.start("loop_watch", telemetry.loop_watch.run, needed=False)
         listening = open_port(stack, settings.host, settings.port) if roles.api else None
         addresses = Addresses(await _open_redis_url(stack, settings), _public_url(settings, listening))
         base = await open_base(
@@ -199,11 +199,13 @@ def _open_pose_pool(
         raise ServeError(f"POSE_MODEL_PATH: there is no file {settings.pose_model_path}")
     pool = PosePool(settings.pose_model_path, settings.pose_processes, metrics=telemetry.metrics)
     stack.callback(pool.close)
-    supervisor.start("pose_pool", lambda: _keep_warm(pool))
+    # Not for the jobs of production, and where it is, they are put back meanwhile: /health says so.
+    supervisor.start("pose_pool", lambda: keep_warm(pool), needed=False)
     return pool
 
 
-async def _keep_warm(pool: PosePool) -> None:
+async def keep_warm(pool: PosePool) -> None:
+    """A part: start the processes, which then look after themselves. Raises PoseUnavailable."""
     await pool.start()
     await asyncio.Event().wait()
 
@@ -295,7 +297,9 @@ def start_metrics(stack: AsyncExitStack, supervisor: Supervisor, settings: Setti
         return
     listening = open_port(stack, settings.host, settings.metrics_port)
     log.info("metrics are served", port=listening.getsockname()[1])
-    supervisor.start("metrics", lambda: _serve(create_metrics_app(metrics, _token(settings)), settings, listening))
+    supervisor.start(
+        "metrics", lambda: _serve(create_metrics_app(metrics, _token(settings)), settings, listening), needed=False
+    )
 
 
 def _token(settings: Settings) -> str | None:

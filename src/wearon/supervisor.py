@@ -1,4 +1,7 @@
-"""Keeps the parts of a process running: one that dies is started again, one that cannot come back ends the process."""
+"""Keeps the parts of a process running: one that dies is started again.
+
+One that cannot come back ends the process, unless the work goes on without it.
+"""
 
 import asyncio
 import time
@@ -11,7 +14,7 @@ import structlog
 log = structlog.get_logger()
 
 RESTART_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Before each restart in a row; after the last one the part is given up (half a minute in all)."""
+"""Before each restart in a row; after the last one the part is given up (half a minute in all), if it is needed."""
 
 STEADY_S = 60.0
 """A part that ran this long before it died starts again from the first pause."""
@@ -40,6 +43,8 @@ class Part:
 
     name: str
     run: Callable[[], Awaitable[None]]
+    needed: bool = True
+    """Whether the process must not go on without it."""
     state: PartState = PartState.STOPPED
     restarts: int = 0
     error: str | None = None
@@ -58,9 +63,9 @@ class Supervisor:
         """All parts that were started."""
         return list(self._parts.values())
 
-    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a part from now on."""
-        part = self._parts[name] = Part(name, run)
+    def start(self, name: str, run: Callable[[], Awaitable[None]], *, needed: bool = True) -> None:
+        """Run a part from now on. One that is not `needed` is never given up."""
+        part = self._parts[name] = Part(name, run, needed)
         self._tasks[name] = asyncio.create_task(self._keep_running(part), name=name)
 
     async def stop(self, name: str) -> None:
@@ -82,7 +87,7 @@ class Supervisor:
 
     async def _keep_running(self, part: Part) -> None:
         failures = 0
-        while failures <= len(RESTART_PAUSES_S):
+        while failures <= len(RESTART_PAUSES_S) or not part.needed:
             part.state = PartState.RUNNING
             began = time.monotonic()
             try:
@@ -95,10 +100,10 @@ class Supervisor:
                 part.error = f"{type(error).__name__}: {error}"
                 log.exception("part died", part=part.name)
             failures = 1 if time.monotonic() - began > STEADY_S else failures + 1
-            if failures <= len(RESTART_PAUSES_S):
+            if failures <= len(RESTART_PAUSES_S) or not part.needed:
                 part.state = PartState.RESTARTING
                 part.restarts += 1
-                pause_s = RESTART_PAUSES_S[failures - 1]
+                pause_s = RESTART_PAUSES_S[min(failures, len(RESTART_PAUSES_S)) - 1]
                 log.warning("part is started again", part=part.name, error=part.error, pause_s=pause_s)
                 await asyncio.sleep(pause_s)
         part.state = PartState.FAILED

@@ -30,7 +30,7 @@ from wearon.net.listening import url_at
 from wearon.pose.pool import PosePool
 from wearon.redis import without_password
 from wearon.redis_watch import RedisWatch
-from wearon.serve import start_metrics
+from wearon.serve import keep_warm, start_metrics
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
 from wearon.tryon.job_worker import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
@@ -68,13 +68,14 @@ async def start(ctx: dict[str, Any]) -> None:
     if SETTINGS.wearon_mode is Mode.LOCAL:
         pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes, metrics=METRICS)
         stack.callback(pose_pool.close)
-        await pose_pool.start()
     base = await open_base(stack, SETTINGS, telemetry, redis=worker.pool, public_url=public_url, pose_pool=pose_pool)
     jobs = await open_job_side(stack, base, REDIS_URL, worker=worker, consumer_redis=None)
     waker = open_redis(stack, REDIS_URL, "waker", telemetry, blocking=True)
     supervisor = Supervisor()
     make_reporter(base, supervisor, jobs)
-    supervisor.start("loop_watch", telemetry.loop_watch.run)
+    supervisor.start("loop_watch", telemetry.loop_watch.run, needed=False)
+    if pose_pool is not None:
+        supervisor.start("pose_pool", lambda: keep_warm(pose_pool), needed=False)
     start_metrics(stack, supervisor, SETTINGS, METRICS)
     supervisor.start("lease", jobs.lease.run)
     supervisor.start("housekeeping", jobs.housekeeping.run)

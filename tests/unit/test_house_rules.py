@@ -52,6 +52,7 @@ LAYERS = {
     "child_answers": set(),
     "child_process": {"heap"},
     "heap": set(),
+    "shortage": set(),
     "stop_signals": set(),
     "supervisor": set(),
     "visible": set(),
@@ -59,6 +60,7 @@ LAYERS = {
 FLOOR = {
     "child_answers",
     "child_process",
+    "shortage",
     "dependencies",
     "redis",
     "redis_connection",

@@ -119,3 +119,22 @@ async def test_a_part_that_lost_its_cancellation_is_cancelled_again(monkeypatch:
     await parts.stop("deaf")
     assert len(swallowed) == 3
     assert parts.parts[0].state is PartState.STOPPED
+
+
+async def test_a_part_that_is_not_needed_is_never_given_up() -> None:
+    starts = asyncio.Queue[int]()
+    parts = Supervisor()
+
+    async def broken() -> None:
+        starts.put_nowait(1)
+        raise OSError("out of order")
+
+    parts.start("extra", broken, needed=False)
+    giving_up = asyncio.create_task(parts.wait_until_one_gives_up())
+    for _ in range(20):
+        await starts.get()
+    (part,) = parts.parts
+    assert (part.state, part.error) == (PartState.RESTARTING, "OSError: out of order")
+    assert not giving_up.done()
+    giving_up.cancel()
+    await parts.stop_all()

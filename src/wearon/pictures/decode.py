@@ -2,6 +2,9 @@
 
     PictureError   no picture comes out of these bytes: its reason
 
+Where this process lacks memory or descriptors it says nothing about the picture: MemoryError and OSError go up as they
+are.
+
 Nothing here may run on the event loop: see `wearon.pictures.pool`. Kept free of other large imports than Pillow, so
 that the processes which decode stay small.
 """
@@ -22,6 +25,7 @@ from wearon.pictures.bare_png import bare_png
 from wearon.pictures.bare_webp import bare_webp
 from wearon.pictures.cut_off import MAX_WORK_S, TooMuchMissing, load_cut_off
 from wearon.pictures.jpeg_scans import Scans
+from wearon.shortage import is_shortage
 
 FORMATS = (
     JpegImagePlugin.JpegImageFile.format,
@@ -36,6 +40,10 @@ _JPEG_PADDING = bytes(16)
 """libjpeg's bit buffer reads up to 8 bytes ahead of the last pixel."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+ORDINARY_BYTES = 256 * 1024 * 1024
+"""More than a picture of 24 megapixels takes on its way through. Who fails with that much left wanted too much, or is
+damaged."""
 
 MAX_PIXELS = 50_000_000
 """The largest phone pictures in use; 200 MB decoded. Of most PNGs and WebPs it is fewer: see `Bare.work_s`."""
@@ -147,9 +155,20 @@ def _decoding() -> Iterator[None]:
     except Exception as error:
         # Its frames hold pictures, and whoever runs us may hold the error until the next picture is there.
         traceback.clear_frames(error.__traceback__)
-        if isinstance(error, PictureError):
+        if isinstance(error, PictureError) or is_shortage(error):
             raise
+        if not memory_is_left():  # decoders in C have words of their own for it
+            raise MemoryError from error
         raise PictureError(_reason(error)) from error
+
+
+def memory_is_left() -> bool:
+    """Whether this process could get what ordinary pictures need. Nothing of it is used."""
+    try:
+        bytearray(ORDINARY_BYTES)
+    except MemoryError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -1,11 +1,25 @@
-"""Processes that decode pictures off the event loop; one that a picture hangs or kills is replaced."""
+"""Processes that decode pictures off the event loop; one that a picture hangs or kills is replaced.
+
+PictureError         no picture comes out of these bytes, whoever tries
+ProcessFailed        nothing is known about the picture: to be tried again later
+  ProcessDied        its process was lost, or had no memory for it
+  NoProcess          there was none to be had
+"""
 
 import asyncio
+import time
 from collections.abc import Callable
+
+import structlog
 
 from wearon.child_answers import Raised
 from wearon.child_process import ChildProcess, NeverBegun, ProcessDied, ProcessFailed
+from wearon.dependencies import Dependencies, Dependency
+from wearon.pictures import suspects
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
+from wearon.pictures.suspects import Suspects
+
+log = structlog.get_logger()
 
 TIME_LIMIT_S = 15.0
 """For one picture. The slowest one known (a WebP of 50 megapixels with alpha) takes 2 s on an idle core, and
@@ -17,34 +31,60 @@ START_LIMIT_S = 60.0
 IN_HAND = 2
 """Pictures that a process is given at once: it need not wait for the loop between them, which has much else to do."""
 
+TOGETHER = 2
+"""Processes that a picture may lose before it is taken for a suspect: the system ends them for others' sake."""
+
 MEMORY_LIMIT_BYTES = 1280 * 1024 * 1024
 """For one process. The hungriest picture (a WebP of 50 megapixels with alpha) needs 870 MB. What
 needs more is not a picture but a fault in a decoder: the process says no before the machine's memory is gone."""
 
 
-class PicturePool:
-    """`prepare` and `ensure_jpeg` in `processes` processes of their own (35 MB each)."""
+class NoProcess(ProcessFailed):
+    """The system has no process, no memory or no descriptor left for one."""
 
-    def __init__(self, processes: int, *, time_limit_s: float = TIME_LIMIT_S) -> None:
-        self._slots = [_Slot(time_limit_s) for _ in range(processes)]
+
+class PicturePool:
+    """`prepare` and `ensure_jpeg` in `processes` processes of their own (35 MB each).
+
+    `dependencies` is told of processes that cannot be had.
+    """
+
+    def __init__(
+        self, processes: int, *, time_limit_s: float = TIME_LIMIT_S, dependencies: Dependencies | None = None
+    ) -> None:
+        self._time_limit_s = time_limit_s
+        self._dependencies = dependencies or Dependencies()
+        self._slots = [self._slot() for _ in range(processes)]
         self._places = asyncio.Semaphore(processes * IN_HAND)
+        self._alone = asyncio.Semaphore(processes)
+        self._suspects = Suspects()
         self._under_way: set[asyncio.Task[bytes]] = set()
 
     async def start(self) -> None:
-        """Start the processes, so that the first pictures need not wait for that. Raises ProcessFailed."""
-        await asyncio.gather(*(slot.ready() for slot in self._slots))
+        """Start the processes, so that the first pictures need not wait for that. One that cannot be had now is tried
+        again when it is wanted.
+        """
+        started = await asyncio.gather(*(slot.ready() for slot in self._slots), return_exceptions=True)
+        for failure in started:
+            if isinstance(failure, NoProcess):
+                log.error("picture process does not start", error=str(failure))
+            elif isinstance(failure, BaseException):
+                raise failure
 
     async def prepare(self, data: bytes) -> bytes:
         """See `wearon.pictures.decode.prepare`.
 
-        Raises PictureError, also when the picture took too long or two processes died of it, and ProcessFailed when
-        no process could be had.
+        Raises PictureError, also when the picture took too long or processes that it had for itself were lost again and
+        again, and ProcessFailed.
         """
         return await self._run(prepare, data)
 
     async def ensure_jpeg(self, data: bytes) -> bytes:
-        """See `wearon.pictures.decode.ensure_jpeg`. Raises what `prepare` raises."""
-        return await self._run(ensure_jpeg, data)
+        """See `wearon.pictures.decode.ensure_jpeg`, for pictures that are paid.
+
+        Raises PictureError only for what was seen in the picture, and ProcessFailed however often processes are lost.
+        """
+        return await self._run(ensure_jpeg, data, paid=True)
 
     def close(self) -> None:
         """End the processes, whatever they are doing."""
@@ -53,7 +93,30 @@ class PicturePool:
         for slot in self._slots:
             slot.close()
 
-    async def _run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
+    def _slot(self) -> "_Slot":
+        return _Slot(self._time_limit_s, self._dependencies)
+
+    async def _run(self, function: Callable[[bytes], bytes], data: bytes, *, paid: bool = False) -> bytes:
+        try:
+            if not (self._suspects and self._suspects.knows(await _digest(data))):
+                for _ in range(TOGETHER):
+                    try:
+                        return await self._together(function, data)
+                    except ProcessDied as error:
+                        log.warning("picture process lost", error=str(error))
+            return await self._by_itself(function, data)
+        except (ProcessDied, NoProcess):
+            raise
+        except ProcessFailed as error:  # it took too long
+            if paid:
+                raise
+            raise _not_decoded(error) from error
+        except _ToBlame as error:
+            if paid:
+                raise error.loss from error
+            raise _not_decoded(error.loss) from error
+
+    async def _together(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
         await self._places.acquire()
         slot = min(self._slots, key=lambda slot: slot.in_hand)
         slot.in_hand += 1
@@ -71,59 +134,109 @@ class PicturePool:
             slot.in_hand -= 1
             self._places.release()
 
+    async def _by_itself(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
+        """In a new process that nobody else has. Raises _ToBlame when it is lost once too often."""
+        suspect = await _digest(data)
+        self._suspects.add(suspect)
+        async with self._alone:
+            slot = self._slot()
+            try:
+                await slot.ready()
+                began = time.monotonic()
+                decoded = await slot.run(function, data)
+            except ProcessDied as error:
+                log.warning("process lost by a picture that was alone in it", error=str(error))
+                seconds = suspects.control_seconds(time.monotonic() - began)
+                if not await self._our_own_come_through(seconds):
+                    self._suspects.spare(suspect)
+                elif self._suspects.strike(suspect):
+                    self._suspects.clear(suspect)
+                    raise _ToBlame(error) from error
+                raise
+            except PictureError:
+                self._suspects.clear(suspect)
+                raise
+            finally:
+                slot.close()
+        self._suspects.clear(suspect)
+        return decoded
+
+    async def _our_own_come_through(self, seconds: float) -> bool:
+        slot = self._slot()
+        try:
+            process = await slot.ready()
+            await process.run(seconds + self._time_limit_s, suspects.decode_our_own, seconds)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the suspect has nothing to do with it)
+            log.warning("pictures of our own cannot be decoded either", error=f"{type(error).__name__}: {error}")
+            return False
+        finally:
+            slot.close()
+        return True
+
+
+class _ToBlame(Exception):
+    """A picture has lost processes again and again that it had for itself, the last one by `loss`."""
+
+    def __init__(self, loss: ProcessDied) -> None:
+        super().__init__(str(loss))
+        self.loss = loss
+
 
 class _Slot:
     """The place of one process. One that is gone, at work or idle, is replaced when it is wanted next."""
 
-    def __init__(self, time_limit_s: float) -> None:
+    def __init__(self, time_limit_s: float, dependencies: Dependencies) -> None:
         self._time_limit_s = time_limit_s
+        self._dependencies = dependencies
         self._process: ChildProcess | None = None
         self._starting = asyncio.Lock()
         self.in_hand = 0
         """Pictures given to it and not done."""
 
     async def ready(self) -> ChildProcess:
-        """A process to be given work, a new one if need be. Raises ProcessFailed."""
+        """A process to be given work, a new one if need be. Raises NoProcess."""
         async with self._starting:
             if self._process is not None and self._process.alive:
                 return self._process
             self.close()  # one that died idle has left its socket behind
             try:
                 self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
-            except OSError as error:  # the system has no memory or process number left
-                raise ProcessFailed(f"no process could be had: {error}") from error
-            await self._process.run(START_LIMIT_S, _warm_up)
+                await self._process.run(START_LIMIT_S, suspects.warm_up)
+            except Exception as error:  # whatever its imports met with
+                self.close()
+                self._dependencies.refused(
+                    Dependency.MACHINE, "no process for pictures can be started", asked="picture process"
+                )
+                raise NoProcess(f"no process could be had: {type(error).__name__}: {error}") from error
+            self._dependencies.answered(Dependency.MACHINE, asked="picture process")
             return self._process
 
     async def run(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
-        died = False
+        """Raises PictureError, NoProcess, ProcessDied, and ProcessFailed for what took too long."""
         while True:
             process = await self.ready()
             try:
                 answer = await process.send(function, data).answer(self._time_limit_s)
             except NeverBegun:
                 continue  # the picture before this one ended the process
-            except ProcessDied as error:
-                # The system may have ended it for others' sake, idle or at work. Dying twice is the picture's fault.
-                if died:
-                    raise _not_decoded(error) from error
-                died = True
-            except ProcessFailed as error:
-                raise _not_decoded(error) from error
-            else:
-                if isinstance(answer, Raised):
-                    raise answer.error
+            if not isinstance(answer, Raised):
                 return answer.value
+            if isinstance(answer.error, PictureError):
+                raise answer.error
+            # It says nothing about the picture, and a process that has no memory left will not get any.
+            await process.end()
+            raise ProcessDied(f"its process could not go on: {type(answer.error).__name__}: {answer.error}")
 
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.join()
+            self._process = None
+
+
+async def _digest(data: bytes) -> bytes:
+    return await asyncio.to_thread(suspects.digest, data)
 
 
 def _not_decoded(error: ProcessFailed) -> PictureError:
     return PictureError(f"could not be decoded: {error}")
-
-
-def _warm_up() -> None:
-    """Importing this module has loaded the decoders."""

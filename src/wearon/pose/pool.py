@@ -20,11 +20,12 @@ from typing import Any, Generic, TypeVar, TypeVarTuple
 import structlog
 
 from wearon.child_answers import Raised, Returned
-from wearon.child_process import Call, ProcessFailed
+from wearon.child_process import Call, ProcessDied, ProcessFailed
 from wearon.metrics import Metrics
 from wearon.pose.detector import Detector
 from wearon.pose.line import Line, Ticket
 from wearon.pose.slots import Slot, Slots
+from wearon.shortage import is_shortage
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -216,6 +217,8 @@ class PosePool:
             timer = asyncio.get_running_loop().call_later(nearly_all, self._slots.is_nearly_done, slot)
             try:
                 outcome = await call.answer(timeout)
+                if isinstance(outcome, Raised) and is_shortage(outcome.error):
+                    raise ProcessDied(f"it could not go on: {type(outcome.error).__name__}")
             finally:
                 timer.cancel()
                 slot.nearly_done = False

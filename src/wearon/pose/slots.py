@@ -49,15 +49,22 @@ class Slots:
         return sum(slot.usable for slot in self._slots)
 
     async def start(self) -> None:
-        """Warm all of them. Raises the first one's error when one does not come up; nothing is left running then."""
+        """Warm all of them. Those that do not come up are tried again, unless none does: then nothing is left running,
+        and the first one's error is raised.
+        """
         self._slots = [Slot() for _ in range(self._processes)]
         started = await asyncio.gather(
             *(slot.warm_up(self._model_path) for slot in self._slots), return_exceptions=True
         )
-        for failure in started:
+        failures = [failure for failure in started if failure is not None]
+        if len(failures) == len(started):
+            self.close()
+            raise failures[0]
+        for slot, failure in zip(self._slots, started, strict=True):
             if failure is not None:
-                self.close()
-                raise failure
+                self._log.error("pose process does not start", error=str(failure))
+                slot.warming = False
+                self.replace(slot)
 
     async def free(self) -> "Slot":
         """Wait for one that can be sent a call; it is to be given back when the call has been answered."""
@@ -163,8 +170,13 @@ class Slot:
         if self._process is not None:
             self._process.kill()
             await asyncio.to_thread(self._process.join)
+            self._process = None
         self._process = await ChildProcess.start(memory_limit_bytes=MEMORY_LIMIT_BYTES)
-        await self._process.run(WARM_UP_SECONDS, _load, model_path)
+        try:
+            await self._process.run(WARM_UP_SECONDS, _load, model_path)
+        except BaseException:
+            self._process.kill()  # it may hold 100 MB until the next attempt
+            raise
         self._warm = True
         self.warming = False
         self.in_hand = 0

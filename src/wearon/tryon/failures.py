@@ -2,7 +2,7 @@
 
     about the pictures or the prompt     moderation, a picture that cannot be used: the end
     about this one session               its row refuses what we write (`About.SESSION`): the end
-    about us or what lies between        an outage: put back
+    about us or what lies between        an outage, or a lack of memory, processes or descriptors: put back
         not paid yet                     until the shopper's deadline; then the end, with one refund
         paid for                         for as long as it takes: the picture waits in the spool
 
@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from wearon.child_process import ProcessFailed
 from wearon.platform.base import About, PlatformError, PlatformRefused
+from wearon.shortage import is_shortage
 from wearon.tryon.generator import GenerationError, KeyRejected, Moderated, RateLimited, ServiceUnavailable
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
@@ -106,7 +107,7 @@ def judge(error: BaseException, attempt: Attempt, patience: Patience, *, paid: b
             return _after_refusal(error, attempt, patience)
         case PlatformRefused(about=About.SESSION):
             return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error}")
-        case PlatformError() | RedisError() | ProcessFailed() | PhotoError(again_later=True):
+        case _ if _is_outage(error):
             return _after_outage(error, attempt, patience, paid=paid)
         case PhotoError():
             return GiveUp(INTERNAL_MESSAGE, f"picture: {error}")
@@ -127,6 +128,12 @@ def _after_refusal(error: GenerationError, attempt: Attempt, patience: Patience)
     if passes and attempt.age_s + delay_s < patience.deadline_s:
         return PutBack(delay_s)
     return GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error.reason}")
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(error, PhotoError):
+        return error.again_later
+    return isinstance(error, PlatformError | RedisError | ProcessFailed) or is_shortage(error)
 
 
 def _after_outage(error: BaseException, attempt: Attempt, patience: Patience, *, paid: bool) -> PutBack | GiveUp:

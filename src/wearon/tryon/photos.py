@@ -10,6 +10,7 @@ import structlog
 from wearon.metrics import Metrics
 from wearon.net import FetchError
 from wearon.pictures.decode import PictureError
+from wearon.shortage import is_shortage
 from wearon.tryon.garments import Garments
 
 log = structlog.get_logger()
@@ -27,7 +28,9 @@ pictures in memory."""
 
 
 class PhotoError(Exception):
-    """One of the pictures cannot be used. `again_later`: our own storage did not answer, so it is not the picture."""
+    """One of the pictures cannot be used. `again_later`: our own storage did not answer, or this machine could not
+    ask, so it is not the picture.
+    """
 
     def __init__(self, reason: str, *, again_later: bool) -> None:
         super().__init__(reason)
@@ -97,8 +100,10 @@ class Photos:
             except FetchError as error:
                 left_s = round(DOWNLOAD_DEADLINE_S - (time.monotonic() - began) - (pause_s or 0), 1)
                 if not error.transient or pause_s is None or left_s <= 0:
-                    again_later = (error.transient and self._fetcher.trusts(url)) or (
-                        error.says_nothing and self._is_stored(url)
+                    again_later = (
+                        (error.transient and self._fetcher.trusts(url))
+                        or (error.says_nothing and self._is_stored(url))
+                        or is_shortage(error)
                     )
                     raise PhotoError(f"{role}: {error.reason}", again_later=again_later) from error
                 log.info("download is tried again", picture=role, error=error.reason)

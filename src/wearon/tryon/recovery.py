@@ -13,6 +13,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from wearon.child_process import ProcessFailed
 from wearon.platform.base import OPEN_STATUSES, Platform, PlatformError, Session, SessionRef
 from wearon.tryon import keys
 from wearon.tryon.cancellation import heed_cancellation
@@ -101,7 +102,7 @@ class Housekeeping:
                 continue
             try:
                 await self.deliver(ref)
-            except PlatformError as error:
+            except (PlatformError, ProcessFailed) as error:
                 log.warning("picture left in the spool", session_id=ref.session_id, error=str(error))
             except (RedisError, OSError):
                 raise

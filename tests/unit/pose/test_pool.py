@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from support import pose_jobs as jobs
+from wearon.child_process import ChildProcess
 from wearon.pose import Detector, PoseBusy, PosePool, PoseUnavailable
 from wearon.pose.detector import WARM_UP_PICTURE
 from wearon.pose.pool import ADMISSION
@@ -44,8 +45,10 @@ async def test_runs_functions_next_to_a_detector_and_passes_their_errors_on(pool
     assert pool.waiting == 0
 
 
-@pytest.mark.parametrize("end", [jobs.die, jobs.hang])
-async def test_replaces_a_process_that_dies_or_hangs(pool: PosePool, end: Callable[[Detector], None]) -> None:
+@pytest.mark.parametrize("end", [jobs.die, jobs.hang, jobs.want_all_memory])
+async def test_replaces_a_process_that_dies_hangs_or_has_no_memory(
+    pool: PosePool, end: Callable[[Detector], None]
+) -> None:
     first = await pool.run(jobs.own_pid)
     with pytest.raises(PoseUnavailable):
         await pool.run(end, timeout=0.3)
@@ -208,6 +211,30 @@ async def test_a_model_that_cannot_be_loaded_is_reported_with_its_reason(tmp_pat
     assert not pool.ready
     with pytest.raises(PoseUnavailable):
         await pool.run(jobs.own_pid)
+
+
+async def test_one_process_that_does_not_start_leaves_the_other_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, failures = ChildProcess.start, iter([OSError(12, "Cannot allocate memory")])
+
+    async def start_the_second_time(*, memory_limit_bytes: int | None = None) -> ChildProcess:
+        if failure := next(failures, None):
+            raise failure
+        return await start(memory_limit_bytes=memory_limit_bytes)
+
+    monkeypatch.setattr(ChildProcess, "start", start_the_second_time)
+    pool = PosePool(None, 2)
+    try:
+        await pool.start()
+        assert pool.ready
+        pids: set[int] = set()
+        async with asyncio.timeout(60):
+            while len(pids) < 2:
+                both = (pool.run(jobs.work_for, 0.2), pool.run(jobs.work_for, 0.2))
+                pids |= {pid for pid in await asyncio.gather(*both, return_exceptions=True) if isinstance(pid, int)}
+    finally:
+        pool.close()
 
 
 def test_the_mask_belongs_to_the_caller() -> None:

@@ -8,6 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from wearon.child_process import ProcessDied
 from wearon.platform.base import PlatformRefused, PlatformUnavailable, SessionUnreadable
 from wearon.tryon.failures import (
     INTERNAL_MESSAGE,
@@ -85,6 +86,10 @@ OUTAGES = [
     RedisTimeoutError("slow"),
     RedisError("odd"),
     PhotoError("person: could not connect", again_later=True),
+    ProcessDied("its process died (exit code -9)"),
+    MemoryError(),
+    OSError(24, "Too many open files"),
+    RuntimeError("can't start new thread"),
 ]
 
 
@@ -126,7 +131,7 @@ def test_a_generation_past_its_deadline_is_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [SessionUnreadable("no status"), RuntimeError("a bug"), KeyError("x"), OSError(24, "files")]
+    "error", [SessionUnreadable("no status"), RuntimeError("a bug"), KeyError("x"), OSError(5, "a disk")]
 )
 def test_anything_else_is_the_end_with_nothing_internal_for_the_shopper(error: Exception) -> None:
     assert judge(error, attempt(), PATIENCE) == GiveUp(INTERNAL_MESSAGE, f"{type(error).__name__}: {error}")
