@@ -18,6 +18,7 @@ from wearon import redis as redis_connections
 from wearon.api.console.parts import ConsoleParts
 from wearon.dependencies import Dependencies
 from wearon.heap import keep_freed_memory
+from wearon.image_model import open_generator
 from wearon.local_redis import LocalRedis
 from wearon.logs import Redaction
 from wearon.metrics import LoopWatch, Metrics
@@ -40,16 +41,13 @@ from wearon.tryon.consumer import Consumer
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.desk import LettersDesk, RefundsDesk
 from wearon.tryon.failures import Patience
-from wearon.tryon.generator import ImageGenerator
 from wearon.tryon.job_queue import GENERATE, REJECT, JobQueue
 from wearon.tryon.job_worker import JOB_FUNCTIONS, JobWorker, worker_arguments
 from wearon.tryon.journal import Journal
 from wearon.tryon.lease_keeper import LeaseKeeper
 from wearon.tryon.lease_renewal import Kept
 from wearon.tryon.leases import BEAT_S, LEASE_S, Lease
-from wearon.tryon.limiter import RequestLimiter
-from wearon.tryon.openai import OpenAIImages
-from wearon.tryon.photos import DOWNLOAD_DEADLINE_S, Photos
+from wearon.tryon.photos import Photos
 from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
 from wearon.tryon.producer import LocalProducer
 from wearon.tryon.progress import Progress
@@ -202,38 +200,6 @@ async def open_base(
         open_fetcher(stack, settings, public_url, telemetry),
         pose_pool,
     )
-
-
-def open_generator(stack: AsyncExitStack, base: Base, pictures: PicturePool) -> ImageGenerator:
-    """OpenAI's model in production, the preview in local mode."""
-    settings = base.settings
-    generator: ImageGenerator
-    if settings.wearon_mode is Mode.LOCAL:
-        from wearon.tryon.preview import PreviewGenerator
-
-        assert base.pose_pool is not None
-        generator = PreviewGenerator(base.pose_pool)
-    else:
-        assert settings.openai_api_key
-        limiter = RequestLimiter(base.redis, settings.openai_requests_per_minute)
-        generator = OpenAIImages(
-            api_key=settings.openai_api_key.get_secret_value(),
-            base_url=settings.openai_base_url,
-            model=settings.openai_model,
-            size=settings.openai_image_size,
-            quality=settings.openai_image_quality,
-            input_fidelity=settings.openai_input_fidelity,
-            max_retries=settings.openai_max_retries,
-            before_attempt=base.progress.before_each_call(limiter.wait),
-            fetch_url=lambda url: base.fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
-            ensure_jpeg=pictures.ensure_jpeg,
-            metrics=base.telemetry.metrics,
-            tracing=base.telemetry.tracing,
-            dependencies=base.telemetry.dependencies,
-            tls=trusting(settings.authorities),
-        )
-    stack.push_async_callback(generator.aclose)
-    return generator
 
 
 @dataclass(frozen=True, slots=True)

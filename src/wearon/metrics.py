@@ -37,8 +37,8 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 """A caller may send any word as its method: whatever else it is, is `other`."""
 
 OPENAI_OUTCOMES = (
-    "answered", "moderated", "rate_limited", "quota_exhausted", "key_rejected", "refused", "unavailable",
-    "bad_answer", "cut_off",
+    "answered", "moderated", "rate_limited", "quota_exhausted", "key_rejected", "model_unavailable", "refused",
+    "unavailable", "bad_answer", "cut_off",
 )  # fmt: skip
 DOWNLOAD_OUTCOMES = ("fetched", "refused", "unavailable", "cut_off")
 GARMENT_OUTCOMES = ("found", "prepared")
@@ -118,6 +118,19 @@ class Metrics:
         self.openai_unpriced = Counter(
             "wearon_openai_unpriced_pictures",
             "Pictures whose cost is not known: no usage in the answer, or a model without a price here",
+            registry=registry,
+        )
+
+        self.image_model_pictures = Counter(
+            "wearon_image_model_pictures",
+            "Pictures made, by model and whether it is the first of the configured ones or a fallback",
+            ["model", "place"],
+            registry=registry,
+        )
+        self.image_model_shutdown = Gauge(
+            "wearon_image_model_shutdown_timestamp_seconds",
+            "Begin (UTC) of the announced last day of a configured image model; absent while none is announced",
+            ["model"],
             registry=registry,
         )
 

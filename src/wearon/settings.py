@@ -21,9 +21,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from wearon import env_file as env_files
+from wearon.image_settings import ImageSettings
 from wearon.machine import MB, resources
 from wearon.net.origins import Origin
 from wearon.net.tls import check_authorities
@@ -165,7 +166,7 @@ Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parse_origins
 BrowserOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_browser_origins)]
 
 
-class Settings(BaseSettings):
+class Settings(ImageSettings):
     """Field names are the variables' names in lower case; `.env.example` explains each for operators."""
 
     model_config = SettingsConfigDict(
@@ -198,10 +199,6 @@ class Settings(BaseSettings):
     # Image model
     openai_api_key: Key | None = None
     openai_base_url: HttpUrl = "https://api.openai.com/v1"
-    openai_model: str = "gpt-image-1.5"
-    openai_image_size: str = "1024x1536"
-    openai_image_quality: Literal["low", "medium", "high", "auto"] = "medium"
-    openai_input_fidelity: Literal["low", "high"] = "low"
     openai_max_retries: int = Field(default=3, ge=0, le=20)
     openai_requests_per_minute: int = Field(default=300, ge=1, le=100_000)
 

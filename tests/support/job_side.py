@@ -247,7 +247,7 @@ class ScriptedGenerator:
             return await answer
         return answer
 
-    async def read(self, answer: bytes) -> GeneratedImage:
+    async def read(self, answer: bytes, model: str | None = None) -> GeneratedImage:
         """The picture of a kept answer: the bytes as they are."""
         return GeneratedImage(answer, PICTURE.usage)
 

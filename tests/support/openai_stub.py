@@ -3,7 +3,10 @@
     with OpenAIStub(latency_s=0.2) as openai:
         openai.then(RateLimit(retry_after="2"), Reset())   # the next two requests; later ones get pictures
         ...                                                # a worker with OPENAI_BASE_URL=openai.url
-        assert openai.requests[0].fields["model"] == "gpt-image-1.5"
+        assert openai.requests[0].fields["model"] == "gpt-image-2.6-sunburst"
+
+It knows OpenAI's models (`support.openai_catalogue`) and has a day: one whose last day has come is gone. A request with
+a field that its model does not take is refused, and fails the test when the stand-in stops.
 
 It answers with a real JPEG made of the pictures that were sent, so a test can see that the right ones arrived. It
 works the same from sync and async tests: nothing of it runs on the caller's loop.
@@ -19,7 +22,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from email.message import Message
 from email.parser import BytesParser
 from email.utils import formatdate
@@ -27,7 +31,7 @@ from typing import Self
 
 from PIL import Image
 
-SIZE = (1024, 1536)
+from support.openai_catalogue import CATALOGUE, NOW, Listed, complaint_about
 
 USAGE = {
     "total_tokens": 2416,
@@ -36,8 +40,11 @@ USAGE = {
     "input_tokens_details": {"text_tokens": 64, "image_tokens": 768},
     "output_tokens_details": {"text_tokens": 0, "image_tokens": 1584},
 }
-COST_USD = "0.057152"
-"""(64 * 5 + 768 * 8 + 1584 * 32) / 1e6, by hand: what a worker must write for `USAGE`."""
+COST_USD = "0.053984"
+"""(64 * 5 + 768 * 8 + 1584 * 30) / 1e6, by hand: what a worker must write for `USAGE` with a model of today."""
+
+COST_USD_1_5 = "0.057152"
+"""The same for `gpt-image-1.5`: 32 for an output token."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,12 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def error(status: int, code: str | None, headers: Mapping[str, str] | None = None) -> Answer:
+def error(
+    status: int, code: str | None, headers: Mapping[str, str] | None = None, param: str | None = None, about: str = ""
+) -> Answer:
     """An error as OpenAI words it. The message quotes the key and the prompt, which no log may show."""
-    details = {"message": "Incorrect: sk-secret, 'a prompt'", "type": "invalid_request_error", "param": None}
+    message = f"Incorrect: sk-secret, 'a prompt'{about}"
+    details = {"message": message, "type": "invalid_request_error", "param": param}
     return Answer(status, json.dumps({"error": {**details, "code": code}}).encode(), headers or {})
 
 
@@ -119,6 +129,13 @@ class OpenAIStub:
         self.requests: list[Received] = []
         self.connections = 0
         """How many connections were opened so far."""
+        self.today = NOW
+        """Models whose last day is this or an earlier one are gone."""
+        self.not_allowed: set[str] = set()
+        """Models that answer 403, as they do to an organisation that is not verified."""
+        self.not_taken: list[str] = []
+        """What was refused because the model does not take it."""
+        self._models = {name: model for model in CATALOGUE for name in model.names}
         self.paid: list[Received] = []
         """Requests that were answered with a picture, read by the other side or not."""
         self._script: deque[Fault] = deque()
@@ -146,8 +163,10 @@ class OpenAIStub:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: object, *_: object) -> None:
         self.stop()
+        if failure is None:
+            assert self.not_taken == [], "a model was sent what it does not take"
 
     @property
     def url(self) -> str:
@@ -158,6 +177,15 @@ class OpenAIStub:
     def pictures_sent(self) -> int:
         """How many requests were paid."""
         return len(self.paid)
+
+    def serve_own(self, name: str) -> None:
+        """A model of somebody's own, on a server that refuses fields that it does not know."""
+        self._models[name] = Listed([name], any_size=True, own=True)
+
+    def announce(self, name: str, shutdown: date) -> None:
+        """The last day of a model and its aliases."""
+        listed = replace(self._models[name], shutdown=shutdown)
+        self._models.update(dict.fromkeys(listed.names, listed))
 
     def when(self, prompt: str, *faults: Fault) -> None:
         """What the requests with that very prompt get, one each and the last one for ever."""
@@ -210,7 +238,8 @@ class OpenAIStub:
                 return False
             case Picture():
                 started = time.monotonic()
-                picture = await asyncio.to_thread(self._picture, received.pictures, fault.format)
+                size = received.fields.get("size", "1024x1536")
+                picture = await asyncio.to_thread(self._picture, received.pictures, fault.format, size)
                 latency_s = self.latency_s if fault.latency_s is None else fault.latency_s
                 await asyncio.sleep(max(0.0, latency_s - (time.monotonic() - started)))
                 self.paid.append(received)
@@ -226,19 +255,48 @@ class OpenAIStub:
             return script.popleft() if len(script) > 1 else script[0]
         if self._script:
             return self._script.popleft()
-        if "/models/" in received.path and isinstance(self._always, Picture):
-            return Answer(200, json.dumps({"id": received.path.rpartition("/")[2], "object": "model"}).encode())
-        return self._always
+        if not isinstance(self._always, Picture):
+            return self._always
+        if "/models/" in received.path:
+            return self._listing(received.path.partition("/models/")[2])
+        return self._refusal(received) or self._always
 
-    def _picture(self, parts: Sequence[Part], picture_format: str) -> bytes:
+    def _listing(self, name: str) -> Answer:
+        model = self._living(name)
+        if model is None:
+            return error(404, "model_not_found", about=f": The model '{name}' does not exist")
+        shutdown = model.shutdown and model.shutdown.isoformat()
+        return Answer(200, json.dumps({"id": name, "object": "model", "shutdown_date": shutdown}).encode())
+
+    def _living(self, name: str) -> Listed | None:
+        model = self._models.get(name)
+        return None if model is None or (model.shutdown and model.shutdown <= self.today) else model
+
+    def _refusal(self, received: Received) -> Answer | None:
+        """What the API says to a request before it makes a picture; None: nothing."""
+        name = received.fields.get("model", "")
+        if name in self.not_allowed:
+            about = f": Your organization must be verified to use the model `{name}`"
+            return error(403, None, about=about)
+        model = self._living(name)
+        if model is None:
+            return error(404, "model_not_found", about=f": The model '{name}' does not exist")
+        complaint = complaint_about(model, received.fields, len(received.pictures))
+        if complaint is None:
+            return None
+        self.not_taken.append(f"{name}: {complaint.param} ({complaint.code})")
+        return error(400, complaint.code, param=complaint.param)
+
+    def _picture(self, parts: Sequence[Part], picture_format: str, size: str) -> bytes:
         """The pictures that were sent, side by side; kept, so that a load test does not measure Pillow."""
-        key = (picture_format, *(hash(part.data) for part in parts))
+        key = (picture_format, size, *(hash(part.data) for part in parts))
         if key not in self._pictures:
-            canvas = Image.new("RGB", SIZE, "white")
-            width = SIZE[0] // max(1, len(parts))
+            wide, high = (int(edge) for edge in size.split("x"))
+            canvas = Image.new("RGB", (wide, high), "white")
+            width = wide // max(1, len(parts))
             for index, part in enumerate(parts):
                 with Image.open(io.BytesIO(part.data)) as picture:
-                    canvas.paste(picture.convert("RGB").resize((width, SIZE[1])), (index * width, 0))
+                    canvas.paste(picture.convert("RGB").resize((width, high)), (index * width, 0))
             data = io.BytesIO()
             canvas.save(data, picture_format)
             self._pictures[key] = data.getvalue()

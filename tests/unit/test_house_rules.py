@@ -34,7 +34,8 @@ LAYERS = {
     },
     "samples": set(),
     "supabase_keys": set(),
-    "settings": {"net", "machine", "env_file", "supabase_keys"},
+    "settings": {"net", "machine", "env_file", "supabase_keys", "image_settings"},
+    "image_settings": {"tryon"},
     "machine": set(),
     "env_file": set(),
     "logs": set(),
@@ -74,7 +75,7 @@ FLOOR = {
     "visible",
 }
 
-ABOVE = {"cli", "serve", "worker", "assembly", "doctor", "__main__", "__init__"}
+ABOVE = {"cli", "serve", "worker", "assembly", "image_model", "doctor", "__main__", "__init__"}
 """These put everything together and may import what they like; nobody below may import them."""
 
 
@@ -97,6 +98,15 @@ def wearons_in(tree: ast.Module) -> set[str]:
     names = {name.split(".")[1] for name in imports_of(tree) if name.startswith("wearon.")}
     known = {path.name.removesuffix(".py") for path in SOURCE.iterdir()}
     return names & known
+
+
+def test_the_settings_know_the_image_models_and_nothing_else_of_tryon() -> None:
+    imported = {name for top, _, tree in modules() if top == "image_settings" for name in imports_of(tree)}
+    assert {name for name in imported if name.startswith("wearon.tryon") and name.count(".") == 2} == {
+        "wearon.tryon.openai_models"
+    }
+    table = next(tree for _, path, tree in modules() if path.name == "openai_models.py")
+    assert not wearons_in(table)
 
 
 @pytest.mark.parametrize(("top", "path", "tree"), list(modules()), ids=lambda value: getattr(value, "name", ""))

@@ -314,3 +314,73 @@ def test_authorities_that_cannot_be_had_are_told(monkeypatch: pytest.MonkeyPatch
     told = problems(monkeypatch, **{name: "empty.pem"})
     assert f"{name}: holds no certificate" in told
     assert "secret" not in told
+
+
+# Image models
+
+
+def test_the_default_model_lives_and_has_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION)
+    assert settings.image_models == ("gpt-image-2.6-sunburst", "gpt-image-2.6-flare", "gpt-image-2")
+    assert settings.settings_not_sent == []
+
+
+@pytest.mark.parametrize(
+    ("value", "models"),
+    [
+        ("", ("gpt-image-2.6-sunburst",)),
+        (" , ", ("gpt-image-2.6-sunburst",)),
+        ("mine, gpt-image-2.6-sunburst,mine", ("gpt-image-2.6-sunburst", "mine")),
+    ],
+)
+def test_fallback_models_are_a_list_that_may_be_empty(
+    monkeypatch: pytest.MonkeyPatch, value: str, models: tuple[str, ...]
+) -> None:
+    assert load(monkeypatch, **PRODUCTION, OPENAI_FALLBACK_MODELS=value).image_models == models
+
+
+def test_no_fallback_models_can_be_said_in_the_file_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("OPENAI_FALLBACK_MODELS=\n")
+    assert load(monkeypatch, **PRODUCTION).image_models == ("gpt-image-2.6-sunburst",)
+    assert load(monkeypatch, OPENAI_FALLBACK_MODELS="mine").image_models[1:] == ("mine",)
+    (tmp_path / ".env").write_text("OPENAI_FALLBACK_MODELS=another\n")
+    assert load(monkeypatch, OPENAI_FALLBACK_MODELS="").image_models[1:] == ()
+
+
+def test_a_size_that_the_model_does_not_take_is_listed_with_the_other_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = problems(monkeypatch, **PRODUCTION, OPENAI_IMAGE_SIZE="1000x1500", OPENAI_IMAGE_QUALITY="best", PORT="none")
+    assert "OPENAI_IMAGE_SIZE: gpt-image-2.6-sunburst takes sizes with edges that are multiples of 16" in told
+    assert "OPENAI_IMAGE_QUALITY" in told
+    assert "PORT" in told
+    assert "OPENAI_IMAGE_SIZE: must be photo or like" in problems(monkeypatch, OPENAI_IMAGE_SIZE="auto")
+    monkeypatch.setenv("OPENAI_MODEL", "gpt-image-1.5")
+    assert "takes 1024x1024, 1536x1024, 1024x1536" in problems(monkeypatch, OPENAI_IMAGE_SIZE="1152x864")
+
+
+def test_a_size_of_a_model_that_is_not_known_is_its_servers_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION, OPENAI_MODEL="flux", OPENAI_IMAGE_SIZE="512x512")
+    assert settings.wanted_picture.size == "512x512"
+    assert settings.settings_not_sent == [], "the quality is a default, and nobody's wish"
+
+
+def test_settings_that_the_model_does_not_take_are_told_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        monkeypatch,
+        **PRODUCTION,
+        OPENAI_MODEL="gpt-image-2",
+        OPENAI_IMAGE_QUALITY="max",
+        OPENAI_INPUT_FIDELITY="high",
+        OPENAI_IMAGE_COMPLEXITY="low",
+    )
+    assert [found.words for found in settings.settings_not_sent] == [
+        "OPENAI_IMAGE_QUALITY=max: gpt-image-2 takes low, medium, high, auto; high is sent instead",
+        "OPENAI_INPUT_FIDELITY=high: gpt-image-2 takes no such setting; it is not sent",
+        "OPENAI_IMAGE_COMPLEXITY=low: gpt-image-2 takes no such setting; it is not sent",
+    ]
+
+
+@pytest.mark.parametrize("name", ["two words", "naïve", "x" * 101, "line\nbreak"])
+def test_a_model_name_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert "OPENAI_MODEL: must be the name of a model" in problems(monkeypatch, **PRODUCTION, OPENAI_MODEL=name)

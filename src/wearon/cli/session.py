@@ -112,9 +112,10 @@ def _costs(story: "SessionStory") -> str:
     parts = [
         None if story.processing_time_ms is None else f"{story.processing_time_ms / 1000:.1f} s",
         None if story.estimated_cost_usd is None else f"{story.estimated_cost_usd} USD",
+        story.model and f"made by {story.model}",
         f"{story.credits_used} credit{'' if story.credits_used == 1 else 's'}",
     ]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(plain(part) for part in parts if part)
 
 
 def _time_line(events: "Sequence[StoryEvent]") -> Table:

@@ -234,6 +234,8 @@ class SessionStory(BaseModel):
     input_tokens: int | None = None
     output_tokens: int | None = None
     estimated_cost_usd: Decimal | None = None
+    model: str | None = None
+    """The image model that made the picture, as far as the journal knows."""
     where: str
     """One sentence: where it is now, or how it ended and why."""
     reason: str | None = None

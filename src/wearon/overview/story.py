@@ -87,6 +87,9 @@ class Stories:
             input_tokens=session.input_tokens,
             output_tokens=session.output_tokens,
             estimated_cost_usd=session.estimated_cost_usd,
+            model=next(
+                (entry.model for entry in reversed(entries) if isinstance(entry, RunEntry) and entry.model), None
+            ),
             where=tell_place(session, place, reason),
             reason=reason,
             events=tell_events(session, entries, refund),

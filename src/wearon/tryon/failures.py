@@ -18,7 +18,14 @@ from redis.exceptions import RedisError
 from wearon.child_process import ProcessFailed
 from wearon.platform.base import About, PlatformError, PlatformRefused
 from wearon.shortage import is_shortage
-from wearon.tryon.generator import GenerationError, KeyRejected, Moderated, RateLimited, ServiceUnavailable
+from wearon.tryon.generator import (
+    GenerationError,
+    KeyRejected,
+    ModelUnavailable,
+    Moderated,
+    RateLimited,
+    ServiceUnavailable,
+)
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
 
@@ -123,7 +130,9 @@ def judge(error: BaseException, attempt: Attempt, patience: Patience, *, paid: b
 
 def _after_refusal(error: GenerationError, attempt: Attempt, patience: Patience) -> PutBack | GiveUp:
     """What is about us or about the service passes. What may be paid has had all the requests that it may cost."""
-    passes = isinstance(error, KeyRejected) or (isinstance(error, ServiceUnavailable) and not error.may_be_paid)
+    passes = isinstance(error, KeyRejected | ModelUnavailable) or (
+        isinstance(error, ServiceUnavailable) and not error.may_be_paid
+    )
     delay_s = random.uniform(*REFUSED_PAUSE_S)  # noqa: S311
     if passes and attempt.age_s + delay_s < patience.deadline_s:
         return PutBack(delay_s)

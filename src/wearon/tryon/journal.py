@@ -114,6 +114,8 @@ class RunEntry(BaseModel):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: Decimal | None = None
+    model: str | None = None
+    """The image model that made the picture."""
     refund: RefundEntry | None = None
     pictures: list[PictureEntry] = []
     lines: list[LineEntry] = []
@@ -237,6 +239,7 @@ class Journal:
             input_tokens=run.usage and run.usage.input_tokens,
             output_tokens=run.usage and run.usage.output_tokens,
             cost_usd=run.usage and run.usage.cost_usd,
+            model=run.model,
             refund=run.settlement and self._refund_entry(run.settlement),
             pictures=[PictureEntry(path=picture.path, host=picture.host) for picture in run.pictures],
             lines=[

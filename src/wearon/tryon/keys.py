@@ -57,3 +57,7 @@ MINUTE = "wearon:stats:minute:"
 
 DAY = "wearon:stats:day:"
 """Prefix of a hash of counters of one day (UTC, `20261124`), for two days."""
+
+IMAGE_MODELS = "wearon:openai:models"
+"""Hash image model -> until when it is not asked (microseconds of the Redis server's clock) and why: those that did not
+exist or could not be used. The field without a name says when all of them may be asked in spite of that."""

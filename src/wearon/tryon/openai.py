@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import structlog
@@ -32,6 +32,7 @@ from wearon.tryon.generator import (
     GenerationError,
     ImageRequest,
     KeyRejected,
+    ModelUnavailable,
     Moderated,
     QuotaExhausted,
     RateLimited,
@@ -40,7 +41,18 @@ from wearon.tryon.generator import (
 )
 from wearon.tryon.openai_answers import Answer, error_of, name_like, parse_answer
 from wearon.tryon.openai_breaker import RefusalBreaker
-from wearon.tryon.openai_pictures import PaidPictures
+from wearon.tryon.openai_fallback import Models, OneModel
+from wearon.tryon.openai_models import (
+    DEFAULT_MODEL,
+    PHOTO,
+    PORTRAIT,
+    Complexity,
+    Fidelity,
+    Quality,
+    Wanted,
+    model_named,
+)
+from wearon.tryon.openai_pictures import PaidPictures, shape_of
 
 log = structlog.get_logger()
 
@@ -60,16 +72,13 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 """Error bodies are a few hundred bytes; of a longer one this much is read."""
 
-OUTPUT_COMPRESSION = 90
-"""JPEG quality of the answer. The picture is not encoded again on its way to the customer, and at 90 a 1024x1536
-one is about 0.5 MB, far below the bucket's 10 MB."""
-
 LAST_BYTES_S = 5.0
 """A cancelled job waits so long for the rest of an answer that has begun, and for its way to the disk: it is paid."""
 
 OUTCOMES: dict[type[GenerationError], str] = {
     BadAnswer: "bad_answer",
     KeyRejected: "key_rejected",
+    ModelUnavailable: "model_unavailable",
     Moderated: "moderated",
     QuotaExhausted: "quota_exhausted",
     RateLimited: "rate_limited",
@@ -90,17 +99,21 @@ CLIENT_ID_CHARACTERS = 512
 """OpenAI refuses a longer X-Client-Request-Id, and one that is not ASCII."""
 
 
+async def _at_once() -> None:
+    pass
+
+
 class OpenAIImages:
     """Makes pictures with OpenAI's image models.
 
-    `before_attempt` is awaited before every request, since each one counts against the account's limit; what it
-    raises goes up unchanged. `fetch_url` downloads a picture when the answer holds a URL instead of the picture
-    (raises FetchError). `ensure_jpeg` checks the picture and turns another format into JPEG (raises PictureError).
+    `models` says before every request which model to ask and when, since each one counts against the account's limit;
+    what it raises goes up unchanged. Without it `model` alone is asked, and `before_attempt` awaited. `fetch_url`
+    downloads a picture when the answer holds a URL instead of the picture (raises FetchError). `ensure_jpeg` checks the
+    picture and turns another format into JPEG (raises PictureError). `identify` makes the hash of an end user.
     A `client` that is handed in stays the caller's to close.
 
-    `input_fidelity="high"` keeps faces and prints closer to the pictures sent, for some thousand more image tokens
-    each, which can double the cost of a generation. So the default is the API's own, "low", and whoever pays
-    decides. The mini model has no such parameter; it is left out there.
+    Each request holds what its model takes of `size`, `quality`, `input_fidelity` and `complexity`
+    (`wearon.tryon.openai_models`).
 
     5xx, network errors and time-outs are tried again up to `max_retries` times, with backoff. A 429 is not: the job
     queue waits it out. Nothing is asked again after a status 200, which has been paid for. `dependencies` is told of a
@@ -111,14 +124,17 @@ class OpenAIImages:
         self,
         *,
         api_key: str,
-        before_attempt: Callable[[], Awaitable[None]],
         fetch_url: Callable[[str], Awaitable[bytes]],
         ensure_jpeg: Callable[[bytes], Awaitable[bytes]],
+        models: Models | None = None,
+        before_attempt: Callable[[], Awaitable[None]] = _at_once,
+        identify: Callable[[str], str] | None = None,
         base_url: str = "https://api.openai.com/v1",
-        model: str = "gpt-image-1.5",
+        model: str = DEFAULT_MODEL,
         size: str = "1024x1536",
-        quality: str = "medium",
-        input_fidelity: Literal["low", "high"] = "low",
+        quality: Quality | None = "medium",
+        input_fidelity: Fidelity | None = None,
+        complexity: Complexity | None = None,
         max_retries: int = 3,
         attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
@@ -133,18 +149,9 @@ class OpenAIImages:
             raise ValueError("the OpenAI key holds characters that no key has")
         self._authorization = f"Bearer {api_key}"
         self._base_url = httpx.URL(base_url.rstrip("/"))
-        self._model = model
-        self._fields = {
-            "model": model,
-            "n": "1",
-            "size": size,
-            "quality": quality,
-            "output_format": "jpeg",
-            "output_compression": str(OUTPUT_COMPRESSION),
-        }
-        if input_fidelity == "high" and "mini" not in model:
-            self._fields["input_fidelity"] = "high"
-        self._before_attempt = before_attempt
+        self._wanted = Wanted(size, quality, input_fidelity, complexity)
+        self._models = models or OneModel(model, before_attempt)
+        self._identify = identify
         self._max_retries = max_retries
         self._attempt_timeout_s = attempt_timeout_s
         self._backoff_s = backoff_s
@@ -168,32 +175,46 @@ class OpenAIImages:
             before_sleep=_log_retry,
             reraise=True,
         )
-        answer = await _parsed(await retrying(self._ask, request))
-        self._pictures.count_price(answer, self._model)
-        return await self._pictures.picture_in(answer, self._model)
+        answered: tuple[str, bytes] = await retrying(self._ask, request)
+        model, body = answered
+        answer = await _parsed(body)
+        self._pictures.count_price(answer, model)
+        return await self._pictures.picture_in(answer, model)
 
-    async def read(self, answer: bytes) -> GeneratedImage:
-        """The picture in an answer with status 200 that was kept, checked, and its price. Raises BadAnswer."""
-        return await self._pictures.picture_in(await _parsed(answer), self._model)
+    async def read(self, answer: bytes, model: str | None = None) -> GeneratedImage:
+        """The picture in a paid answer of that model that was kept, checked, and its price. Raises BadAnswer."""
+        return await self._pictures.picture_in(await _parsed(answer), model)
 
     async def aclose(self) -> None:
         """Close the connections, when they are ours."""
         if self._owns_client:
             await self._client.aclose()
 
-    async def _ask(self, request: ImageRequest) -> bytes:
-        """One attempt: the body of a paid answer, kept already. Raises GenerationError."""
-        self._breaker.check()
-        await self._before_attempt()
-        with self._observed():
-            return await self._exchanged(request)
+    async def _ask(self, request: ImageRequest) -> tuple[str, bytes]:
+        """One attempt: who answered, and the body of the paid answer, kept already. Raises GenerationError.
+
+        A model that cannot be used costs nothing but the question, so the next one is asked at once.
+        """
+        refused: list[str] = []
+        while True:
+            self._breaker.check()
+            model = await self._models.turn(refused)
+            try:
+                with self._observed(model):
+                    body = await self._exchanged(request, model)
+            except ModelUnavailable as error:
+                refused.append(model)
+                await self._models.refused(model, error.reason)
+            else:
+                await self._models.answered(model)
+                return model, body
 
     @contextmanager
-    def _observed(self) -> Iterator[None]:
+    def _observed(self, model: str) -> Iterator[None]:
         """Count one request, and make it a span: what the block raises says how it ended."""
         began = time.monotonic()
         outcome = "cut_off"
-        attributes = {"server.address": self._base_url.host, "gen_ai.request.model": self._model}
+        attributes = {"server.address": self._base_url.host, "gen_ai.request.model": model}
         try:
             with self._tracing.span("POST /images/edits", Kind.CLIENT, attributes):
                 yield
@@ -207,13 +228,14 @@ class OpenAIImages:
             self._metrics.openai_requests.labels(outcome).inc()
             self._metrics.openai_seconds.labels(outcome).observe(time.monotonic() - began)
 
-    async def _exchanged(self, request: ImageRequest) -> bytes:
+    async def _exchanged(self, request: ImageRequest, model: str) -> bytes:
         started = time.monotonic()
         paid = False
         try:
-            async with asyncio.timeout(self._attempt_timeout_s), self._exchange(request) as response:
+            async with asyncio.timeout(self._attempt_timeout_s), self._exchange(request, model) as response:
                 paid = response.status_code in PAID_STATUSES
-                body = await (_to_its_end(_receive(response, request)) if paid else _read(response, MAX_ERROR_BYTES))
+                receiving = _receive(response, request, model) if paid else _read(response, MAX_ERROR_BYTES)
+                body = await (_to_its_end(receiving) if paid else receiving)
         except TimeoutError:
             raise _lost(f"no whole answer within {self._attempt_timeout_s:g} s", paid=paid) from None
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
@@ -226,18 +248,19 @@ class OpenAIImages:
         except httpx.RequestError as error:
             raise _lost(type(error).__name__, paid=paid) from None
         if not paid:
-            raise error_of(response.status_code, response.headers, body)
+            raise error_of(response.status_code, response.headers, body, model)
         if len(body) > MAX_ANSWER_BYTES:
             raise BadAnswer(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
         log.info(
             "openai answered",
+            model=model,
             seconds=round(time.monotonic() - started, 2),
             openai_request=name_like(response.headers.get("x-request-id")),
         )
         return body
 
     @asynccontextmanager
-    async def _exchange(self, request: ImageRequest) -> AsyncIterator[httpx.Response]:
+    async def _exchange(self, request: ImageRequest, model: str) -> AsyncIterator[httpx.Response]:
         """POST the form. The body is streamed from the pictures, never in memory as a whole."""
         # What the model can name in the prompt: the person is model.jpg, the others image_1.jpg, image_2.jpg...
         names = ["model.jpg", *(f"image_{number}.jpg" for number in range(1, len(request.pictures)))]
@@ -251,8 +274,7 @@ class OpenAIImages:
                 # Base64 of a JPEG hardly shrinks: compression would only cost both sides CPU.
                 "Accept-Encoding": "identity",
             },
-            # A lone surrogate, half of a character that was cut in two, has no UTF-8.
-            data={**self._fields, "prompt": request.prompt.encode("utf-8", "replace").decode()},
+            data=self._fields(request, model),
             files=[
                 ("image[]", (name, picture, "image/jpeg"))
                 for name, picture in zip(names, request.pictures, strict=True)
@@ -263,6 +285,16 @@ class OpenAIImages:
             yield response
         finally:
             await response.aclose()
+
+    def _fields(self, request: ImageRequest, name: str) -> dict[str, str]:
+        model = model_named(name)
+        # A lone surrogate, half of a character that was cut in two, has no UTF-8.
+        prompt = request.prompt.encode("utf-8", "replace").decode()
+        shape = shape_of(request.pictures[0]) if self._wanted.size == PHOTO else PORTRAIT
+        fields = {**model.fields(self._wanted, shape), "prompt": prompt}
+        if self._identify is not None and request.owner and model.takes_safety_identifier:
+            fields["safety_identifier"] = self._identify(request.owner)
+        return fields
 
 
 def make_client(tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
@@ -284,11 +316,11 @@ def make_client(tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     )
 
 
-async def _receive(response: httpx.Response, request: ImageRequest) -> bytes:
+async def _receive(response: httpx.Response, request: ImageRequest, model: str) -> bytes:
     """The body of a paid answer, kept."""
     body = await _read(response, MAX_ANSWER_BYTES)
     if len(body) <= MAX_ANSWER_BYTES:
-        await request.keep(body)
+        await request.keep(body, model)
     return body
 
 

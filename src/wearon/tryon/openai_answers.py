@@ -16,6 +16,7 @@ from wearon.tryon.generator import (
     BadAnswer,
     GenerationError,
     KeyRejected,
+    ModelUnavailable,
     Moderated,
     QuotaExhausted,
     RateLimited,
@@ -37,6 +38,10 @@ KEY_CODES = frozenset({"invalid_api_key", "no_db_connection", "token_not_found_i
 """Our key is refused, whatever the status: the first is OpenAI's, the others are LiteLLM's (`no_db_connection` with
 status 400 is what it says to a key that it does not know, when it has no database)."""
 
+MODEL_CODES = frozenset({"model_not_found", "key_model_access_denied", "team_model_access_denied"})
+"""The first is the contract's; the others are LiteLLM's, for a key that may use other models only. To a model that it
+does not have it says "Invalid model name passed in model=..." with status 400."""
+
 PASSING_STATUSES = frozenset({408, 409, 423, 425})
 """A time-out in the service's own word, a conflict or lock that ends, and "too early"."""
 
@@ -50,6 +55,9 @@ LOST_BEHIND_A_GATEWAY = re.compile(
 """A gateway's word, with 500, for an answer of the model that it lost or could not read."""
 
 _MODEL = re.compile(r"\bmodel\b")
+
+_WORD = re.compile(r"[A-Za-z0-9_./:@+-]{1,200}")
+"""What may be the name of a model."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
@@ -145,8 +153,8 @@ def tokens_of(raw: object) -> dict[tuple[str, str], int]:
     }
 
 
-def error_of(status: int, headers: Mapping[str, str], body: bytes) -> GenerationError:
-    """What an answer that holds no picture means. Header names may be in any case."""
+def error_of(status: int, headers: Mapping[str, str], body: bytes, model: str | None = None) -> GenerationError:
+    """What an answer that holds no picture means. Header names may be in any case. `model`: which was asked for."""
     said = read_error_body(body)
     reason = _reason(status, headers, said.named)
     error: GenerationError
@@ -154,6 +162,8 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> Generation
         error = Moderated(reason)
     elif status == 402 or said.codes & QUOTA_CODES:
         error = QuotaExhausted(reason)
+    elif _is_about_the_model(status, said, model):
+        error = ModelUnavailable(reason)
     elif status in {401, 403, 407} or said.codes & KEY_CODES:
         error = KeyRejected(reason)
     elif status == 429:
@@ -169,9 +179,21 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> Generation
     return error
 
 
+def _is_about_the_model(status: int, said: ErrorBody, model: str | None) -> bool:
+    """Whether the model does not exist or is not for us: not the key, the path or the request.
+
+    An organisation that is not verified for a model is told so by name (403).
+    """
+    if said.codes & MODEL_CODES and status < 500:
+        return True
+    if status == 403:
+        return model in {name.rstrip(".") for name in _WORD.findall(said.text)}
+    return (status == 404 and names_a_model(said)) or (status == 400 and "Invalid model name" in said.text)
+
+
 def names_a_model(said: ErrorBody) -> bool:
-    """Whether a 403 or 404 is about the model, not about the key or the path."""
-    return "model_not_found" in said.codes or bool(_MODEL.search(said.text))
+    """Whether a 404 speaks of a model, and not of the path."""
+    return bool(_MODEL.search(said.text))
 
 
 def name_like(value: str | None) -> str | None:

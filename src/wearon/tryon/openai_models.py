@@ -38,8 +38,13 @@ PHOTO_PIXELS = 1024 * 1536
 STEP, LONGEST_EDGE, WIDEST, PIXELS = 16, 3840, 3, (655_360, 8_294_400)
 """The rules for a free size: multiples of 16, longest edge, ratio of the edges, fewest and most pixels."""
 
+_SNAPSHOT = re.compile(r"-[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+_SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
+
 Shape = tuple[int, int]
 """Width and height."""
+
+PORTRAIT: Shape = (1024, 1536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,10 @@ class NotTaken:
     @property
     def words(self) -> str:
         """One clause for operators."""
-        takes = f"takes {', '.join(self.takes)}" if self.takes else "takes no such setting"
+        if not model_named(self.model).known:
+            takes = "is not a model that is known here, and gets only what every server takes"
+        else:
+            takes = f"takes {', '.join(self.takes)}" if self.takes else "takes no such setting"
         sent = f"{self.instead} is sent instead" if self.instead else "it is not sent"
         return f"{self.setting}={self.value}: {self.model} {takes}; {sent}"
 

@@ -1,8 +1,13 @@
-"""From a paid answer to a checked JPEG, and what it cost. Nothing here asks for another picture."""
+"""Pictures around a request: the shape of the one that is sent, and from a paid answer to a checked JPEG and its cost.
 
+Nothing here asks for another picture.
+"""
+
+import io
 from collections.abc import Awaitable, Callable
 
 import httpx
+from PIL import Image
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from wearon.metrics import Metrics
@@ -10,6 +15,7 @@ from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.tryon.generator import BadAnswer, GeneratedImage
 from wearon.tryon.openai_answers import Answer, tokens_of, usage_of
+from wearon.tryon.openai_models import PORTRAIT, Shape
 
 URL_FETCHES = 3
 """Fetching a picture that an answer only points to costs nothing, and losing it costs a generation."""
@@ -47,7 +53,7 @@ class PaidPictures:
         """The picture, and what it took on that model. Raises BadAnswer."""
         held = answer.data[0].b64_json
         picture = held or await self._fetch(answer.data[0].url)
-        return GeneratedImage(await self._checked(picture), usage_of(answer.usage, model), in_answer=bool(held))
+        return GeneratedImage(await self._checked(picture), usage_of(answer.usage, model), bool(held), model)
 
     async def _fetch(self, url: str | None) -> bytes:
         if url is None:
@@ -73,6 +79,15 @@ class PaidPictures:
             return await self._ensure_jpeg(picture)
         except PictureError as error:
             raise BadAnswer(f"the picture {error.reason}") from error
+
+
+def shape_of(jpeg: bytes) -> Shape:
+    """Width and height of a prepared picture, by its head (0.1 ms); a portrait's when it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
+            return picture.size
+    except OSError:
+        return PORTRAIT
 
 
 def _is_theirs(url: str, base_url: httpx.URL) -> bool:

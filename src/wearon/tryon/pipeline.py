@@ -69,10 +69,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FinishedPicture:
-    """A picture that is in the platform's storage, and what making it took (None: not known any more)."""
+    """A picture in the platform's storage, what making it took, and which model made it (None: not known any more)."""
 
     url: str
     usage: Usage | None
+    model: str | None
 
 
 class Pipeline:
@@ -209,7 +210,7 @@ class Pipeline:
             await self._finish(run, picture, began)
 
     async def _finish(self, run: Run, picture: FinishedPicture, began: float) -> None:
-        run.made_picture, run.usage = True, picture.usage
+        run.made_picture, run.usage, run.model = True, picture.usage, picture.model
         completion = Completion(
             generated_image_url=picture.url,
             processing_time_ms=round((time.monotonic() - began) * 1000),
@@ -232,20 +233,21 @@ class Pipeline:
 
                 answer_kept = False
 
-                async def keep(answer: bytes) -> None:
+                async def keep(answer: bytes, model: str) -> None:
                     nonlocal answer_kept
                     run.call_answered()
-                    answer_kept = await self._keep_answer(task.ref, answer)
+                    answer_kept = await self._keep_answer(task.ref, answer, model)
 
-                image = await self._generator.generate(ImageRequest(prompt, pictures, task.request_id, keep))
+                owner = f"{task.channel.value}:{task.ref.owner_id}"
+                image = await self._generator.generate(ImageRequest(prompt, pictures, task.request_id, keep, owner))
             run.note_answer_of_a_generator_that_asks_nobody()
         if not (answer_kept and image.in_answer):
             await to_its_end(self._keep(task.ref, image))
         return image
 
-    async def _keep_answer(self, ref: SessionRef, answer: bytes) -> bool:
+    async def _keep_answer(self, ref: SessionRef, answer: bytes, model: str) -> bool:
         try:
-            await self._spool.save_answer(ref, answer)
+            await self._spool.save_answer(ref, answer, model)
         except SpoolError as error:
             # It is here and paid for; only a crash before the upload would cost a second one.
             log.error("answer could not be spooled", error=str(error))
@@ -263,7 +265,7 @@ class Pipeline:
             return picture
         if attempt.number > 1 and await _patiently(lambda: self._platform.has_picture(ref)):
             log.info("picture found in storage: it is not paid again")
-            return FinishedPicture(await _patiently(lambda: self._platform.sign_picture(ref)), None)
+            return FinishedPicture(await _patiently(lambda: self._platform.sign_picture(ref)), None, None)
         return None
 
     async def _picture_in_the_spool(self, ref: SessionRef) -> FinishedPicture | None:
@@ -279,7 +281,7 @@ class Pipeline:
         answer = await self._spool.load_answer(ref)
         if answer is None:
             return None
-        image = await self._generator.read(answer)
+        image = await self._generator.read(answer.body, answer.model)
         if not image.in_answer:
             await self._keep(ref, image)
         return image
@@ -289,7 +291,7 @@ class Pipeline:
         async with self._progress.step(StepName.UPLOAD, bytes=len(image.jpeg)):
             await _patiently(lambda: self._platform.store_picture(ref, image.jpeg))
             url = await _patiently(lambda: self._platform.sign_picture(ref))
-        return FinishedPicture(url, image.usage)
+        return FinishedPicture(url, image.usage, image.model)
 
     async def _complete(self, run: Run, completion: Completion) -> None:
         ref = run.ref
@@ -310,6 +312,7 @@ class Pipeline:
                 input_tokens=completion.input_tokens,
                 output_tokens=completion.output_tokens,
                 estimated_cost_usd=None if cost is None else str(cost),
+                model=run.model,
             )
         else:
             run.end(Outcome.ENDED_ELSEWHERE, "a picture was made, but somebody else has ended the session meanwhile")

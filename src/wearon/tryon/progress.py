@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 import structlog
 
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 MOST_CALLS = 10_000
 """Requests of a minute that are remembered: thirty times the account's usual limit."""
+
+
+P = ParamSpec("P")
 
 
 class StepName(StrEnum):
@@ -131,6 +134,8 @@ class Run:
     made_picture: bool = False
     usage: Usage | None = None
     """What the picture took; None when there is none, or when it is not known."""
+    model: str | None = None
+    """The image model that made it; None when there is none, or when it is not known."""
     calls: int = 0
     """Requests that were sent to the image model."""
     answered_s: list[float] = field(default_factory=list)
@@ -256,12 +261,12 @@ class Progress:
                 self._tell(lambda listener: listener.step_done(run, step))
         log.info("step done", step=name.value, ms=round(step.seconds * 1000))
 
-    def before_each_call(self, wait_for_slot: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    def before_each_call(self, wait_for_slot: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
         """What the image client awaits before each request: the fleet's rate limit, seen as a step of its own."""
 
-        async def wait() -> None:
+        async def wait(*args: P.args, **kwargs: P.kwargs) -> None:
             async with self.step(StepName.RATE_LIMIT):
-                await wait_for_slot()
+                await wait_for_slot(*args, **kwargs)
             self._calls.append(time.monotonic())
             if (run := present_run()) is not None:
                 run.call_begins()

@@ -18,6 +18,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import NamedTuple
 
 import structlog
 from pydantic import BaseModel
@@ -47,6 +48,8 @@ class _Header(BaseModel):
     owner_id: str
     session_id: str
     usage: Usage | None
+    model: str | None = None
+    """The image model that was paid; None in files of earlier versions, which did not say."""
     sha256: str
     """Of the bytes: a disk that was full or a power cut can leave a file shorter, or with holes."""
 
@@ -56,29 +59,36 @@ class _Header(BaseModel):
         return SessionRef(self.channel, self.owner_id, self.session_id)
 
 
+class KeptAnswer(NamedTuple):
+    """An answer as it came, and the image model that gave it (None: an earlier version did not say)."""
+
+    body: bytes
+    model: str | None
+
+
 class Spool:
     """Keeps both in `folder`, which several processes may share. All disk work is off the loop."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def save_answer(self, ref: SessionRef, answer: bytes) -> None:
-        """Keep the answer, through a power cut too; raises SpoolError."""
-        await self._keep(ref, ANSWER, answer, None)
+    async def save_answer(self, ref: SessionRef, answer: bytes, model: str | None = None) -> None:
+        """Keep the model's answer, through a power cut too; raises SpoolError."""
+        await self._keep(ref, ANSWER, answer, None, model)
 
-    async def load_answer(self, ref: SessionRef) -> bytes | None:
+    async def load_answer(self, ref: SessionRef) -> KeptAnswer | None:
         """The session's answer; None when there is none, or none that can be used."""
         found = await self._find(ref, ANSWER)
-        return found and found[0]
+        return found and KeptAnswer(found[0], found[1].model)
 
     async def save(self, ref: SessionRef, image: GeneratedImage) -> None:
         """Keep the picture, through a power cut too; raises SpoolError."""
-        await self._keep(ref, PICTURE, image.jpeg, image.usage)
+        await self._keep(ref, PICTURE, image.jpeg, image.usage, image.model)
 
     async def load(self, ref: SessionRef) -> GeneratedImage | None:
         """The session's picture; None when there is none, or none that can be used."""
         found = await self._find(ref, PICTURE)
-        return found and GeneratedImage(*found)
+        return found and GeneratedImage(found[0], found[1].usage, model=found[1].model)
 
     async def discard(self, ref: SessionRef) -> None:
         """Forget what is kept for the session, if anything is. What cannot be deleted is left to `sweep`."""
@@ -106,13 +116,13 @@ class Spool:
         """
         return await asyncio.to_thread(self._sweep, time.time() - older_than.total_seconds())
 
-    async def _keep(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None) -> None:
+    async def _keep(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None, model: str | None) -> None:
         try:
-            await asyncio.to_thread(self._save, ref, kind, data, usage)
+            await asyncio.to_thread(self._save, ref, kind, data, usage, model)
         except (OSError, ValueError) as error:
             raise SpoolError(f"the {kind[1:]} could not be kept on disk: {error}") from error
 
-    async def _find(self, ref: SessionRef, kind: str) -> tuple[bytes, Usage | None] | None:
+    async def _find(self, ref: SessionRef, kind: str) -> tuple[bytes, _Header] | None:
         try:
             return await asyncio.to_thread(self._load, ref, kind)
         except FileNotFoundError:
@@ -121,12 +131,13 @@ class Spool:
             log.error("spooled file unusable", kind=kind, session_id=ref.session_id, reason=type(error).__name__)
             return None
 
-    def _save(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None) -> None:
+    def _save(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None, model: str | None) -> None:
         header = _Header(
             channel=ref.channel,
             owner_id=ref.owner_id,
             session_id=ref.session_id,
             usage=usage,
+            model=model,
             sha256=_sha256(data),
         )
         path = self._path(ref, kind)
@@ -143,14 +154,14 @@ class Spool:
                 raise
         _sync(self._folder)
 
-    def _load(self, ref: SessionRef, kind: str) -> tuple[bytes, Usage | None]:
+    def _load(self, ref: SessionRef, kind: str) -> tuple[bytes, _Header]:
         line, _, data = self._path(ref, kind).read_bytes().partition(b"\n")
         header = _Header.model_validate_json(line)
         if header.ref != ref:
             raise ValueError("another session's")
         if header.sha256 != _sha256(data):
             raise ValueError("damaged")
-        return data, header.usage
+        return data, header
 
     def _left_behind(self, before: float) -> Sequence[SessionRef]:
         found: dict[SessionRef, None] = {}

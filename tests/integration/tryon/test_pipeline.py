@@ -358,10 +358,10 @@ async def test_what_was_paid_is_on_the_disk_once_before_the_upload(
     kept: list[str],
 ) -> None:
     async def generate(request: ImageRequest) -> GeneratedImage:
-        await request.keep(b"answer")
+        await request.keep(b"answer", "gpt-image-2")
         return replace(PICTURE, in_answer=in_answer)
 
-    async def no_room(ref: SessionRef, answer: bytes) -> None:
+    async def no_room(ref: SessionRef, answer: bytes, model: str) -> None:
         raise SpoolError("no space left on device")
 
     monkeypatch.setattr(desk.generator, "generate", generate)
@@ -711,7 +711,7 @@ async def test_one_whose_job_still_waits_is_left_to_the_job(
 async def test_an_answer_without_a_picture_leaves_an_orphan_that_is_refunded(
     desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def read(answer: bytes) -> GeneratedImage:
+    async def read(answer: bytes, model: str | None) -> GeneratedImage:
         raise BadAnswer("nothing in it")
 
     monkeypatch.setattr(desk.generator, "read", read)

@@ -20,7 +20,14 @@ from wearon.tryon.failures import (
     Patience,
     judge,
 )
-from wearon.tryon.generator import GenerationError, KeyRejected, Moderated, RateLimited, ServiceUnavailable
+from wearon.tryon.generator import (
+    GenerationError,
+    KeyRejected,
+    ModelUnavailable,
+    Moderated,
+    RateLimited,
+    ServiceUnavailable,
+)
 from wearon.tryon.job_queue import Attempt, PutBack
 from wearon.tryon.photos import PhotoError
 
@@ -37,7 +44,7 @@ def subclasses(base: type[GenerationError]) -> Iterator[type[GenerationError]]:
         yield from subclasses(subclass)
 
 
-PASSING = [KeyRejected, ServiceUnavailable]
+PASSING = [KeyRejected, ModelUnavailable, ServiceUnavailable]
 FINAL = [
     GenerationError,
     *(found for found in subclasses(GenerationError) if found not in {Moderated, RateLimited, *PASSING}),

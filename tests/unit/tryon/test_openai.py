@@ -6,7 +6,7 @@ import io
 import json
 import threading
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -16,7 +16,8 @@ import respx
 from PIL import Image
 from structlog.testing import capture_logs
 
-from support.openai_stub import COST_USD, USAGE, Hang, OpenAIStub, Picture, Reset, parse_form
+from support.openai_catalogue import CATALOGUE, complaint_about
+from support.openai_stub import COST_USD, COST_USD_1_5, USAGE, Hang, OpenAIStub, Picture, Reset, parse_form
 from wearon.dependencies import Dependencies
 from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
@@ -27,6 +28,7 @@ from wearon.tryon.generator import (
     GenerationError,
     ImageRequest,
     KeyRejected,
+    ModelUnavailable,
     Moderated,
     QuotaExhausted,
     RateLimited,
@@ -36,6 +38,7 @@ from wearon.tryon.generator import (
 )
 from wearon.tryon.openai import OpenAIImages
 from wearon.tryon.openai_answers import parse_answer, usage_of
+from wearon.tryon.openai_models import DEFAULT_MODEL
 
 KEY = "sk-proj-9f8e7d6c5b4a"
 PROMPT = "Dress the person in model.jpg with image_1.jpg"
@@ -103,15 +106,29 @@ async def make(world: World) -> AsyncIterator[Callable[..., OpenAIImages]]:
 Make = Callable[..., OpenAIImages]
 
 
+@pytest.fixture(autouse=True)
+def every_request_is_one_that_its_model_takes(respx_mock: respx.MockRouter) -> Iterator[None]:
+    """The stand-in refuses such requests itself; here nothing else would."""
+    models = {name: model for model in CATALOGUE for name in model.names}
+    yield
+    for call in respx_mock.calls:
+        fields, pictures = parse_form(call.request.headers["content-type"], call.request.content)
+        assert complaint_about(models[fields["model"]], fields, len(pictures)) is None
+
+
 def answer(picture: bytes = JPEG, usage: object = USAGE) -> httpx.Response:
     return httpx.Response(200, json={"data": [{"b64_json": base64.b64encode(picture).decode()}], "usage": usage})
 
 
 def refusal(
-    status: int, code: object = None, headers: Mapping[str, str] | None = None, kind: str = "some_error"
+    status: int,
+    code: object = None,
+    headers: Mapping[str, str] | None = None,
+    kind: str = "some_error",
+    about: str = "",
 ) -> httpx.Response:
     """An error in OpenAI's form, with a message that quotes what must not be repeated."""
-    error = {"message": f"Incorrect: {KEY} {PROMPT}", "type": kind, "param": None, "code": code}
+    error = {"message": f"Incorrect: {KEY} {PROMPT} {about}", "type": kind, "param": None, "code": code}
     return httpx.Response(status, json={"error": error}, headers={"x-request-id": "req_openai_1", **(headers or {})})
 
 
@@ -125,7 +142,7 @@ async def test_the_form_is_the_contracts(make: Make, respx_mock: respx.MockRoute
     sent = route.calls.last.request
     fields, pictures = parse_form(sent.headers["content-type"], sent.content)
     assert fields == {
-        "model": "gpt-image-1.5",
+        "model": "gpt-image-2.6-sunburst",
         "prompt": PROMPT,
         "n": "1",
         "size": "1024x1536",
@@ -154,14 +171,16 @@ async def test_settings_reach_the_form(make: Make, respx_mock: respx.MockRouter)
 @pytest.mark.parametrize(
     ("model", "fidelity", "sent"),
     [
-        ("gpt-image-1.5", "low", None),
+        ("gpt-image-1.5", None, None),
         ("gpt-image-1.5", "high", "high"),
-        ("gpt-image-1", "high", "high"),
+        ("gpt-image-1-mini", "low", "low"),
         ("gpt-image-1-mini", "high", None),
+        ("gpt-image-2", "high", None),
+        ("gpt-image-2.6-sunburst", "low", None),
     ],
 )
 async def test_input_fidelity_is_sent_to_models_that_have_it(
-    make: Make, respx_mock: respx.MockRouter, model: str, fidelity: str, sent: str | None
+    make: Make, respx_mock: respx.MockRouter, model: str, fidelity: str | None, sent: str | None
 ) -> None:
     route = respx_mock.post(EDITS).mock(return_value=answer())
     await make(model=model, input_fidelity=fidelity).generate(REQUEST)
@@ -232,7 +251,7 @@ async def test_the_answer_is_parsed_off_the_loop(
 @pytest.mark.parametrize(
     ("usage", "cost"),
     [
-        (USAGE, "0.057152"),
+        (USAGE, COST_USD_1_5),
         # All four prices, per million tokens.
         (
             {
@@ -382,7 +401,7 @@ async def test_a_paid_answer_is_kept_before_anything_is_done_with_it(
     respx_mock.post(EDITS).mock(return_value=answer(b"no picture"))
     kept: list[bytes] = []
 
-    async def keep(body: bytes) -> None:
+    async def keep(body: bytes, _model: str) -> None:
         assert world.checked == []
         kept.append(body)
 
@@ -394,16 +413,18 @@ async def test_a_paid_answer_is_kept_before_anything_is_done_with_it(
 
 
 async def test_a_kept_answer_becomes_the_same_picture_without_a_request(make: Make, world: World) -> None:
-    image = await make().read(answer().content)
-    assert image.jpeg == JPEG
-    assert image.usage is not None
+    image = await make().read(answer().content, "gpt-image-2")
+    assert image == GeneratedImage(JPEG, Usage(832, 1584, Decimal(COST_USD)))
+    assert image.model == "gpt-image-2"
+    of_an_earlier_version = await make().read(answer().content, None)
+    assert of_an_earlier_version == GeneratedImage(JPEG, Usage(832, 1584, None))
     assert world.attempts == 0
 
 
 async def test_what_was_not_paid_is_not_kept(make: Make, respx_mock: respx.MockRouter) -> None:
     respx_mock.post(EDITS).mock(return_value=refusal(400, "moderation_blocked"))
 
-    async def keep(_body: bytes) -> None:
+    async def keep(_body: bytes, _model: str) -> None:
         pytest.fail("an error was kept")
 
     with pytest.raises(Moderated):
@@ -423,7 +444,7 @@ async def test_a_cancelled_job_still_keeps_the_answer_that_has_begun(make: Make,
 
     kept: list[bytes] = []
 
-    async def keep(body: bytes) -> None:
+    async def keep(body: bytes, _model: str) -> None:
         await asyncio.sleep(0)
         kept.append(body)
 
@@ -546,7 +567,26 @@ FAULTS = [
     pytest.param(refusal(400, {"odd": 1}), RequestRefused, ONCE, id="400 with an odd code"),
     pytest.param(httpx.Response(400, json=["moderation_blocked"]), RequestRefused, ONCE, id="400 with an odd body"),
     pytest.param(httpx.Response(400, content=b"[" * 60_000), RequestRefused, ONCE, id="400 with a deep body"),
-    pytest.param(refusal(404, "model_not_found"), RequestRefused, ONCE, id="404"),
+    pytest.param(refusal(404, "model_not_found"), ModelUnavailable, ONCE, id="404"),
+    pytest.param(refusal(403, "model_not_found"), ModelUnavailable, ONCE, id="403 with the model's code"),
+    pytest.param(
+        refusal(403, about=f"to use `{DEFAULT_MODEL}`"), ModelUnavailable, ONCE, id="403 that names the model"
+    ),
+    pytest.param(refusal(403, about=f"`{DEFAULT_MODEL}-mini`"), KeyRejected, ONCE, id="403 that names another model"),
+    pytest.param(
+        httpx.Response(404, json={"error": {"message": "The model `x` does not exist.", "code": 404}}),
+        ModelUnavailable,
+        ONCE,
+        id="404 in vLLM's words",
+    ),
+    pytest.param(
+        httpx.Response(400, json={"error": {"message": "Invalid model name passed in model=x", "code": "400"}}),
+        ModelUnavailable,
+        ONCE,
+        id="400 in LiteLLM's words",
+    ),
+    pytest.param(refusal(401, kind="key_model_access_denied"), ModelUnavailable, ONCE, id="LiteLLM's key for others"),
+    pytest.param(refusal(500, "model_not_found"), ServiceUnavailable, AGAIN, id="5xx, whatever it says"),
     pytest.param(refusal(413), RequestRefused, ONCE, id="413"),
     pytest.param(refusal(422), RequestRefused, ONCE, id="422"),
     pytest.param(

@@ -14,6 +14,7 @@ from wearon.metrics import Metrics
 from wearon.tracing import Kind, Tracing
 from wearon.tryon.generator import GenerationError, ImageRequest
 from wearon.tryon.openai import OUTCOMES, OpenAIImages
+from wearon.tryon.openai_models import DEFAULT_MODEL
 
 EDITS = "https://api.openai.com/v1/images/edits"
 REQUEST = ImageRequest("prompt", [b"person", b"garment"], "req_1234")
@@ -84,7 +85,7 @@ async def test_an_answer_that_is_read_again_is_not_paid_again(make: Make, respx_
     metrics = Metrics()
     images = make(metrics)
     await images.generate(REQUEST)
-    assert (await images.read(answer)).usage is not None
+    assert (await images.read(answer, DEFAULT_MODEL)).usage is not None
     assert value(metrics, "wearon_openai_cost_dollars_total") == pytest.approx(float(COST_USD))
 
 

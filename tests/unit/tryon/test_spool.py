@@ -1,7 +1,9 @@
 """Paid pictures on disk."""
 
+import json
 import os
 import stat
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -179,13 +181,24 @@ async def test_sweeping_before_anything_was_saved_is_harmless(spool: Spool) -> N
 
 async def test_an_answer_is_kept_beside_the_picture_and_goes_with_it(spool: Spool, folder: Path) -> None:
     assert await spool.load_answer(REF) is None
-    await spool.save_answer(REF, b'{"data": [...]}\n')
+    await spool.save_answer(REF, b'{"data": [...]}\n', "gpt-image-2")
     assert await spool.load(REF) is None, "no picture was made of it yet"
-    await spool.save(REF, IMAGE)
-    assert await Spool(folder).load_answer(REF) == b'{"data": [...]}\n'
-    assert await Spool(folder).load(REF) == IMAGE
+    await spool.save(REF, replace(IMAGE, model="gpt-image-2"))
+    assert await Spool(folder).load_answer(REF) == (b'{"data": [...]}\n', "gpt-image-2")
+    image = await Spool(folder).load(REF)
+    assert image == IMAGE
+    assert image.model == "gpt-image-2"
     await spool.discard(REF)
     assert files(folder) == []
+
+
+async def test_an_answer_of_an_earlier_version_is_read_without_its_model(spool: Spool, folder: Path) -> None:
+    await spool.save_answer(REF, b"an answer", "gpt-image-2")
+    path = only_file(folder)
+    header, _, body = path.read_bytes().partition(b"\n")
+    earlier = {name: value for name, value in json.loads(header).items() if name != "model"}
+    path.write_bytes(json.dumps(earlier).encode() + b"\n" + body)
+    assert await spool.load_answer(REF) == (b"an answer", None)
 
 
 async def test_a_torn_answer_counts_as_absent(spool: Spool, folder: Path) -> None:

@@ -51,7 +51,7 @@ class PreviewGenerator:
         log.info("local preview made, no image model was asked", size=len(jpeg))
         return GeneratedImage(jpeg, usage=None)
 
-    async def read(self, _answer: bytes) -> GeneratedImage:
+    async def read(self, _answer: bytes, _model: str | None) -> GeneratedImage:
         """Never called for a preview: none is paid, so no answer is kept. Raises BadAnswer."""
         raise BadAnswer("the answer is another image model's")
 

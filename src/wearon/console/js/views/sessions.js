@@ -141,6 +141,7 @@ function storyOf(story, pictures) {
         ["Credits", count(story.credits_used)],
         ["Processing time", story.processing_time_ms !== null ? duration(story.processing_time_ms / 1000) : null],
         ["Tokens", story.input_tokens !== null ? `${count(story.input_tokens)} in, ${count(story.output_tokens ?? 0)} out` : null],
+        ["Image model", story.model && h("span", { class: "mono" }, story.model)],
         ["Estimated cost", story.estimated_cost_usd !== null ? dollars(story.estimated_cost_usd) : null],
       ]),
     ),

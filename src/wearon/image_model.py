@@ -1,0 +1,70 @@
+"""Builds the image model from the settings: OpenAI's in production, the preview in local mode."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from wearon.net.tls import trusting
+from wearon.pictures.pool import PicturePool
+from wearon.settings import Mode
+from wearon.tryon.generator import ImageGenerator
+from wearon.tryon.limiter import RequestLimiter
+from wearon.tryon.openai import OpenAIImages
+from wearon.tryon.openai_fallback import FleetModels
+from wearon.tryon.photos import DOWNLOAD_DEADLINE_S
+from wearon.tryon.safety_identifier import make_identifier
+
+if TYPE_CHECKING:
+    from wearon.assembly import Base
+
+
+def open_generator(stack: AsyncExitStack, base: "Base", pictures: PicturePool) -> ImageGenerator:
+    """OpenAI's model in production, the preview in local mode."""
+    settings = base.settings
+    generator: ImageGenerator
+    if settings.wearon_mode is Mode.LOCAL:
+        from wearon.tryon.preview import PreviewGenerator
+
+        assert base.pose_pool is not None
+        generator = PreviewGenerator(base.pose_pool)
+    else:
+        generator = _make_openai(base, pictures)
+    stack.push_async_callback(generator.aclose)
+    return generator
+
+
+def _make_openai(base: "Base", pictures: PicturePool) -> OpenAIImages:
+    settings, telemetry = base.settings, base.telemetry
+    assert settings.openai_api_key
+    assert settings.supabase_service_role_key
+    return OpenAIImages(
+        api_key=settings.openai_api_key.get_secret_value(),
+        base_url=settings.openai_base_url,
+        models=FleetModels(
+            settings.image_models,
+            RequestLimiter(base.redis, settings.openai_requests_per_minute),
+            base.progress.before_each_call(_sleep),
+            telemetry.metrics,
+            telemetry.dependencies,
+        ),
+        size=settings.openai_image_size,
+        quality=settings.openai_image_quality,
+        input_fidelity=settings.openai_input_fidelity,
+        complexity=settings.openai_image_complexity,
+        identify=(
+            make_identifier(settings.supabase_service_role_key.get_secret_value())
+            if settings.openai_safety_identifier
+            else None
+        ),
+        max_retries=settings.openai_max_retries,
+        fetch_url=lambda url: base.fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
+        ensure_jpeg=pictures.ensure_jpeg,
+        metrics=telemetry.metrics,
+        tracing=telemetry.tracing,
+        dependencies=telemetry.dependencies,
+        tls=trusting(settings.authorities),
+    )
+
+
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
