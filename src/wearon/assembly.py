@@ -61,6 +61,9 @@ from wearon.tryon.watch import JobMetrics, traced
 JOB_TIMEOUT_MARGIN_S = 60.0
 """arq's own time limit lies this far behind the pipeline's, which is the one that must end a job."""
 
+WATCHER = "watcher:"
+"""Begins the id of a process that runs no jobs; a worker's begins with its machine's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
@@ -270,7 +273,7 @@ async def open_job_side(
 def _open_lease(stack: AsyncExitStack, base: Base, redis_url: str, worker: JobWorker | None) -> Lease:
     """The lease of a process that runs jobs has a keeper, for while its loop stands still."""
     if worker is None:
-        return Lease(base.redis, f"watcher:{secrets.token_hex(6)}", 0)
+        return Lease(base.redis, f"{WATCHER}{secrets.token_hex(6)}", 0)
     keeper = LeaseKeeper(Kept(redis_url, worker.worker_id, os.getpid(), LEASE_S, BEAT_S))
     stack.callback(keeper.close)
     return Lease(base.redis, worker.worker_id, base.settings.worker_concurrency, keeper)

@@ -5,6 +5,7 @@ consumer and API.
 """
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 
 from wearon import local_url
 from wearon.assembly import (
+    WATCHER,
     connect_redis,
     local_redis_folder,
     make_metrics,
@@ -28,11 +30,12 @@ from wearon.local_redis import LocalRedis
 from wearon.logs import configure_logs
 from wearon.net.listening import url_at
 from wearon.pose.pool import PosePool
-from wearon.redis import without_password
+from wearon.redis import connect, without_password
 from wearon.redis_watch import RedisWatch
 from wearon.serve import keep_warm, start_metrics
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
+from wearon.tryon import keys
 from wearon.tryon.job_worker import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
 
 log = structlog.get_logger()
@@ -99,11 +102,42 @@ async def stop(ctx: dict[str, Any]) -> None:
     log.info("stopped")
 
 
+def check_health(_settings: object) -> int:
+    """arq's --check, for a container's health check: 0 when a worker of this machine has a lease."""
+    configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets)
+    try:
+        workers = asyncio.run(_living_workers())
+    except (RedisError, OSError) as error:
+        log.error("redis is out of reach", redis=without_password(REDIS_URL), error=str(error))
+        return 1
+    here = [worker for worker in workers if worker.startswith(f"{socket.gethostname()}:")]
+    if not here:
+        log.error("no worker of this machine has a lease", elsewhere=len(workers))
+        return 1
+    log.info("healthy", workers=here)
+    return 0
+
+
+async def _living_workers() -> list[str]:
+    """Ids of the job workers whose lease has not ended by Redis' clock."""
+    client = connect(REDIS_URL, name="wearon-check")
+    try:
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+            (seconds, microseconds), leases = await pipe.execute()
+    finally:
+        await client.aclose()
+    now_ms = seconds * 1000 + microseconds // 1000
+    living = [worker.decode() for worker, ends_ms in leases if ends_ms > now_ms]
+    return [worker for worker in living if not worker.startswith(WATCHER)]
+
+
 SETTINGS = _settings()
 REDIS_URL = _redis_url(SETTINGS)
 METRICS = make_metrics(SETTINGS)
 REDIS_WATCH = RedisWatch()
-use_job_worker_in_arqs_command_line()
+use_job_worker_in_arqs_command_line(check_health)
 
 
 class WorkerSettings:

@@ -139,7 +139,16 @@ def test_arqs_command_line_finds_the_running_local_redis(folder: Folder) -> None
     folder.start((*SERVE, "--no-worker"))
     jobs = folder.start(ARQ)
     assert folder.enqueue()["status"] == "completed"
+    assert is_healthy_for_arq(folder)
     assert jobs.stop() == 0
+    assert not is_healthy_for_arq(folder)
+
+
+def is_healthy_for_arq(folder: Folder) -> bool:
+    with worker((*ARQ, "--check"), folder.env, folder.path) as checking:
+        status = checking.wait()
+        assert "Traceback" not in checking.log
+        return status == 0
 
 
 @pytest.mark.parametrize(
