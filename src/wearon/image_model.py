@@ -2,8 +2,11 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
+from wearon.errand import Purpose, errand
+from wearon.net.fetch import PictureFetcher
 from wearon.net.tls import trusting
 from wearon.pictures.pool import PicturePool
 from wearon.settings import Mode
@@ -57,13 +60,19 @@ def _make_openai(base: "Base", pictures: PicturePool) -> OpenAIImages:
             else None
         ),
         max_retries=settings.openai_max_retries,
-        fetch_url=lambda url: base.fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S),
+        fetch_url=partial(_fetch_answer, base.fetcher),
         ensure_jpeg=pictures.ensure_jpeg,
         metrics=telemetry.metrics,
         tracing=telemetry.tracing,
         dependencies=telemetry.dependencies,
         tls=trusting(settings.authorities),
     )
+
+
+async def _fetch_answer(fetcher: PictureFetcher, url: str) -> bytes:
+    """A picture that an answer points to, which has been paid for: it waits for no other pictures."""
+    with errand(Purpose.ANSWER):
+        return await fetcher.fetch(url, deadline_s=DOWNLOAD_DEADLINE_S)
 
 
 async def _sleep(seconds: float) -> None:

@@ -60,6 +60,7 @@ class HostileServer:
     def __init__(self, picture: bytes = b"\xff\xd8 not really a picture") -> None:
         self.picture = picture
         self.encoding = ""
+        self.pause_s = 0.0
         self.connections = 0
         self.open_connections = 0
         self.most_open_connections = 0
@@ -74,6 +75,7 @@ class HostileServer:
             "/endless-chunks": self._endless_chunks,
             "/tiny-chunks": self._tiny_chunks,
             "/encoded": self._encoded,
+            "/two-halves": self._two_halves,
             "/gzip-bomb": self._gzip_bomb,
             "/reset": self._reset,
             "/too-short": self._too_short,
@@ -181,6 +183,14 @@ class HostileServer:
         """Says of the picture that it is in `encoding`, which it is not."""
         said = b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (self.encoding.encode(), len(self.picture))
         writer.write(_HEAD + said + self.picture)
+
+    async def _two_halves(self, writer: asyncio.StreamWriter) -> None:
+        """The picture, with a pause of `pause_s` in its middle."""
+        half = len(self.picture) // 2
+        writer.write(_HEAD + b"Content-Length: %d\r\n\r\n" % len(self.picture) + self.picture[:half])
+        await writer.drain()
+        await asyncio.sleep(self.pause_s)
+        writer.write(self.picture[half:])
 
     async def _gzip_bomb(self, writer: asyncio.StreamWriter) -> None:
         """Unpacks to a thousand times its size, whatever encodings were asked for."""

@@ -57,6 +57,8 @@ LAYERS = {
     "stop_signals": set(),
     "supervisor": set(),
     "visible": set(),
+    "errand": set(),
+    "fair_slots": set(),
 }
 FLOOR = {
     "child_answers",
@@ -73,6 +75,8 @@ FLOOR = {
     "logs",
     "stop_signals",
     "visible",
+    "errand",
+    "fair_slots",
 }
 
 ABOVE = {"cli", "serve", "worker", "assembly", "image_model", "doctor", "__main__", "__init__"}

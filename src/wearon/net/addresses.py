@@ -7,9 +7,13 @@ translated forms pass whose IPv4 half it does not look at. Source: the IANA spec
 
 import asyncio
 import socket
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from threading import Thread
+
+from wearon.fair_slots import FairSlots
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -56,6 +60,15 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 """The well-known prefix: how machines with IPv6 only reach the IPv4 address in the last 32 bits."""
 
 
+_LOOK_UPS = 64
+"""At once: four new names a second that each take 15 s to fail. A waiting thread has 20 KB of memory."""
+
+_LOOK_UPS_OF_KNOWN = 16
+_LOOK_UPS_OF_A_DOMAIN = 8
+_MOST_KNOWN = 2000
+"""Hosts that have answered last time: those of all shops."""
+
+
 def is_globally_reachable(address: IPAddress) -> bool:
     """Whether the address belongs to the public internet, its embedded IPv4 address included."""
     if isinstance(address, IPv4Address):
@@ -66,23 +79,62 @@ def is_globally_reachable(address: IPAddress) -> bool:
 
 
 class SystemResolver:
-    """The system's getaddrinfo, in threads of its own.
+    """The system's getaddrinfo, each look-up in a thread of its own.
 
-    The loop's shared threads (four under uvloop) also resolve our own services' names: strangers' names that
-    answer slowly must not be able to take them all.
+    A look-up cannot be ended: glibc waits ten seconds and more for a server that never answers. So there is room for
+    many of them, for a few of one domain, and for names that have answered before a room apart: strangers' names that
+    never answer take neither the others' nor, as the loop's shared threads would be, our own services'.
     """
 
-    def __init__(self, threads: int = 8) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
+    def __init__(self) -> None:
+        self._unknown = FairSlots(_LOOK_UPS, _LOOK_UPS_OF_A_DOMAIN)
+        self._known = FairSlots(_LOOK_UPS_OF_KNOWN, _LOOK_UPS_OF_A_DOMAIN)
+        self._answered: OrderedDict[str, None] = OrderedDict()
 
     async def __call__(self, host: str) -> Sequence[IPAddress]:
         """All addresses of the name, in the order the system prefers. Raises OSError when there are none."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        )
-        return [ip_address(sockaddr[0]) for *_, sockaddr in found]
+        slots, domain = self._known if host in self._answered else self._unknown, _domain(host)
+        self._answered.pop(host, None)  # until it answers again
+        await slots.acquire(domain)
+        answer: asyncio.Future[Sequence[IPAddress]] = loop.create_future()
 
-    def close(self) -> None:
-        """Take no more names; look-ups that are under way are left to end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        def told(addresses: Sequence[IPAddress] | None, error: Exception | None) -> None:
+            slots.release(domain)
+            if answer.done():
+                return  # nobody waits any more
+            if addresses is None:
+                answer.set_exception(error or OSError("no answer"))
+            else:
+                answer.set_result(addresses)
+
+        look_up = Thread(target=_look_up, args=(host, loop, told), name="resolve", daemon=True)
+        try:
+            look_up.start()
+        except RuntimeError as error:  # the system has no thread left
+            slots.release(domain)
+            raise socket.gaierror(socket.EAI_AGAIN, "no thread") from error
+        addresses = await answer
+        self._answered[host] = None
+        if len(self._answered) > _MOST_KNOWN:
+            self._answered.popitem(last=False)
+        return addresses
+
+
+Told = Callable[[Sequence[IPAddress] | None, Exception | None], None]
+
+
+def _look_up(host: str, loop: asyncio.AbstractEventLoop, told: Told) -> None:
+    addresses, failed = None, None
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = [ip_address(sockaddr[0]) for *_, sockaddr in found]
+    except Exception as error:  # noqa: BLE001 - whoever waits for it is told
+        failed = error
+    with suppress(RuntimeError):  # the loop has ended meanwhile
+        loop.call_soon_threadsafe(told, addresses, failed)
+
+
+def _domain(host: str) -> str:
+    """What most names of one owner have in common: the last two labels."""
+    return ".".join(host.split(".")[-2:])

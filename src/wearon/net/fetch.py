@@ -10,11 +10,12 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import httpcore
 import httpx
 
+from wearon.errand import Purpose
 from wearon.metrics import Metrics
 from wearon.net.addresses import Resolver, SystemResolver
 from wearon.net.encodings import compressions
@@ -29,9 +30,17 @@ __all__ = ["FetchError", "PictureFetcher"]
 MAX_BYTES = 10 * 1024 * 1024
 """What the bucket takes at most, so no honest picture is larger."""
 
-MAX_CONNECTIONS = 16
-"""At once, for each of trusted and other origins: 320 MB in the worst case, and five times what 300 generations
-a minute with two pictures of 0.3 s each keep busy."""
+MAX_CONNECTIONS = 12
+"""At once, for each of estimates and generations, of trusted and of other origins: four times what 300 generations a
+minute with two pictures of 0.3 s each keep busy. 540 MB in the worst case, with those for `Purpose.ANSWER`."""
+
+_OF_ANSWERS = 4
+"""The part of them for pictures that OpenAI's answers point to: few do, and each may wait for seconds."""
+
+_SLOW_AFTER_S = 5.0
+_LEAST_BYTES_A_S = 20 * 1024
+"""What comes more slowly than this, from the connection on, is given up after 5 s: a photo of 3 MB would take 2.5
+minutes, and whoever sends a byte a second would keep a slot from others until the deadline."""
 
 _SMALL_PIECE = 256
 _SMALL_PIECES = 1000
@@ -77,17 +86,20 @@ class PictureFetcher:
         self._max_bytes = max_bytes
         self._metrics = metrics or Metrics()
         self._tracing = tracing or Tracing()
-        self._own_resolver = SystemResolver()
         tls = tls or trusting()
-        self._trusted = TrustedLane(trusted_tls or tls, max_connections, trusted_transport)
-        self._public = StrangersLane(
-            tls, max_connections, resolver or self._own_resolver, connector or httpcore.AnyIOBackend()
-        )
+        slots = {
+            Purpose.ESTIMATE: max_connections,
+            Purpose.GENERATION: max_connections,
+            Purpose.ANSWER: -(-max_connections // _OF_ANSWERS),
+        }
+        self._trusted = TrustedLane(trusted_tls or tls, slots, trusted_transport)
+        self._public = StrangersLane(tls, slots, resolver or SystemResolver(), connector or httpcore.AnyIOBackend())
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         """GET the URL: at most `max_bytes` of content type image/*, all of it within `deadline_s` seconds.
 
-        The time includes waiting for a free slot, the name look-up and the transfer. Raises FetchError.
+        The time includes the name look-up, waiting for a free slot (of the task's errand), and the transfer. Raises
+        FetchError.
         """
         try:
             target = Target.parse(url)
@@ -109,9 +121,15 @@ class PictureFetcher:
             **known,
         }
         try:
-            async with asyncio.timeout(deadline_s), lane.slots, lane.get(target, headers) as answer:
-                _check_head(answer, self._max_bytes)
-                return await _read(answer.pieces, self._max_bytes)
+            async with asyncio.timeout(deadline_s):
+                addresses = await lane.find(target)  # before it has a slot: names may be slow to be found
+                async with (
+                    lane.slot(target),
+                    _pace(transient=trusted) as pace,
+                    lane.get(target, addresses, headers) as answer,
+                ):
+                    _check_head(answer, self._max_bytes)
+                    return await _read(answer.pieces, self._max_bytes, pace)
         except TimeoutError:
             raise FetchError(f"took longer than {deadline_s:g} s", transient=True) from None
 
@@ -126,7 +144,6 @@ class PictureFetcher:
         """Close the connections."""
         await self._trusted.aclose()
         await self._public.aclose()
-        self._own_resolver.close()
 
     @contextmanager
     def _observed(self, origin: Origin, whose: str) -> Iterator[Callable[[bytes], bytes]]:
@@ -170,13 +187,27 @@ def _check_head(answer: Answer, max_bytes: int) -> None:
         raise _too_large(max_bytes)
 
 
-async def _read(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
+@asynccontextmanager
+async def _pace(*, transient: bool) -> AsyncIterator[Callable[[int], None]]:
+    """Give up what is too slow. The block calls what it is given with the number of bytes that are there."""
+    began = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(_SLOW_AFTER_S) as patience:
+            yield lambda count: patience.reschedule(began + max(_SLOW_AFTER_S, count / _LEAST_BYTES_A_S))
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        raise FetchError("came too slowly", transient=transient) from None
+
+
+async def _read(stream: AsyncIterator[bytes], max_bytes: int, pace: Callable[[int], None]) -> bytes:
     # One growing buffer, not a list of pieces: a piece of two bytes weighs 35 as an object.
     body = bytearray()
     pieces = 0
     async for piece in stream:
         body += piece
         pieces += 1
+        pace(len(body))
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
         if pieces > _SMALL_PIECES and len(body) < pieces * _SMALL_PIECE:

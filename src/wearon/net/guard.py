@@ -29,30 +29,36 @@ _BODY_READ = 256 * 1024
 """At once, and what uvloop takes from a socket at most. httpcore asks for 64 KB, and each piece costs 0.1 ms."""
 
 
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to globally reachable addresses only. A name is looked up once; what was checked is connected to.
+async def public_addresses(host: str, resolver: Resolver) -> Sequence[IPAddress]:
+    """The addresses of a host, all of them globally reachable. Raises FetchError."""
+    addresses = await _addresses(host, resolver)
+    if not all(is_globally_reachable(address) for address in addresses):
+        # One private address among others is refused as a whole: such a name is a trick or a mistake.
+        raise FetchError("its address is not on the public internet", transient=False)
+    return addresses
 
-    TLS and the Host header are made above this level from the name, so they do not notice.
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to addresses that `public_addresses` has found, whatever host it is asked for.
+
+    So a name is looked up once, and what was checked is connected to. TLS and the Host header are made above this
+    level from the name, so they do not notice.
     """
 
-    def __init__(self, resolver: Resolver, connector: httpcore.AsyncNetworkBackend) -> None:
-        self._resolver = resolver
+    def __init__(self, addresses: Sequence[IPAddress], connector: httpcore.AsyncNetworkBackend) -> None:
+        self._addresses = addresses
         self._connector = connector
 
     async def connect_tcp(
         self,
-        host: str,
+        host: str,  # noqa: ARG002 - see above
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await self._addresses(host)
-        if not all(is_globally_reachable(address) for address in addresses):
-            # One private address among others is refused as a whole: such a name is a trick or a mistake.
-            raise FetchError("its address is not on the public internet", transient=False)
         options = (local_address, socket_options)
-        *others, last = addresses[:_CONNECT_ATTEMPTS]
+        *others, last = self._addresses[:_CONNECT_ATTEMPTS]
         for address in others:
             try:
                 return _HeadLimitingStream(
@@ -64,22 +70,6 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await self._connector.sleep(seconds)
-
-    async def _addresses(self, host: str) -> Sequence[IPAddress]:
-        try:
-            return [ip_address(host)]
-        except ValueError:
-            pass
-        try:
-            async with asyncio.timeout(_RESOLVE_LIMIT_S):
-                addresses = await self._resolver(host)
-        except TimeoutError:
-            raise FetchError("its host name could not be looked up in time", transient=True) from None
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label that Python's own IDNA codec refuses
-            raise FetchError("its host name is not known", transient=_may_be_known_later(error)) from None
-        if not addresses:
-            raise FetchError("its host name is not known", transient=False)
-        return addresses
 
 
 class _HeadLimitingStream(httpcore.AsyncNetworkStream):
@@ -137,6 +127,23 @@ class HeadWatch:
             self._stream = made
         if event == "http11.receive_response_headers.complete" and self._stream is not None:
             self._stream.head_is_complete()
+
+
+async def _addresses(host: str, resolver: Resolver) -> Sequence[IPAddress]:
+    try:
+        return [ip_address(host)]
+    except ValueError:
+        pass
+    try:
+        async with asyncio.timeout(_RESOLVE_LIMIT_S):
+            addresses = await resolver(host)
+    except TimeoutError:
+        raise FetchError("its host name could not be looked up in time", transient=True) from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label that Python's own IDNA codec refuses
+        raise FetchError("its host name is not known", transient=_may_be_known_later(error)) from None
+    if not addresses:
+        raise FetchError("its host name is not known", transient=False)
+    return addresses
 
 
 def _may_be_known_later(error: OSError | UnicodeError) -> bool:

@@ -1,10 +1,10 @@
 """The two ways out of the downloader: to origins that the operator trusts, and to everybody else.
 
 Separate connections and separate slots: none that leads to a private address is ever within reach of a stranger's URL,
-and strangers' slow servers cannot use up the slots of our own storage.
+and strangers' slow servers cannot use up the slots of our own storage, nor those of another purpose; of one purpose's,
+no host and no owner has more than a share.
 """
 
-import asyncio
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import httpcore
 import httpx
 
-from wearon.net.addresses import Resolver
+from wearon.errand import Purpose, current_errand
+from wearon.fair_slots import FairSlots
+from wearon.net.addresses import IPAddress, Resolver
 from wearon.net.errors import FetchError
-from wearon.net.guard import GuardedBackend, HeadWatch
+from wearon.net.guard import GuardedBackend, HeadWatch, public_addresses
 from wearon.net.origins import Target
 from wearon.net.service_transport import ServiceTransport
 
@@ -34,14 +36,29 @@ class Answer:
 
 
 class Lane(ABC):
-    """Connections, and the slots that keep callers from queueing inside them."""
+    """Connections, and the slots that keep callers from queueing inside them: some for each purpose."""
 
-    def __init__(self, max_connections: int) -> None:
-        self.slots = asyncio.Semaphore(max_connections)
+    def __init__(self, slots: Mapping[Purpose, FairSlots]) -> None:
+        self._slots = slots
+
+    def slot(self, target: Target) -> AbstractAsyncContextManager[None]:
+        """A slot for the running task's errand."""
+        now = current_errand()
+        return self._slots[now.purpose].hold(*self._holders(now.owner, target))
 
     @abstractmethod
-    def get(self, target: Target, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Answer]:
-        """One exchange. Raises FetchError, also while the body is read."""
+    def _holders(self, owner: str, target: Target) -> Sequence[str]:
+        """Who has a share, and is served in turn."""
+
+    @abstractmethod
+    async def find(self, target: Target) -> Sequence[IPAddress]:
+        """Where the target lies, as far as that is looked after here. Raises FetchError."""
+
+    @abstractmethod
+    def get(
+        self, target: Target, addresses: Sequence[IPAddress], headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[Answer]:
+        """One exchange with what was found there. Raises FetchError, also while the body is read."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -51,14 +68,28 @@ class Lane(ABC):
 class TrustedLane(Lane):
     """Any address, over connections that are kept: most pictures lie in our own storage."""
 
-    def __init__(self, tls: ssl.SSLContext, max_connections: int, transport: httpx.AsyncBaseTransport | None) -> None:
-        super().__init__(max_connections)
+    def __init__(
+        self, tls: ssl.SSLContext, slots: Mapping[Purpose, int], transport: httpx.AsyncBaseTransport | None
+    ) -> None:
+        super().__init__({purpose: FairSlots(number, share=number) for purpose, number in slots.items()})
         self._transport = transport or ServiceTransport(
-            max_connections=max_connections, keep_alive_s=_KEEP_ALIVE_S, tls=tls, unpacks=False
+            max_connections=sum(slots.values()), keep_alive_s=_KEEP_ALIVE_S, tls=tls, unpacks=False
         )
 
+    def _holders(self, owner: str, target: Target) -> Sequence[str]:  # noqa: ARG002
+        return (owner,)  # all of it is one host
+
+    async def find(self, target: Target) -> Sequence[IPAddress]:  # noqa: ARG002
+        """See Lane. The system finds it."""
+        return ()
+
     @asynccontextmanager
-    async def get(self, target: Target, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
+    async def get(
+        self,
+        target: Target,
+        addresses: Sequence[IPAddress],  # noqa: ARG002
+        headers: Mapping[str, str],
+    ) -> AsyncIterator[Answer]:
         """See Lane."""
         origin = target.origin
         url = httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target.path)
@@ -82,29 +113,43 @@ class StrangersLane(Lane):
     """
 
     def __init__(
-        self, tls: ssl.SSLContext, max_connections: int, resolver: Resolver, connector: httpcore.AsyncNetworkBackend
+        self,
+        tls: ssl.SSLContext,
+        slots: Mapping[Purpose, int],
+        resolver: Resolver,
+        connector: httpcore.AsyncNetworkBackend,
     ) -> None:
-        super().__init__(max_connections)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=max_connections,
-            max_keepalive_connections=0,
-            network_backend=GuardedBackend(resolver, connector),
-        )
+        super().__init__({purpose: FairSlots(number) for purpose, number in slots.items()})
+        self._tls = tls
+        self._resolver = resolver
+        self._connector = connector
+
+    def _holders(self, owner: str, target: Target) -> Sequence[str]:
+        return owner, target.origin.host
+
+    async def find(self, target: Target) -> Sequence[IPAddress]:
+        """See Lane."""
+        return await public_addresses(target.origin.host, self._resolver)
 
     @asynccontextmanager
-    async def get(self, target: Target, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
+    async def get(
+        self, target: Target, addresses: Sequence[IPAddress], headers: Mapping[str, str]
+    ) -> AsyncIterator[Answer]:
         """See Lane."""
         origin = target.origin
         url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path)
         watched = {"trace": HeadWatch()}
+        backend = GuardedBackend(addresses, self._connector)
         with _told_as_fetch_errors():
-            async with self._pool.stream("GET", url, headers=list(headers.items()), extensions=watched) as response:
+            connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=self._tls, network_backend=backend)
+            async with (
+                connection,
+                connection.stream("GET", url, headers=list(headers.items()), extensions=watched) as response,
+            ):
                 yield Answer(response.status, response.headers, response.aiter_stream())
 
     async def aclose(self) -> None:
-        """See Lane."""
-        await self._pool.aclose()
+        """See Lane. Each is closed by its request."""
 
 
 @contextmanager

@@ -4,9 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import structlog
 
+from wearon.errand import Purpose, current_errand, errand
+from wearon.fair_slots import FairSlots
 from wearon.metrics import Metrics
 from wearon.net import FetchError
 from wearon.pictures.decode import PictureError
@@ -22,7 +25,7 @@ PAUSE_S = (0.3, 1.2)
 """Before the second and the third try: a reset or a 503 is often gone a moment later."""
 
 MOST_HELD = 16
-"""Pictures being fetched or waiting to be prepared, for each of trusted and other origins. As many as there are
+"""Pictures being fetched or waiting to be prepared, for each of trusted and other origins. More than there are
 connections, and enough that the decoding processes never wait; 150 jobs that start together would else hold 300 raw
 pictures in memory."""
 
@@ -68,23 +71,26 @@ class Photos:
         self._is_stored = is_stored
         self._garments = Garments(prepare, metrics)
         # Apart, as the downloader's own connections are: strangers' slow servers must not keep ours waiting.
-        self._room = {trusted: asyncio.Semaphore(MOST_HELD) for trusted in (True, False)}
+        self._own_room, self._strangers_room = FairSlots(MOST_HELD, MOST_HELD), FairSlots(MOST_HELD)
 
     async def prepared(self, urls: Sequence[str]) -> list[bytes]:
         """The pictures in the order of their URLs. Raises PhotoError."""
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    # By the URL, not the place: the person's photo given as the garment, too, stays a person's photo.
-                    group.create_task(self._one(url, _role(number), is_person=url == urls[0]))
-                    for number, url in enumerate(urls)
-                ]
+            with errand(Purpose.GENERATION):
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        # By the URL, not the place: the person's photo given as the garment, too, stays a person's.
+                        group.create_task(self._one(url, _role(number), is_person=url == urls[0]))
+                        for number, url in enumerate(urls)
+                    ]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def _one(self, url: str, role: str, *, is_person: bool) -> bytes:
-        async with self._room[self._fetcher.trusts(url)]:
+        owner = current_errand().owner
+        trusted = self._fetcher.trusts(url)
+        async with self._own_room.hold(owner) if trusted else self._strangers_room.hold(owner, _host(url)):
             data = await self._fetch(url, role)
             try:
                 return await (self._prepare(data) if is_person else self._garments.prepared(data))
@@ -109,6 +115,13 @@ class Photos:
                 log.info("download is tried again", picture=role, error=error.reason)
             await asyncio.sleep(pause_s)
         raise AssertionError("the last try returns or raises")
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _role(number: int) -> str:

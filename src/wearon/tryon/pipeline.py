@@ -19,6 +19,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from wearon.errand import Purpose, errand
 from wearon.platform.base import (
     OPEN_STATUSES,
     About,
@@ -141,9 +142,9 @@ class Pipeline:
 
     @asynccontextmanager
     async def _recorded(self, run: Run) -> AsyncIterator[None]:
-        """What is logged within says whose it is, and what is done within goes into the journal."""
+        """What is logged and done within says whose it is, and what is done goes into the journal."""
         names = {"request_id": run.request_id, "session_id": run.ref.session_id, "channel": run.ref.channel.value}
-        with bound_contextvars(**names, attempt=run.attempt):
+        with bound_contextvars(**names, attempt=run.attempt), errand(Purpose.GENERATION, run.ref.owner_id):
             async with self._recorder.follow(run):
                 yield
 

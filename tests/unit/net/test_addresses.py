@@ -66,8 +66,6 @@ def test_no_translated_form_of_a_private_address_is_reachable(network: str, data
 
 
 async def test_the_system_resolver_gives_addresses_for_a_name_of_this_machine() -> None:
-    resolver = SystemResolver()
-    addresses = await resolver("localhost")  # from the hosts file: nothing is sent
-    resolver.close()
+    addresses = await SystemResolver()("localhost")  # from the hosts file: nothing is sent
     assert addresses
     assert all(address.is_loopback for address in addresses)
