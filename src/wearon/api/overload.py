@@ -20,8 +20,8 @@ log = structlog.get_logger()
 PROMPT_A_SECOND = 50.0
 """Refusals that are given at once. Callers who heed `Retry-After` need no more: 64 of them come back in a second."""
 
-PAUSE_S = 0.25
-"""Further refusals take their time: who asks again at once can then do so four times a second, and the promise of an
+PAUSE_S = 0.4
+"""Further refusals take their time: who asks again at once can then do so twice a second, and the promise of an
 answer in under a second holds. Waiting costs nothing."""
 
 
