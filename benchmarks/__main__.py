@@ -21,6 +21,7 @@ NAMES = (
     "redis_commands",
     "prepare",
     "estimate",
+    "strangers",
     "start_up",
     "growth",
     "redis_at_scale",

@@ -59,6 +59,10 @@ class Caller:
         """GET /health."""
         return await self._ask(b"GET /health", b"")
 
+    async def live(self) -> Answer:
+        """GET /health/live."""
+        return await self._ask(b"GET /health/live", b"")
+
     def close(self) -> None:
         """Hang up."""
         if self._connection:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from benchmarks.hostile_callers import TRICKS, attacking, hold_idle, send_again_and_again
 
-from support.hostile_callers import TRICKS, attacking, hold_idle, send_again_and_again
 from support.machines import API_TOKEN, Machines
 from support.openai_stub import OpenAIStub
 from support.processes import LIMIT_S
