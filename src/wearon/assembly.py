@@ -110,12 +110,13 @@ def local_redis_folder(settings: Settings) -> Path:
     return settings.wearon_home / "redis"
 
 
-async def open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
-    """The queue's URL; in local mode without `REDIS_URL` the embedded server is started, or found running."""
+async def open_redis_url(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings) -> str:
+    """The queue's URL; in local mode without `REDIS_URL` the embedded server is started, or found, and kept running."""
     if settings.redis_url:
         return settings.redis_url
     local = await LocalRedis.start(local_redis_folder(settings), settings.local_redis_port)
     stack.push_async_callback(local.stop)
+    supervisor.start("local_redis", local.keep)
     return local.url
 
 
@@ -157,11 +158,18 @@ async def open_platform(
     return platform
 
 
-def open_fetcher(stack: AsyncExitStack, settings: Settings, public_url: str, telemetry: Telemetry) -> PictureFetcher:
-    """The guarded downloader; in local mode our own file server's pictures are trusted."""
+def open_fetcher(
+    stack: AsyncExitStack,
+    settings: Settings,
+    public_url: str,
+    telemetry: Telemetry,
+    own_file: Callable[[str], Path | None] = lambda _url: None,
+) -> PictureFetcher:
+    """The guarded downloader; in local mode our own file server's pictures are trusted, or just read (`own_file`)."""
     ours = [Origin.parse(public_url)] if settings.wearon_mode is Mode.LOCAL else []
     fetcher = PictureFetcher(
         trusted_origins=[*settings.trusted_origins, *ours],
+        own_file=own_file,
         trusted_tls=trusting(settings.authorities),
         metrics=telemetry.metrics,
         tracing=telemetry.tracing,
@@ -194,15 +202,10 @@ async def open_base(
     pose_pool: PosePool | None,
 ) -> Base:
     """Connect to the platform and to picture servers; `redis` and `pose_pool` are the caller's to close."""
-    return Base(
-        settings,
-        telemetry,
-        Progress(),
-        redis,
-        await open_platform(stack, settings, public_url, telemetry),
-        open_fetcher(stack, settings, public_url, telemetry),
-        pose_pool,
-    )
+    platform = await open_platform(stack, settings, public_url, telemetry)
+    own_files = [platform.file_of] if isinstance(platform, LocalPlatform) else []
+    fetcher = open_fetcher(stack, settings, public_url, telemetry, *own_files)
+    return Base(settings, telemetry, Progress(), redis, platform, fetcher, pose_pool)
 
 
 @dataclass(frozen=True, slots=True)

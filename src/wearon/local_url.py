@@ -7,8 +7,10 @@ FILE = "serve.url"
 
 def remember(home: Path, public_url: str) -> None:
     """Written when `serve` has started."""
-    home.mkdir(parents=True, exist_ok=True)
-    (home / FILE).write_text(public_url)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = home / FILE
+    file.touch(mode=0o600)
+    file.write_text(public_url)
 
 
 def recall(home: Path) -> str | None:

@@ -99,7 +99,7 @@ async def serve(settings: Settings, roles: Roles, announce: Callable[[Addresses]
         telemetry = await _open_telemetry(stack, settings)
         supervisor.start("loop_watch", telemetry.loop_watch.run, needed=False)
         listening = open_port(stack, settings.host, settings.port) if roles.api else None
-        addresses = Addresses(await _open_redis_url(stack, settings), _public_url(settings, listening))
+        addresses = Addresses(await _open_redis_url(stack, supervisor, settings), _public_url(settings, listening))
         base = await open_base(
             stack,
             settings,
@@ -181,10 +181,10 @@ def _public_url(settings: Settings, listening: socket.socket | None) -> str:
     return local_url.recall(settings.wearon_home) or url_at(settings.host, Settings.model_fields["port"].default)
 
 
-async def _open_redis_url(stack: AsyncExitStack, settings: Settings) -> str:
+async def _open_redis_url(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings) -> str:
     """In local mode this is the first that is written below `WEARON_HOME`."""
     try:
-        return await open_redis_url(stack, settings)
+        return await open_redis_url(stack, supervisor, settings)
     except OSError as error:
         raise ServeError(f"WEARON_HOME={settings.wearon_home} cannot be used: {error.strerror or error}") from error
 

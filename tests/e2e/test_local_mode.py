@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +49,11 @@ class Folder:
             timeout=120,
             check=False,
         )
+
+    def redis(self, process: WorkerProcess) -> sync_redis.Redis:
+        """As a producer reaches it: the printed address, and the password from its file."""
+        password = (self.path / ".wearon/redis/password").read_text()
+        return sync_redis.Redis.from_url(str(process.wait_for("started")["redis"]), password=password)
 
     def enqueue(self, *arguments: str) -> dict[str, str]:
         done = self.run("enqueue", "--person", PERSON, "--garment", GARMENT, "--follow", "--json", *arguments)
@@ -113,7 +120,7 @@ def test_a_bad_picture_fails_kindly_and_gives_the_credit_back(folder: Folder) ->
 
 def test_a_producer_can_push_to_the_printed_redis(folder: Folder) -> None:
     process = folder.start()
-    client = sync_redis.Redis.from_url(str(process.wait_for("started")["redis"]))
+    client = folder.redis(process)
     client.lpush("wearon:tasks:generation", "not a task")
     process.wait_for("dead letter")
     client.close()
@@ -123,7 +130,7 @@ def test_a_printed_task_can_be_pushed_by_whatever_talks_to_redis(folder: Folder)
     process = folder.start()
     done = folder.run("enqueue", "--person", PERSON, "--garment", GARMENT, "--print-task")
     task = json.loads(done.stdout)
-    client = sync_redis.Redis.from_url(str(process.wait_for("started")["redis"]))
+    client = folder.redis(process)
     client.lpush("wearon:tasks:generation", done.stdout)
     process.wait_for("session completed", session_id=task["session_id"], request_id=task["request_id"])
     client.close()
@@ -149,6 +156,45 @@ def is_healthy_for_arq(folder: Folder) -> bool:
         status = checking.wait()
         assert "Traceback" not in checking.log
         return status == 0
+
+
+def test_what_lies_in_the_folder_is_this_users_alone(folder: Folder) -> None:
+    process = folder.start()
+    assert folder.enqueue()["status"] == "completed"
+    home = folder.path / ".wearon"
+    modes = {path.relative_to(home): stat.S_IMODE(path.stat().st_mode) for path in (home, *home.rglob("*"))}
+    assert {str(path): oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+    assert process.stop() == 0
+
+
+def test_several_in_one_folder_share_tasks_and_pictures_whoever_ends_first(folder: Folder) -> None:
+    first, second = folder.start(), folder.start()
+    done = {folder.enqueue()["session_id"] for _ in range(4)}
+    by_each = [sum(line["event"] == "session completed" for line in process.lines) for process in (first, second)]
+    assert sum(by_each) == len(done) == 4
+
+    assert first.stop() == 0
+    second.wait_for("local redis has ended: it is started again")
+    later = folder.enqueue()
+    assert later["status"] == "completed"
+    assert picture_at(later["generated_image_url"]).format == "JPEG"
+
+    third = folder.start()
+    assert third.wait_for("started")["redis"] == second.wait_for("started")["redis"]
+    assert second.stop() == 0
+    assert folder.enqueue()["status"] == "completed"
+    assert third.stop() == 0
+
+
+def test_a_redis_that_is_killed_comes_back_and_loses_no_task(folder: Folder) -> None:
+    process = folder.start()
+    client = folder.redis(process)
+    server: dict[str, int] = client.info("server")  # type: ignore[assignment]
+    os.kill(server["process_id"], signal.SIGKILL)
+    client.close()
+    process.wait_for("local redis has ended: it is started again")
+    assert folder.enqueue()["status"] == "completed"
+    assert process.stop() == 0
 
 
 @pytest.mark.parametrize(

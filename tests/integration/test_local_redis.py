@@ -3,13 +3,17 @@
 import asyncio
 import os
 import signal
+import stat
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
+from redis.exceptions import AuthenticationError, RedisError
 
 from support.redis import free_port
 from wearon import local_redis
@@ -17,6 +21,8 @@ from wearon.local_redis import LocalRedis, LocalRedisError
 from wearon.redis import connect
 
 pytestmark = pytest.mark.slow
+
+DATA = Path(__file__).parents[1] / "data" / "local_redis"
 
 Start = Callable[..., Awaitable[LocalRedis]]
 
@@ -40,6 +46,48 @@ async def start(folder: Path) -> AsyncIterator[Start]:
     yield start
     for server in started:
         await server.stop()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+
+
+def open_to_others(folder: Path) -> dict[str, str]:
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
+    return {name: oct(mode) for name, mode in modes.items() if mode & 0o077}
+
+
+def command_lines() -> list[str]:
+    """Of all processes of this machine."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            found.append((process / "cmdline").read_text())
+    return found
+
+
+@asynccontextmanager
+async def keeping(server: LocalRedis) -> AsyncIterator[None]:
+    keeper = asyncio.ensure_future(server.keep())
+    try:
+        yield
+    finally:
+        assert not keeper.done(), keeper
+        keeper.cancel()
+
+
+async def end_server(client: Redis, how: signal.Signals) -> None:
+    os.kill((await client.info("server"))["process_id"], how)
+
+
+async def eventually(ask: Callable[[], Awaitable[bytes]]) -> bytes:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await ask()
+            except (RedisError, OSError):
+                await asyncio.sleep(0.02)
 
 
 def write(path: Path, text: str) -> None:
@@ -70,6 +118,107 @@ async def test_it_is_a_redis_for_this_machine_only_that_keeps_what_it_is_given(s
     assert config["appendonly"] == "yes"
     assert config["maxmemory-policy"] == "noeviction"
     assert config["save"] == ""
+
+
+async def test_only_who_has_the_password_may_command_it(start: Start, folder: Path) -> None:
+    server = await start()
+    port = parse_url(server.url)["port"]
+    for password in (None, "guessed"):
+        stranger = Redis(port=port, password=password)
+        with pytest.raises(AuthenticationError):
+            await stranger.set("task", "one")
+        await stranger.aclose()
+    assert (folder / "password").read_text() == parse_url(server.url)["password"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "CONFIG SET dir /tmp", "CONFIG REWRITE", "MODULE LOAD /tmp/x.so", "DEBUG SLEEP 0", "REPLICAOF 127.0.0.1 1",
+        "SLAVEOF NO ONE", "MIGRATE 127.0.0.1 1 k 0 1", "ACL SETUSER x on nopass", "SHUTDOWN NOSAVE", "SAVE", "BGSAVE",
+        "FLUSHALL", "RESTORE k 0 x", "SYNC", "FAILOVER",
+    ],
+)  # fmt: skip
+async def test_what_changes_the_server_is_off_for_everybody(start: Start, command: str) -> None:
+    async with connect((await start()).url, name="test") as client:
+        with pytest.raises(RedisError, match=r"no right to|not allowed"):
+            await client.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+async def test_its_files_are_this_users_alone(start: Start, folder: Path) -> None:
+    folder.mkdir(mode=0o755)  # noqa: ASYNC240 - as somebody may have made it
+    server = await start()
+    async with connect(server.url, name="test") as client:
+        await client.set("task", "one")
+    assert open_to_others(folder) == {}
+    assert {"password", "redis.conf", "redis.log", "appendonlydir"} <= {path.name for path in folder.iterdir()}  # noqa: ASYNC240
+
+
+async def test_nobody_elses_command_line_shows_the_password(start: Start) -> None:
+    server = await start()
+    password = str(parse_url(server.url)["password"])
+    shown = command_lines()
+    assert any("valkey-server" in line for line in shown)
+    assert not any(password in line for line in shown)
+
+
+async def test_data_of_redis_6_2_is_taken_over(start: Start, folder: Path) -> None:
+    """Written by the server of earlier versions, with a preamble and what came after."""
+    write_bytes(folder / "appendonly.aof", (DATA / "redis-6.2.aof").read_bytes())
+    for _ in range(2):
+        server = await start()
+        async with connect(server.url, name="test") as client:
+            assert await client.get("task") == b"kept by Redis 6.2"
+            assert await client.type("wearon:tasks:generation") == b"list"
+        await server.stop()
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_server_that_dies_is_started_again_with_its_data(start: Start, end: signal.Signals) -> None:
+    server = await start()
+    async with keeping(server), connect(server.url, name="test") as client:
+        await client.set("task", "one")
+        for _ in range(2):
+            await end_server(client, end)
+            assert await eventually(lambda: client.get("task")) == b"one"
+        assert server.is_ours
+
+
+async def test_whoever_is_left_starts_it_again(start: Start) -> None:
+    first, second, third = await start(), await start(), await start()
+    async with connect(first.url, name="test") as client:
+        await client.set("task", "one")
+        async with keeping(second), keeping(third):
+            await first.stop()
+            assert await eventually(lambda: client.get("task")) == b"one"
+            await asyncio.sleep(0.5)  # would both of them start one, the later would have failed by now
+            assert [server.is_ours for server in (second, third)].count(True) == 1
+            assert second.url == third.url == first.url
+
+
+async def test_a_server_that_cannot_be_started_again_is_told(start: Start, folder: Path) -> None:
+    server = await start()
+    await server.stop()
+    port = parse_url(server.url)["port"]
+    squatter = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port, reuse_address=True)
+    try:
+        with pytest.raises(LocalRedisError, match="taken by another program"):
+            await server.keep()
+    finally:
+        squatter.close()
+
+
+async def test_a_stranger_at_the_old_port_is_not_told_the_password(start: Start, folder: Path) -> None:
+    server = await start()
+    port = parse_url(server.url)["port"]
+    await server.stop()
+    heard = asyncio.Event()
+    squatter = await asyncio.start_server(lambda *_: heard.set(), "127.0.0.1", port, reuse_address=True)
+    assert await LocalRedis.find(folder) is None
+    again = await start()
+    assert again.url != server.url
+    assert not heard.is_set()
+    squatter.close()
 
 
 async def test_data_and_port_survive_a_stop(start: Start) -> None:
@@ -147,7 +296,7 @@ async def test_somebody_elses_redis_at_our_port_is_not_ours(start: Start, folder
     port = int(ours.url.removesuffix("/0").rpartition(":")[2])
     other = await LocalRedis.start(tmp_path / "other", port)
     try:
-        assert other.url == ours.url
+        assert parse_url(other.url)["port"] == port
         assert await LocalRedis.find(folder) is None
         again = await start()
         assert again.is_ours
@@ -168,16 +317,16 @@ async def test_a_server_that_cannot_start_says_why(start: Start, folder: Path) -
     with pytest.raises(LocalRedisError, match="Bad file format reading the append only file"):
         await start()
     # Nothing is left locked: with good data it starts.
-    write(folder / "appendonly.aof", "")
+    write(folder / "appendonlydir" / "appendonly.aof", "")
     assert (await start()).is_ours
 
 
 async def test_a_machine_without_the_binary_is_told_so(
     start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("wearon.local_redis.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("wearon.redis_binary.importlib.util.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LocalRedisError, match="no redis-server"):
+    with pytest.raises(LocalRedisError, match="Install one of them"):
         await start()
     monkeypatch.undo()
     assert (await start()).is_ours

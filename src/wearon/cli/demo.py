@@ -20,6 +20,7 @@ from rich.status import Status as Spinner
 
 from wearon.cli.output import CommandError, errors, out, plain
 from wearon.cli.producer import upload
+from wearon.local_redis import LocalRedis
 from wearon.logs import configure_logs
 from wearon.platform import LocalPlatform
 from wearon.platform.base import Channel, Session, Status
@@ -77,7 +78,7 @@ async def _demo() -> tuple[bytes, dict[str, Any]]:
         _tick(f"worker started at {started['url']}, Redis at {started['redis']}")
         platform = await LocalPlatform.open(home, started["url"])
         stack.push_async_callback(platform.aclose)
-        redis = connect(started["redis"], name="wearon-demo")
+        redis = connect(await LocalRedis.find(home / "redis") or started["redis"], name="wearon-demo")
         stack.push_async_callback(redis.aclose)
         client = await stack.enter_async_context(
             httpx.AsyncClient(base_url=started["url"], trust_env=False, timeout=30)

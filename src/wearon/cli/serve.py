@@ -53,13 +53,20 @@ def serve(
 
 
 def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str | None) -> None:
+    from wearon.assembly import local_redis_folder
+    from wearon.redis import without_password
+
     reached = plain(public_url or "")
     listening = f"  HTTP API         {reached}\n  Console          {reached}/console\n" if reached else ""
+    password = (
+        "" if settings.redis_url else f"  Its password     in {plain(local_redis_folder(settings) / 'password')}\n"
+    )
     errors.print(
         "[bold yellow]LOCAL MODE[/]: sessions, credits and pictures live in "
         f"[bold]{plain(settings.wearon_home)}[/], and pictures are previews, not made by an image model.\n"
         f"{listening}"
-        f"  Redis for tasks  {plain(redis_url)}   (LPUSH wearon:tasks:generation ...)\n"
+        f"  Redis for tasks  {without_password(redis_url)}   (LPUSH wearon:tasks:generation ...)\n"
+        f"{password}"
         "  Try it           wearon enqueue --person photo.jpg --garment shirt.jpg --follow",
         highlight=False,
         soft_wrap=True,

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import subprocess
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
@@ -14,10 +15,10 @@ import httpx
 
 from wearon.descriptors import MOST_HTTP, Budget, divide, limit_after_raising
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
-from wearon.local_redis import LocalRedisError, server_binary
 from wearon.net.listening import listen, url_at
 from wearon.platform.session_rows import SESSION_TABLES
 from wearon.pose.pool import PoseError, PosePool
+from wearon.redis_binary import LocalRedisError, has_known_fault, server_binary
 from wearon.samples import MAN_L
 from wearon.settings import LEAST_TOKEN_CHARACTERS, Mode, Settings
 from wearon.sizing import EstimateRequest, NoPerson, estimate_size
@@ -155,7 +156,25 @@ async def check_local_redis() -> AsyncGenerator[Finding, None]:
     except LocalRedisError as error:
         yield fault("redis", str(error), "install redis-server, or set REDIS_URL", Promise.EVERY_TASK_ENDS)
         return
-    yield ok("redis", f"not running; `wearon serve` starts {binary}")
+    version = await asyncio.to_thread(_version_of, binary)
+    told = f"not running; `wearon serve` starts {binary} ({version})"
+    if has_known_fault(version):
+        yield warning(
+            "redis",
+            f"{told}, which may lack the fix of CVE-2025-49844",
+            "install a newer one, unless your distribution has mended it; nobody but you can reach it",
+        )
+    else:
+        yield ok("redis", told)
+
+
+def _version_of(binary: str) -> str:
+    """The first line that it prints of itself."""
+    try:
+        run = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"whose version cannot be told: {error}"
+    return " ".join(run.stdout.split()[:3])
 
 
 async def check_local_platform(home: Path) -> AsyncGenerator[Finding, None]:

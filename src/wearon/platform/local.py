@@ -5,6 +5,7 @@ Below its home folder lie `platform.sqlite3`, `pictures/` and `signing.key`.
 """
 
 import asyncio
+import errno
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,8 @@ DEMO_STORE_ID = "00000000-0000-4000-8000-0000000000b2"
 UPLOAD_URL_SECONDS = 7 * 24 * 3600
 """A task may lie in the queue over a weekend on a machine that is switched off."""
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 UPLOAD_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
@@ -64,7 +67,7 @@ class LocalPlatform(SessionMoves):
         PlatformUnavailable when the database cannot be opened, OSError when the folder cannot be written.
         """
         pictures = home / "pictures"
-        pictures.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(_make_private, home, pictures)
         key = await asyncio.to_thread(load_or_create_key, home / "signing.key")
         database = await LocalDatabase.open(home / "platform.sqlite3")
         return cls(database, SignedFolder(pictures, key, public_url, clock), clock)
@@ -228,6 +231,10 @@ class LocalPlatform(SessionMoves):
         """The file behind a signed URL; None when the URL is expired or altered, or the file gone."""
         return self._pictures.read_signed(path, expires, signature)
 
+    def file_of(self, url: str) -> Path | None:
+        """The file behind a signed URL of any process that shares this home; None as for `read_signed`."""
+        return self._pictures.file_of(url)
+
     # Inside
 
     async def _move(self, ref: SessionRef, allowed: Sequence[Status], changes: Mapping[str, Any]) -> bool:
@@ -249,10 +256,18 @@ class LocalPlatform(SessionMoves):
         try:
             await self._pictures.write(path, picture)
         except OSError as error:
-            raise PlatformUnavailable(f"the picture could not be written: {error.strerror}") from error
+            why = "the disk is full" if error.errno in FULL else error.strerror
+            raise PlatformUnavailable(f"the picture could not be written: {why}") from error
 
     def _now(self) -> str:
         return timestamp(datetime.fromtimestamp(self._clock(), UTC))
+
+
+def _make_private(home: Path, pictures: Path) -> None:
+    """For this user alone. A home that was there already is left as it is, but not what is ours in it."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pictures.mkdir(mode=0o700, exist_ok=True)
+    pictures.chmod(0o700)
 
 
 def _session(channel: Channel, row: sqlite3.Row | dict[str, Any]) -> Session:

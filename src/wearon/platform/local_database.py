@@ -2,9 +2,10 @@
 
 import asyncio
 import fcntl
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +33,7 @@ class LocalDatabase:
             # isolation_level None: the transactions are the ones written here, not some that Python opens by itself.
             connection = await aiosqlite.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
         except sqlite3.Error as error:
-            raise PlatformUnavailable(f"the local database cannot be opened: {error}") from error
+            raise _unavailable("cannot be opened", error) from error
         connection.row_factory = sqlite3.Row
         return cls(connection)
 
@@ -46,7 +47,7 @@ class LocalDatabase:
             try:
                 return list(await self._connection.execute_fetchall(query, values))
             except sqlite3.Error as error:
-                raise PlatformUnavailable(f"the local database did not answer: {error}") from error
+                raise _unavailable("did not answer", error) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -60,7 +61,7 @@ class LocalDatabase:
             except sqlite3.IntegrityError as error:
                 raise PlatformRefused(f"the local database refused: {error}") from error
             except sqlite3.Error as error:
-                raise PlatformUnavailable(f"the local database did not answer: {error}") from error
+                raise _unavailable("did not answer", error) from error
             finally:
                 # Nothing to undo after a commit. On errors and cancellation this is queued behind the statement
                 # that may still be running in the connection's thread.
@@ -84,11 +85,26 @@ def marks(values: Iterable[object]) -> str:
     return ", ".join("?" for _ in values)
 
 
+def _unavailable(what: str, error: sqlite3.Error) -> PlatformUnavailable:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return PlatformUnavailable("the local database cannot be written: the disk is full")
+    return PlatformUnavailable(f"the local database {what}: {error}")
+
+
+def _make_private(file: Path) -> None:
+    """For this user alone: SQLite gives the files beside it the same mode. Earlier versions left it to the umask."""
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+    for each in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+        with suppress(FileNotFoundError):
+            each.chmod(0o600)
+
+
 def _prepare(file: Path) -> None:
     schema = Path(__file__).with_name("local_schema.sql").read_text("utf-8")
-    with file.with_suffix(".lock").open("w") as lock:
+    with os.fdopen(os.open(file.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         # One process at a time: a switch to WAL beside somebody else's fails at once, whatever the busy time-out.
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _make_private(file)
         with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as database:
             database.execute("pragma journal_mode = wal")  # readers need not wait for writers
             database.executescript(schema)

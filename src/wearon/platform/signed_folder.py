@@ -8,8 +8,9 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 KEY_BYTES = 32  # as long as the SHA-256 that it keys
 
@@ -45,17 +46,26 @@ class SignedFolder:
         """The path in a URL of ours, whether or not it is still good; None for another's."""
         prefix = f"{self._public_url}/files/"
         if not url.startswith(prefix):
-            return None
+            # Another process of this folder may have signed it, at its own port.
+            named = _signed_path(url)
+            return named[0] if named and self._is_genuine(*named) else None
         path = unquote(url.removeprefix(prefix).partition("?")[0].partition("#")[0])
         return path if self._inside(path) else None
 
+    def file_of(self, url: str) -> Path | None:
+        """The file that a signed URL opens, at whichever process of this machine: they share the folder."""
+        named = _signed_path(url)
+        return self.read_signed(*named) if named else None
+
     def read_signed(self, path: str, expires: int, signature: str) -> Path | None:
         """The file that a signed URL names; None when it is expired, altered or gone."""
-        genuine = hmac.compare_digest(self._signature(path, expires).encode(), signature.encode())
-        if not genuine or expires <= self._clock():
+        if not self._is_genuine(path, expires, signature) or expires <= self._clock():
             return None
         target = self._inside(path)
         return target if target is not None and target.is_file() else None
+
+    def _is_genuine(self, path: str, expires: int, signature: str) -> bool:
+        return hmac.compare_digest(self._signature(path, expires).encode(), signature.encode())
 
     def _signature(self, path: str, expires: int) -> str:
         return hmac.new(self._key, f"{expires}\n{path}".encode(), hashlib.sha256).hexdigest()
@@ -67,9 +77,23 @@ class SignedFolder:
         return target if target.is_relative_to(self._folder) and target != self._folder else None
 
 
+def _signed_path(url: str) -> tuple[str, int, str] | None:
+    """Path, expiry and signature in a URL of a process of this machine; None for any other."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme != "http" or not (host == "localhost" or ip_address(host).is_loopback):
+            return None
+        query = parse_qs(parts.query)
+        named = (unquote(parts.path.removeprefix("/files/")), int(query["expires"][0]), query["signature"][0])
+    except (ValueError, KeyError):
+        return None
+    return named if parts.path.startswith("/files/") else None
+
+
 def write_atomically(target: Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, never a part."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_private_folder(target.parent)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".unfinished-")
     temporary = Path(name)
     try:
@@ -81,6 +105,13 @@ def write_atomically(target: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _make_private_folder(folder: Path) -> None:
+    """With all above it that are missing, which `mkdir` would leave to the umask."""
+    if not folder.is_dir():
+        _make_private_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def load_or_create_key(file: Path) -> bytes:

@@ -34,6 +34,11 @@ EMAIL = "anna@shopper.example"
 PUBLIC_URL = "http://127.0.0.1:8000"
 
 
+def open_to_others(folder: Path) -> dict[str, str]:
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
+    return {name: oct(mode) for name, mode in modes.items() if mode & 0o077}
+
+
 @pytest.fixture
 def local(local_side: LocalSide) -> LocalPlatform:
     """A new local platform."""
@@ -146,6 +151,59 @@ class TestFiles:
 
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert len(key.read_bytes()) == 32
+
+    async def test_everything_in_the_home_is_for_its_owner_alone(self, tmp_path: Path) -> None:
+        home = tmp_path / "new home"
+        local = await LocalPlatform.open(home, PUBLIC_URL)
+        await local.create_session(Channel.B2C, request_id="req_1")
+        await local.add_upload(b"\x89PNG", ".png")
+        assert open_to_others(home) == {}
+        assert (home / "platform.sqlite3-wal").exists()
+        await local.aclose()
+
+    async def test_what_an_earlier_version_left_readable_is_made_private(self, tmp_path: Path) -> None:
+        home = tmp_path / "old home"
+        (home / "pictures").mkdir(parents=True)
+        await (await LocalPlatform.open(home, PUBLIC_URL)).aclose()
+        for path in (home / "pictures", home / "platform.sqlite3"):
+            path.chmod(0o755)
+        local = await LocalPlatform.open(home, PUBLIC_URL)
+        assert set(open_to_others(home)) <= {"old home"}
+        await local.aclose()
+
+    async def test_a_url_opens_its_file_whichever_process_signed_it(self, tmp_path: Path) -> None:
+        home = tmp_path / "shared"
+        now = [1000.0]
+        one = await LocalPlatform.open(home, "http://127.0.0.1:8000", clock=lambda: now[0])
+        other = await LocalPlatform.open(home, "http://[::1]:8001", clock=lambda: now[0])
+        url = await one.add_upload(b"\x89PNG", ".png")
+        file = other.file_of(url)
+        assert file is not None
+        assert file.read_bytes() == b"\x89PNG"
+        assert other.stored_path(url) == one.stored_path(url) is not None
+        assert one.file_of(await other.add_upload(b"GIF", ".png")) is not None
+        for altered in (
+            url.replace("127.0.0.1", "elsewhere.example"),
+            url.replace("127.0.0.1", "10.0.0.1"),
+            url.replace("http:", "https:"),
+            url.replace("/files/", "/pictures/"),
+            url.replace("signature=", "signature=0"),
+            url.replace("uploads/", "uploads/../uploads/../../signing.key?"),
+            url.partition("?")[0],
+            "http://[",
+            "",
+        ):
+            assert other.file_of(altered) is None, altered
+        now[0] += 8 * 24 * 3600
+        assert other.file_of(url) is None
+        await one.aclose()
+        await other.aclose()
+
+    async def test_a_full_disk_is_called_a_full_disk(self, local_side: LocalSide, tmp_path: Path) -> None:
+        await local_side.local._database.rows("pragma max_page_count = 1")
+        sessions = [local_side.local.create_session(Channel.B2C, request_id=f"req_{number}") for number in range(500)]
+        with pytest.raises(PlatformUnavailable, match="the disk is full"):
+            await asyncio.gather(*sessions)
 
     async def test_pictures_leave_no_unfinished_files(self, local: LocalPlatform, tmp_path: Path) -> None:
         ref = SessionRef(Channel.B2C, str(uuid4()), str(uuid4()))
