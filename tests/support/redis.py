@@ -1,8 +1,12 @@
-"""A real Redis for tests: the server binary of the local mode, empty for every test.
+"""A real Redis for tests, empty for every test. `tests/conftest.py` makes the fixtures known to every test.
 
-`tests/conftest.py` makes the fixtures known to every test.
+Which one says TEST_REDIS: `embedded` (as a rule: the server of local mode), `path` (the redis-server on the PATH: in CI
+Debian's), or `tls` (that one, over TLS and as a user who may only what `wearon.tryon.redis_rights` says, and what tests
+look with).
 """
 
+import os
+import shutil
 import socket
 import subprocess
 import time
@@ -11,12 +15,45 @@ from pathlib import Path
 
 import pytest
 import redis as sync_redis
+import trustme
 from redis.asyncio import Redis
 
 from wearon.local_redis import server_binary
 from wearon.redis import connect
+from wearon.tryon.redis_rights import acl_rule
 
 DEADLINE_S = 20.0
+
+KIND = os.environ.get("TEST_REDIS", "embedded")
+
+LOOKING = "+client|list +client|kill +config +dbsize +flushall +info +keys +memory|usage +select"
+"""What tests use beside what we need; the worker sends none of these but INFO and CONFIG GET."""
+
+RULE = f"{acl_rule()} {LOOKING} ~*"
+
+
+def _binary() -> str:
+    if KIND == "embedded":
+        return server_binary()
+    found = shutil.which("redis-server")
+    assert found, "no redis-server on the PATH: see scripts/test-services.sh"
+    return found
+
+
+class _Tls:
+    """A second port of a server, for a client that checks its certificate and has few rights."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        authority = trustme.CA()
+        files = {name: folder / f"{name}.pem" for name in ("ca-cert", "cert", "key")}
+        certificate = authority.issue_cert("localhost")
+        authority.cert_pem.write_to_path(files["ca-cert"])
+        certificate.cert_chain_pems[0].write_to_path(files["cert"])
+        certificate.private_key_pem.write_to_path(files["key"])
+        named = [part for name, file in files.items() for part in (f"--tls-{name}-file", str(file))]
+        self.options = ["--tls-port", str(port), "--tls-auth-clients", "no", *named]
+        self.url = f"rediss://limited:secret@localhost:{port}/0?ssl_ca_certs={files['ca-cert']}"
 
 
 class RedisServer:
@@ -26,17 +63,23 @@ class RedisServer:
         self._folder = folder
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._tls = _Tls(folder) if KIND == "tls" else None
+        if self._tls is not None:
+            self.url = self._tls.url
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, or again; returns when it answers."""
         assert self._process is None, "already running"
-        command = [server_binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
+        command = [_binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
         # `always`: after a kill a test may expect everything that was acknowledged.
         options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         with (self._folder / "redis.log").open("ab") as log_file:
             self._process = subprocess.Popen(
-                [*command, *options], stdin=subprocess.DEVNULL, stdout=log_file, stderr=subprocess.STDOUT
+                [*command, *options, *(self._tls.options if self._tls else ())],
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + DEADLINE_S
         with sync_redis.Redis(port=self.port) as client:
@@ -48,7 +91,9 @@ class RedisServer:
                     assert time.monotonic() < deadline, "redis-server does not answer"
                     time.sleep(0.01)
                 else:
-                    return
+                    break
+            if self._tls is not None:
+                client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">secret", *RULE.split())
 
     def stop(self) -> None:
         """End it in order; what it holds stays on disk."""

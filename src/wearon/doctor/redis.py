@@ -1,26 +1,30 @@
-"""Redis as the worker needs it: new enough, keeping what it is given, near enough. Reads only (PING, INFO, CONFIG GET).
+"""Redis as the worker needs it: new enough, keeping what it is given, near enough, and letting our user do all we do.
+
+Reads only (PING, INFO, CONFIG GET); what else we send is tried in a transaction that is given up.
 
 Hosted ones tell less: Upstash has no CONFIG, and its INFO has no word about persistence or eviction.
 """
 
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from wearon.doctor.clock import ClockReading, judge_clock
-from wearon.doctor.findings import Finding, Promise, fault, ok, warning
-from wearon.redis import connect, without_password
+from wearon.doctor.findings import Finding, Level, Promise, fault, ok, warning
+from wearon.redis import connect, connection_pool, without_password
 from wearon.redis_errors import RedisRefuses
 from wearon.redis_url import BadRedisUrl
+from wearon.tryon import redis_rights
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
 
 LEAST_VERSION = (6, 2)
 """BLMOVE, by which a task is never in nobody's hands, came with it."""
@@ -48,10 +52,14 @@ async def check_redis(url: str) -> AsyncGenerator[Finding, None]:
         yield fault("redis", f"REDIS_URL cannot be read: it {error}", "see REDIS_URL", Promise.EVERY_TASK_ENDS)
         return
     where = without_password(url)
+    reached = False
     try:
         async with aclosing(_look(client, where)) as findings:
             async for finding in findings:
+                reached = reached or finding.level is Level.OK
                 yield finding
+        if reached:
+            yield await _check_rights(url)
     finally:
         await client.aclose()
 
@@ -219,3 +227,44 @@ async def _config(client: "Redis", name: str) -> str | None:
     except (ResponseError, RedisRefuses):
         return None
     return found
+
+
+async def _check_rights(url: str) -> Finding:
+    """Whether the user in the URL may do all that we do. Nothing of it is done."""
+    pool = connection_pool(url, name="wearon-doctor")
+    try:
+        connection = await pool.get_connection()
+        # An empty one first: without a transaction around them, the commands would be done.
+        missing = await _refused(connection, redis_rights.EMPTY)
+        missing = missing or await _refused(connection, redis_rights.REHEARSAL)
+    except (RedisError, OSError) as error:
+        told = str(error) or type(error).__name__
+        return warning("redis rights", f"cannot be told: {told}", "Redis must know transactions (MULTI, DISCARD)")
+    finally:
+        await pool.disconnect()
+    if not missing:
+        return ok("redis rights", f"all of the {len(redis_rights.COMMANDS)} commands that we send")
+    return fault(
+        "redis rights",
+        f"no right to {', '.join(missing)}",
+        "docs/operations.md has the rule for `ACL SETUSER`",
+        Promise.EVERY_TASK_ENDS,
+    )
+
+
+async def _refused(connection: "AbstractConnection", commands: Sequence[Sequence[str]]) -> list[str]:
+    """Those that the user has no right to. In one piece, so that none is sent on another connection than MULTI."""
+    await connection.send_packed_command(connection.pack_commands(commands))
+    missing = []
+    for command in commands:
+        try:
+            await connection.read_response()
+        except NoPermissionError as error:
+            missing.append(
+                redis_rights.name(command).replace("|", " ") + (" on keys of ours" if "key" in str(error) else "")
+            )
+        except ResponseError:
+            # This server does not have it, or is no primary, which other checks say.
+            if command == redis_rights.BEGIN:
+                raise
+    return missing

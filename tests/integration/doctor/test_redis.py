@@ -1,11 +1,16 @@
 """The doctor before a real Redis that is set up wrongly."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
 import pytest
 from redis.asyncio import Redis
 
 from support.redis import RedisServer, free_port
 from wearon.doctor import Finding, Level, Promise
 from wearon.doctor.redis import check_redis
+from wearon.tryon import keys
+from wearon.tryon.redis_rights import COMMANDS, KEY_PATTERNS, acl_rule, name
 
 
 async def look(url: str) -> dict[str, Finding]:
@@ -18,6 +23,7 @@ async def test_local_modes_redis_is_all_ok(redis_url: str) -> None:
     assert {finding.level for check, finding in found.items() if check != "redis latency"} == {Level.OK}
     assert set(found) == {
         "redis", "redis latency", "redis clock", "redis version", "redis role", "redis persistence", "redis eviction",
+        "redis rights",
     }  # fmt: skip
 
 
@@ -43,9 +49,59 @@ async def test_a_wrong_setting_is_a_fault(
 async def test_only_reading_commands_are_sent(redis_client: Redis, redis_url: str) -> None:
     await redis_client.config_resetstat()
     await look(redis_url)
-    seen = {name.removeprefix("cmdstat_") for name in await redis_client.info("commandstats")}
-    assert seen - {"config", "config|resetstat", "client", "hello"} == {"ping", "time", "info"}
+    stats = await redis_client.info("commandstats")
+    # Newer servers name subcommands, too.
+    seen = {name.removeprefix("cmdstat_").partition("|")[0] for name in stats}
+    assert seen - {"config", "client", "hello"} == {"ping", "time", "info", "multi", "exec", "discard"}
     assert await redis_client.dbsize() == 0
+
+
+@asynccontextmanager
+async def user_with(redis_client: Redis, redis_server: RedisServer, rule: str) -> AsyncIterator[str]:
+    """The URL of a user who may just that."""
+    set_user = ["ACL", "SETUSER", "worker", "reset", "on", ">secret", *rule.split()]
+    await redis_client.execute_command(*set_user)  # type: ignore[no-untyped-call]
+    try:
+        yield f"redis://worker:secret@127.0.0.1:{redis_server.port}/0"
+    finally:
+        await redis_client.acl_deluser("worker")
+
+
+async def test_a_user_who_may_just_what_we_need_is_enough(redis_client: Redis, redis_server: RedisServer) -> None:
+    async with user_with(redis_client, redis_server, acl_rule()) as url:
+        found = await look(url)
+    assert {finding.level for check, finding in found.items() if check != "redis latency"} == {Level.OK}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+async def test_a_missing_right_is_a_fault_that_names_it(
+    redis_client: Redis, redis_server: RedisServer, command: Sequence[str]
+) -> None:
+    rule = " ".join(part for part in acl_rule().split() if part != f"+{name(command).lower()}")
+    async with user_with(redis_client, redis_server, rule) as url:
+        found = await look(url)
+    told = found.get("redis rights", found["redis"])  # nothing else is looked at without PING
+    assert told.level is Level.FAULT
+    assert f"no right to {name(command).replace('|', ' ')}" in told.message
+
+
+@pytest.mark.parametrize("pattern", KEY_PATTERNS)
+async def test_missing_keys_are_a_fault(redis_client: Redis, redis_server: RedisServer, pattern: str) -> None:
+    async with user_with(redis_client, redis_server, acl_rule().replace(f"~{pattern} ", "")) as url:
+        found = await look(url)
+    assert (
+        "SET on keys of ours" in found["redis rights"].message or "GET on keys of ours" in found["redis rights"].message
+    )
+
+
+async def test_without_transactions_nothing_is_tried(redis_client: Redis, redis_server: RedisServer) -> None:
+    """Outside of one, every command would be done."""
+    await redis_client.set(keys.TASKS, "a task")
+    async with user_with(redis_client, redis_server, acl_rule().replace(" +multi", "")) as url:
+        found = await look(url)
+    assert found["redis rights"].message == "no right to MULTI"
+    assert await redis_client.keys("*") == [keys.TASKS.encode()]
+    await redis_client.delete(keys.TASKS)
 
 
 async def test_a_user_without_rights_gets_less_said_and_no_fault(
