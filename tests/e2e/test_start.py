@@ -113,3 +113,16 @@ def test_parts_can_be_left_out(machines: Machines, left_out: str, parts: set[str
     process = machines.serve(left_out)
     assert set(httpx.get(f"{url_of(process)}/health").json()["parts"]) == parts
     assert process.stop() == 0
+
+
+@pytest.mark.parametrize("home", ["/proc/nowhere", ""], ids=["not writable", "not set"])
+def test_nothing_is_kept_outside_of_our_own_folder(
+    production_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    for name in ("HOME", "XDG_CACHE_HOME") if not home else ("XDG_CACHE_HOME",):
+        monkeypatch.delenv(name, raising=False)
+    with worker(SERVE, production_env, tmp_path) as process:
+        health_of(process)
+        assert process.stop() == 0
+    assert {path.name for path in tmp_path.iterdir()} <= {"home"}

@@ -5,7 +5,9 @@ the answer only points to it, for an hour. Each is a file of the session's: a li
 is and what it took, then the bytes. A file appears under its name only when all of it is on the disk, and one that is
 damaged all the same counts as absent.
 
-    SpoolError   it could not be kept (disk full, no permission): the job may go on without
+What the disk does not take is held in this process's memory meanwhile, and written when it is asked for.
+
+    SpoolError   it could not be kept (disk full, no permission): the job may go on without; or not be read just now
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import hashlib
 import os
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -24,6 +27,7 @@ import structlog
 from pydantic import BaseModel
 
 from wearon.platform.base import Channel, SessionRef
+from wearon.shortage import is_shortage
 from wearon.tryon.generator import GeneratedImage, Usage
 
 log = structlog.get_logger()
@@ -37,8 +41,12 @@ MAX_HEADER_BYTES = 4096
 """Of a file's first line; ours have 300."""
 
 
+MOST_IN_MEMORY_BYTES = 64 * 1024 * 1024
+"""Of what the disk did not take: some twenty answers. The oldest go first."""
+
+
 class SpoolError(Exception):
-    """What was paid for could not be kept."""
+    """What was paid for could not be kept, or not be read."""
 
 
 class _Header(BaseModel):
@@ -71,6 +79,8 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._unwritten: OrderedDict[Path, bytes] = OrderedDict()
+        """Contents of files that could not be written."""
 
     async def save_answer(self, ref: SessionRef, answer: bytes, model: str | None = None) -> None:
         """Keep the model's answer, through a power cut too; raises SpoolError."""
@@ -100,6 +110,8 @@ class Spool:
     async def holds(self, ref: SessionRef) -> bool:
         """Whether anything is kept for the session. Nothing is in a folder that cannot be looked into."""
         paths = [self._path(ref, kind) for kind in (ANSWER, PICTURE)]
+        if any(path in self._unwritten for path in paths):
+            return True
         return await asyncio.to_thread(lambda: any(os.path.exists(path) for path in paths))  # noqa: PTH110 (Path's raises)
 
     async def left_behind(self, older_than: timedelta) -> Sequence[SessionRef]:
@@ -118,9 +130,22 @@ class Spool:
 
     async def _keep(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None, model: str | None) -> None:
         try:
-            await asyncio.to_thread(self._save, ref, kind, data, usage, model)
-        except (OSError, ValueError) as error:
+            path = self._path(ref, kind)
+            content = await asyncio.to_thread(_content, ref, data, usage, model)
+        except ValueError as error:
+            raise SpoolError(f"the {kind[1:]} could not be kept: {error}") from error
+        try:
+            await asyncio.to_thread(self._write, path, content)
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread could be started
+            self._hold(path, content)
             raise SpoolError(f"the {kind[1:]} could not be kept on disk: {error}") from error
+        self._unwritten.pop(path, None)
+
+    def _hold(self, path: Path, content: bytes) -> None:
+        self._unwritten[path] = content
+        self._unwritten.move_to_end(path)
+        while sum(map(len, self._unwritten.values())) > MOST_IN_MEMORY_BYTES:
+            self._unwritten.popitem(last=False)
 
     async def _find(self, ref: SessionRef, kind: str) -> tuple[bytes, _Header] | None:
         try:
@@ -128,24 +153,17 @@ class Spool:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
+            if is_shortage(error):  # it says nothing about the file, and what was paid for is not paid again for that
+                raise SpoolError(f"the {kind[1:]} cannot be read at the moment") from error
             log.error("spooled file unusable", kind=kind, session_id=ref.session_id, reason=type(error).__name__)
             return None
 
-    def _save(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None, model: str | None) -> None:
-        header = _Header(
-            channel=ref.channel,
-            owner_id=ref.owner_id,
-            session_id=ref.session_id,
-            usage=usage,
-            model=model,
-            sha256=_sha256(data),
-        )
-        path = self._path(ref, kind)
+    def _write(self, path: Path, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Readable for us alone, like every file made this way.
         with NamedTemporaryFile(dir=self._folder, suffix=UNFINISHED, delete=False) as file:
             try:
-                file.writelines((header.model_dump_json().encode(), b"\n", data))
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(path)
@@ -155,7 +173,15 @@ class Spool:
         _sync(self._folder)
 
     def _load(self, ref: SessionRef, kind: str) -> tuple[bytes, _Header]:
-        line, _, data = self._path(ref, kind).read_bytes().partition(b"\n")
+        path = self._path(ref, kind)
+        content = self._unwritten.get(path)
+        if content is None:
+            content = path.read_bytes()
+        else:
+            with suppress(OSError):
+                self._write(path, content)
+                self._unwritten.pop(path, None)
+        line, _, data = content.partition(b"\n")
         header = _Header.model_validate_json(line)
         if header.ref != ref:
             raise ValueError("another session's")
@@ -179,8 +205,11 @@ class Spool:
         return list(found)
 
     def _discard(self, ref: SessionRef) -> None:
-        for kind in (ANSWER, PICTURE):
-            self._path(ref, kind).unlink(missing_ok=True)
+        paths = [self._path(ref, kind) for kind in (ANSWER, PICTURE)]
+        for path in paths:
+            self._unwritten.pop(path, None)
+        for path in paths:
+            path.unlink(missing_ok=True)
 
     def _sweep(self, before: float) -> int:
         swept = 0
@@ -198,6 +227,18 @@ class Spool:
     def _path(self, ref: SessionRef, kind: str) -> Path:
         """Session ids are UUIDs; making one of it again leaves nothing that a path could be built with."""
         return self._folder / f"{ref.channel.value}-{uuid.UUID(ref.session_id)}{kind}"
+
+
+def _content(ref: SessionRef, data: bytes, usage: Usage | None, model: str | None) -> bytes:
+    header = _Header(
+        channel=ref.channel,
+        owner_id=ref.owner_id,
+        session_id=ref.session_id,
+        usage=usage,
+        model=model,
+        sha256=_sha256(data),
+    )
+    return b"\n".join((header.model_dump_json().encode(), data))
 
 
 def _first_line_of(path: Path) -> _Header:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from wearon.platform.base import Channel, SessionRef
+from wearon.shortage import is_shortage
 from wearon.tryon.generator import GeneratedImage, Usage
 from wearon.tryon.spool import Spool, SpoolError
 
@@ -120,17 +122,22 @@ async def test_a_session_id_that_is_no_uuid_never_becomes_a_path(spool: Spool, f
     assert not files(folder)
 
 
-async def test_a_disk_that_is_full_is_a_clear_error_and_leaves_nothing(
+async def test_a_disk_that_is_full_is_a_clear_error_and_what_was_paid_for_is_held_until_it_is_not(
     spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wearon.tryon.spool.os.fsync", full)
-    with pytest.raises(SpoolError, match="No space left on device"):
-        await spool.save(REF, IMAGE)
-    assert not files(folder)
-    assert await spool.load(REF) is None
+    with monkeypatch.context() as patched:
+        patched.setattr("wearon.tryon.spool.os.fsync", full)
+        with pytest.raises(SpoolError, match="No space left on device"):
+            await spool.save(REF, IMAGE)
+        assert not files(folder)
+        assert await spool.holds(REF)
+        assert await spool.load(REF) == IMAGE
+        assert await Spool(folder).load(REF) is None
+    assert await spool.load(REF) == IMAGE
+    assert await Spool(folder).load(REF) == IMAGE
 
 
 async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
@@ -138,11 +145,40 @@ async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> 
     spool = Spool(tmp_path / "file" / "spool")
     with pytest.raises(SpoolError):
         await spool.save(REF, IMAGE)
-    assert await spool.load(REF) is None
     await spool.discard(REF)
+    assert await spool.load(REF) is None
 
 
-async def test_a_failed_replacement_keeps_the_older_picture(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_held_for_a_disk_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wearon.tryon.spool.MOST_IN_MEMORY_BYTES", 3 * len(IMAGE.jpeg) + 1000)
+    (tmp_path / "file").touch()
+    spool = Spool(tmp_path / "file" / "spool")
+    refs = [SessionRef(Channel.B2C, OWNER, str(uuid4())) for _ in range(10)]
+    for ref in refs:
+        with pytest.raises(SpoolError):
+            await spool.save(ref, IMAGE)
+    held = [await spool.holds(ref) for ref in refs]
+    assert held[-1]
+    assert not held[0]
+
+
+async def test_a_file_that_cannot_be_read_for_want_of_descriptors_is_not_absent(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await spool.save(REF, IMAGE)
+
+    def none_left(_path: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", none_left)
+    with pytest.raises(SpoolError) as refused:
+        await spool.load(REF)
+    assert is_shortage(refused.value)
+
+
+async def test_a_failed_replacement_keeps_the_older_picture(
+    spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await spool.save(REF, IMAGE)
 
     def full(_descriptor: int) -> None:
@@ -151,7 +187,7 @@ async def test_a_failed_replacement_keeps_the_older_picture(spool: Spool, monkey
     monkeypatch.setattr("wearon.tryon.spool.os.fsync", full)
     with pytest.raises(SpoolError):
         await spool.save(REF, GeneratedImage(b"newer", None))
-    assert await spool.load(REF) == IMAGE
+    assert await Spool(folder).load(REF) == IMAGE
 
 
 async def test_sweeping_takes_remains_of_interrupted_saves_and_nothing_that_was_paid_for(
