@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+_MOST_REMEMBERED = 10_000
+"""Keys whose last turn is known, while there is always somebody who waits: strangers choose hosts."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
@@ -21,7 +24,7 @@ class FairSlots:
     """At most `slots` at once, of which everybody has at most `share`.
 
     Somebody is a key, and a holder has one or more of them: the host of a download, and whose it is. An empty key is
-    nobody's, and has no share.
+    nobody's: who has no other one has no share, and goes first.
     """
 
     def __init__(self, slots: int, share: int | None = None) -> None:
@@ -29,6 +32,8 @@ class FairSlots:
         self._share = share or share_of(slots)
         self._held: Counter[str] = Counter()
         self._waiting: deque[_Waiting] = deque()
+        self._turn = 0
+        self._last_turns: dict[str, int] = {}
 
     @asynccontextmanager
     async def hold(self, *keys: str) -> AsyncIterator[None]:
@@ -72,11 +77,17 @@ class FairSlots:
             eligible = [each for each in self._waiting if not each.turn.done() and self._may_hold(each.keys)]
             if not eligible:
                 return
-            # Of those who hold as few the one who came first, as min() keeps the order.
-            chosen = min(eligible, key=lambda waiting: max((self._held[key] for key in waiting.keys), default=0))
+            chosen = min(eligible, key=self._rank)  # of equals the one who came first
             self._waiting.remove(chosen)
             self._take(chosen.keys)
             chosen.turn.set_result(None)
+
+    def _rank(self, waiting: _Waiting) -> tuple[int, int]:
+        """By how many are held, then by whose turn was the longest ago."""
+        return (
+            max((self._held[key] for key in waiting.keys), default=-1),
+            max((self._last_turns.get(key, 0) for key in waiting.keys), default=0),
+        )
 
     def _may_hold(self, keys: Sequence[str]) -> bool:
         return all(self._held[key] < self._share for key in keys)
@@ -84,6 +95,10 @@ class FairSlots:
     def _take(self, keys: Sequence[str]) -> None:
         self.free -= 1
         self._held.update(keys)
+        if not self._waiting or len(self._last_turns) > _MOST_REMEMBERED:
+            self._last_turns.clear()
+        self._turn += 1
+        self._last_turns.update(dict.fromkeys(keys, self._turn))
 
 
 def share_of(slots: int) -> int:

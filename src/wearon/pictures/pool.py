@@ -15,6 +15,8 @@ import structlog
 from wearon.child_answers import Raised
 from wearon.child_process import ChildProcess, NeverBegun, ProcessDied, ProcessFailed
 from wearon.dependencies import Dependencies, Dependency
+from wearon.errand import current_errand
+from wearon.fair_slots import FairSlots
 from wearon.pictures import suspects
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 from wearon.pictures.suspects import Suspects
@@ -22,8 +24,8 @@ from wearon.pictures.suspects import Suspects
 log = structlog.get_logger()
 
 TIME_LIMIT_S = 15.0
-"""For one picture. The slowest one known (a WebP of 50 megapixels with alpha) takes 2 s on an idle core, and
-ten processes may share one."""
+"""For one picture. The slowest ones known (see `Bare.work_s`) take 0.8 s on an idle core, and ten processes may share
+one."""
 
 START_LIMIT_S = 60.0
 """For a process to begin: 0.4 s, but the first one may happen on a cold disk."""
@@ -35,7 +37,7 @@ TOGETHER = 2
 """Processes that a picture may lose before it is taken for a suspect: the system ends them for others' sake."""
 
 MEMORY_LIMIT_BYTES = 1280 * 1024 * 1024
-"""For one process. The hungriest picture (a WebP of 50 megapixels with alpha) needs 870 MB. What
+"""For one process. The hungriest picture known (a PNG of 50 megapixels and 256 colours, some clear) needs 480 MB. What
 needs more is not a picture but a fault in a decoder: the process says no before the machine's memory is gone."""
 
 
@@ -46,6 +48,8 @@ class NoProcess(ProcessFailed):
 class PicturePool:
     """`prepare` and `ensure_jpeg` in `processes` processes of their own (35 MB each).
 
+    Served are in turn those for whom the fewest are in hand (`wearon.errand`), so that one shop's pictures, each of
+    which costs a second at most, do not keep another's waiting; pictures that are paid wait for nobody's.
     `dependencies` is told of processes that cannot be had.
     """
 
@@ -55,7 +59,7 @@ class PicturePool:
         self._time_limit_s = time_limit_s
         self._dependencies = dependencies or Dependencies()
         self._slots = [self._slot() for _ in range(processes)]
-        self._places = asyncio.Semaphore(processes * IN_HAND)
+        self._places = FairSlots(processes * IN_HAND)
         self._alone = asyncio.Semaphore(processes)
         self._suspects = Suspects()
         self._under_way: set[asyncio.Task[bytes]] = set()
@@ -101,7 +105,7 @@ class PicturePool:
             if not (self._suspects and self._suspects.knows(await _digest(data))):
                 for _ in range(TOGETHER):
                     try:
-                        return await self._together(function, data)
+                        return await self._together(function, data, "" if paid else current_errand().owner)
                     except ProcessDied as error:
                         log.warning("picture process lost", error=str(error))
             return await self._by_itself(function, data)
@@ -116,23 +120,23 @@ class PicturePool:
                 raise error.loss from error
             raise _not_decoded(error.loss) from error
 
-    async def _together(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
-        await self._places.acquire()
+    async def _together(self, function: Callable[[bytes], bytes], data: bytes, owner: str) -> bytes:
+        await self._places.acquire(owner)
         slot = min(self._slots, key=lambda slot: slot.in_hand)
         slot.in_hand += 1
         # Finished even when nobody waits any more (another picture of the task was refused): cancelling would end the
         # process, and the next picture, given to it at that moment, could be lost and taken for one that hangs.
-        work = asyncio.create_task(self._work(slot, function, data))
+        work = asyncio.create_task(self._work(slot, function, data, owner))
         self._under_way.add(work)
         work.add_done_callback(self._under_way.discard)
         return await asyncio.shield(work)
 
-    async def _work(self, slot: "_Slot", function: Callable[[bytes], bytes], data: bytes) -> bytes:
+    async def _work(self, slot: "_Slot", function: Callable[[bytes], bytes], data: bytes, owner: str) -> bytes:
         try:
             return await slot.run(function, data)
         finally:
             slot.in_hand -= 1
-            self._places.release()
+            self._places.release(owner)
 
     async def _by_itself(self, function: Callable[[bytes], bytes], data: bytes) -> bytes:
         """In a new process that nobody else has. Raises _ToBlame when it is lost once too often."""

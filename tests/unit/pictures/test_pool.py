@@ -13,8 +13,9 @@ from support import picture_zoo as zoo
 from support.picture_jobs import die, die_the_first_time, hang
 from support.processes import pool_processes_of
 from wearon.child_process import ProcessDied
+from wearon.errand import Purpose, errand
 from wearon.pictures.decode import PictureError, prepare
-from wearon.pictures.pool import PicturePool
+from wearon.pictures.pool import IN_HAND, PicturePool
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +76,29 @@ async def test_no_picture_waits_behind_another_while_a_process_is_idle() -> None
         pool.close()
     with pytest.raises(asyncio.CancelledError):
         await endless
+
+
+async def test_one_shop_s_pictures_do_not_keep_another_s_waiting() -> None:
+    pool = PicturePool(1)
+    await pool.start()
+    slow, quick = zoo.saved(zoo.busy(900), "PNG"), zoo.saved(zoo.scene(), "PNG")
+    done: list[str] = []
+
+    async def prepared(owner: str, data: bytes, *, paid: bool = False) -> None:
+        with errand(Purpose.GENERATION, owner):
+            await (pool.ensure_jpeg(data) if paid else pool.prepare(data))
+        done.append(owner)
+
+    try:
+        many = [asyncio.create_task(prepared("greedy", slow)) for _ in range(8)]
+        await asyncio.sleep(0)
+        one = asyncio.create_task(prepared("another", quick))
+        answer = asyncio.create_task(prepared("greedy, but paid", slow, paid=True))
+        await asyncio.gather(*many, one, answer)
+    finally:
+        pool.close()
+    # What is in hand already goes on, and nothing else before those who came last.
+    assert {"another", "greedy, but paid"} <= set(done[: IN_HAND + 2])
 
 
 async def test_all_processes_are_started_before_the_first_picture_and_ended_in_the_end() -> None:
