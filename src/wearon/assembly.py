@@ -18,7 +18,7 @@ from wearon import redis as redis_connections
 from wearon.api.console.parts import ConsoleParts
 from wearon.dependencies import Dependencies
 from wearon.heap import keep_freed_memory
-from wearon.image_model import open_generator
+from wearon.image_model import open_generator, open_last_days
 from wearon.local_redis import LocalRedis
 from wearon.logs import Redaction
 from wearon.metrics import LoopWatch, Metrics
@@ -47,6 +47,7 @@ from wearon.tryon.journal import Journal
 from wearon.tryon.lease_keeper import LeaseKeeper
 from wearon.tryon.lease_renewal import Kept
 from wearon.tryon.leases import BEAT_S, LEASE_S, Lease
+from wearon.tryon.openai_last_days import LastDays
 from wearon.tryon.photos import Photos
 from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
 from wearon.tryon.producer import LocalProducer
@@ -216,6 +217,8 @@ class JobSide:
     housekeeping: Housekeeping
     worker: JobWorker | None
     consumer: Consumer | None
+    last_days: LastDays | None = None
+    """None: no job runs here, or no model is asked."""
 
 
 def make_worker(settings: Settings, redis: Redis) -> JobWorker:
@@ -270,7 +273,7 @@ async def open_job_side(
         )
         housekeeping.deliver = pipeline.deliver
         _put_to_work(worker, pipeline, lease, telemetry)
-    return JobSide(lease, housekeeping, worker, consumer)
+    return JobSide(lease, housekeeping, worker, consumer, open_last_days(stack, base) if worker else None)
 
 
 def _open_lease(stack: AsyncExitStack, base: Base, redis_url: str, worker: JobWorker | None) -> Lease:
@@ -320,6 +323,7 @@ def make_reporter(base: Base, supervisor: Supervisor, jobs: JobSide) -> Reporter
         base.settings.worker_concurrency if jobs.worker else 0,
         parts=parts,
         refusals=lambda: base.telemetry.dependencies.refusals,
+        last_days=lambda: jobs.last_days.known if jobs.last_days else {},
         take_longest_lag=base.telemetry.loop_watch.take_longest,
     )
     jobs.lease.report = reporter.beat

@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from wearon.errand import Purpose, errand
 from wearon.net.fetch import PictureFetcher
 from wearon.net.tls import trusting
@@ -12,13 +14,16 @@ from wearon.pictures.pool import PicturePool
 from wearon.settings import Mode
 from wearon.tryon.generator import ImageGenerator
 from wearon.tryon.limiter import RequestLimiter
-from wearon.tryon.openai import OpenAIImages
+from wearon.tryon.openai import OpenAIImages, make_client
 from wearon.tryon.openai_fallback import FleetModels
+from wearon.tryon.openai_last_days import LastDays
 from wearon.tryon.photos import DOWNLOAD_DEADLINE_S
 from wearon.tryon.safety_identifier import make_identifier
 
 if TYPE_CHECKING:
     from wearon.assembly import Base
+
+log = structlog.get_logger()
 
 
 def open_generator(stack: AsyncExitStack, base: "Base", pictures: PicturePool) -> ImageGenerator:
@@ -36,10 +41,24 @@ def open_generator(stack: AsyncExitStack, base: "Base", pictures: PicturePool) -
     return generator
 
 
+def open_last_days(stack: AsyncExitStack, base: "Base") -> LastDays | None:
+    """Watches over the models' last days; None in local mode, which asks none."""
+    settings = base.settings
+    if settings.wearon_mode is Mode.LOCAL:
+        return None
+    assert settings.openai_api_key
+    client = make_client(trusting(settings.authorities))
+    stack.push_async_callback(client.aclose)
+    key = settings.openai_api_key.get_secret_value()
+    return LastDays(settings.image_models, settings.openai_base_url, key, client, base.telemetry.metrics)
+
+
 def _make_openai(base: "Base", pictures: PicturePool) -> OpenAIImages:
     settings, telemetry = base.settings, base.telemetry
     assert settings.openai_api_key
     assert settings.supabase_service_role_key
+    for found in settings.settings_not_sent:
+        log.warning("the image model does not take a setting", setting=found.setting, words=found.words)
     return OpenAIImages(
         api_key=settings.openai_api_key.get_secret_value(),
         base_url=settings.openai_base_url,

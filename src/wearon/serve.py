@@ -229,6 +229,8 @@ async def _open_jobs(
     if worker is not None or jobs.consumer is not None:
         supervisor.start("lease", jobs.lease.run)
         supervisor.start("housekeeping", jobs.housekeeping.run)
+    if jobs.last_days is not None:
+        supervisor.start("image_models", jobs.last_days.run, needed=False)
     if worker is not None:
         supervisor.start("worker", worker.main)
     if jobs.consumer is not None:

@@ -82,6 +82,8 @@ async def start(ctx: dict[str, Any]) -> None:
     start_metrics(stack, supervisor, SETTINGS, METRICS)
     supervisor.start("lease", jobs.lease.run)
     supervisor.start("housekeeping", jobs.housekeeping.run)
+    if jobs.last_days is not None:
+        supervisor.start("image_models", jobs.last_days.run, needed=False)
     supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
 
     async def stop_in_order() -> None:

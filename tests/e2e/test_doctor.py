@@ -83,7 +83,10 @@ def test_a_production_that_works(
     } == set(levels(done))  # fmt: skip
     for exchange in supabase.gateway.exchanges:
         assert exchange.line.startswith("GET ") or "id=eq.00000000-0000-0000-0000-000000000000&" in exchange.line
-    assert [request.path for request in openai.requests] == ["/v1/models/gpt-image-2.6-sunburst"]
+    assert openai.looked_up == [
+        f"/v1/models/{model}" for model in ("gpt-image-2.6-sunburst", "gpt-image-2.6-flare", "gpt-image-2")
+    ]
+    assert openai.requests == []
     assert openai.pictures_sent == 0
     assert list(tmp_path.iterdir()) == []  # not even its own home
 

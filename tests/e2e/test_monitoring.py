@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def url_of(process: Any) -> str:
 def test_real_work_moves_the_numbers_that_monitoring_asks_for(
     shop: Shop, machines: Machines, openai: OpenAIStub
 ) -> None:
+    openai.announce("gpt-image-2", date(2027, 6, 1))
     process = machines.serve(API_TOKEN=API_TOKEN)
     url = url_of(process)
     process.wait_for("pose processes are warm")
@@ -82,7 +84,7 @@ def test_real_work_moves_the_numbers_that_monitoring_asks_for(
     assert moved("wearon_garments_total", outcome="found") == 1
     assert moved("wearon_supabase_requests_total", service="rest", outcome="ok") >= 4
     assert moved("wearon_supabase_requests_total", service="rpc", outcome="ok") == 1
-    assert moved("wearon_supabase_requests_total", service="storage", outcome="ok") == 2
+    assert moved("wearon_supabase_requests_total", service="storage", outcome="ok") == 3  # the bucket, upload, sign
     assert moved("wearon_refunds_total", outcome="given_back") == 1
     assert moved("wearon_dead_letters_total") == 1
     assert moved("wearon_http_requests_total", route="/estimate-body", method="POST") == 1

@@ -122,11 +122,13 @@ Fault = Answer | Reset | Hang | Picture
 
 
 class OpenAIStub:
-    """The server. Every request is kept in `requests`, in the order in which they were read."""
+    """The server. Every request for a picture is kept in `requests`, in the order in which they were read."""
 
     def __init__(self, *, latency_s: float = 0.0) -> None:
         self.latency_s = latency_s
         self.requests: list[Received] = []
+        self.looked_up: list[str] = []
+        """Paths of the look-ups of models: free, and in no list above."""
         self.connections = 0
         """How many connections were opened so far."""
         self.today = NOW
@@ -215,7 +217,10 @@ class OpenAIStub:
         self.connections += 1
         try:
             while (received := await _read_request(reader)) is not None:
-                self.requests.append(received)
+                if "/models/" in received.path:
+                    self.looked_up.append(received.path)
+                else:
+                    self.requests.append(received)
                 if not await self._answer(received, writer):
                     break
         except (ConnectionError, asyncio.CancelledError):

@@ -152,11 +152,11 @@ async def _production_checks(stack: AsyncExitStack, settings: Settings) -> list[
         ]
     if settings.openai_api_key:
         key_of_openai = settings.openai_api_key.get_secret_value()
-        base_url, model = settings.openai_base_url, settings.openai_model
+        base_url, (model, *fallbacks) = settings.openai_base_url, settings.image_models
         checks.append(
             Check(
                 "openai",
-                lambda: check_openai(key_of_openai, base_url, model, trusting(settings.authorities)),
+                lambda: check_openai(key_of_openai, base_url, model, trusting(settings.authorities), fallbacks),
                 NETWORK_LIMIT_S,
                 Promise.EVERY_TASK_ENDS,
             )

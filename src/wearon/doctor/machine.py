@@ -214,6 +214,11 @@ def check_settings(settings: Settings, problems: Sequence[str]) -> list[Finding]
         found.append(
             warning("settings", "API_TOKEN is so short that it can be guessed", "make one with `openssl rand -hex 32`")
         )
+    if settings.wearon_mode is Mode.PRODUCTION:
+        found += [
+            warning("settings", unsent.words, "take it out, or see .env.example for what models take")
+            for unsent in settings.settings_not_sent
+        ]
     return found or [ok("settings", f"complete, {settings.wearon_mode} mode")]
 
 

@@ -1,18 +1,23 @@
-"""OpenAI's key and model, by looking the model up: nothing is made and nothing is paid."""
+"""OpenAI's key and models, by looking the models up: nothing is made and nothing is paid."""
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import httpx
 
 from wearon.doctor.clock import http_reading, judge_clock
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
 from wearon.net.tls import trusting
-from wearon.tryon.generator import KeyRejected, QuotaExhausted, RateLimited, ServiceUnavailable
+from wearon.tryon.generator import KeyRejected, ModelUnavailable, QuotaExhausted, RateLimited, ServiceUnavailable
 from wearon.tryon.openai_answers import error_of
+from wearon.tryon.openai_last_days import days_left, last_day, tell_last_day
 
 OWN_HOST = "api.openai.com"
+
+VERY_SOON_DAYS = 7
+"""As in `monitoring/alerts.yml`: whoever is paged looks here next."""
 
 ALL_FAIL = "every generation fails and is given back"
 
@@ -21,9 +26,9 @@ REQUEST_S = 10.0
 
 
 async def check_openai(
-    key: str, base_url: str, model: str, tls: ssl.SSLContext | None = None
+    key: str, base_url: str, model: str, tls: ssl.SSLContext | None = None, fallbacks: Sequence[str] = ()
 ) -> AsyncGenerator[Finding, None]:
-    """Whether the key is taken, and whether it may use the model."""
+    """Whether the key is taken, whether it may use the models, and whether their last days are near."""
     if not key.isascii() or not key.isprintable() or " " in key:
         yield fault(
             "openai key",
@@ -32,12 +37,15 @@ async def check_openai(
             Promise.EVERY_TASK_ENDS,
         )
         return
-    url = f"{base_url}/models/{model}"
-    host = httpx.URL(url).host
+    host = httpx.URL(base_url).host
+    headers = {"Authorization": f"Bearer {key}"}
     asked = datetime.now(UTC)
     try:
         async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False, verify=tls or trusting()) as client:
-            answer = await client.get(url, headers={"Authorization": f"Bearer {key}"})
+            answer, *others = [
+                await client.get(f"{base_url}/models/{quote(name, safe='/:@')}", headers=headers)
+                for name in (model, *fallbacks)
+            ]
     except httpx.HTTPError as error:
         yield fault(
             "openai",
@@ -46,12 +54,43 @@ async def check_openai(
             Promise.EVERY_TASK_ENDS,
         )
         return
-    yield judge_model(answer, host, model)
+    yield judge_model(
+        answer, host, model, [name for name, other in zip(fallbacks, others, strict=True) if other.is_success]
+    )
+    for finding in judge_last_day(answer, model, "OPENAI_MODEL"):
+        yield finding
+    for name, other in zip(fallbacks, others, strict=True):
+        for finding in judge_fallback(other, name):
+            yield finding
     yield judge_clock("openai clock", host, http_reading(asked, answer.headers))
 
 
-def judge_model(answer: httpx.Response, host: str, model: str) -> Finding:
-    """What the look-up says."""
+def judge_last_day(answer: httpx.Response, model: str, setting: str) -> Iterator[Finding]:
+    """Says something only when it is near."""
+    day = last_day(model, answer.content)
+    words = day and tell_last_day(model, day)
+    if day is None or not words:
+        return
+    hint = f"name another model in {setting}"
+    if setting == "OPENAI_MODEL" and days_left(day) <= VERY_SOON_DAYS:
+        yield fault("openai model", words, hint, Promise.EVERY_TASK_ENDS)
+    else:
+        yield warning("openai model", words, hint)
+
+
+def judge_fallback(answer: httpx.Response, model: str) -> Iterator[Finding]:
+    """What the look-up of a fallback model says, unless all is well."""
+    if answer.status_code == 404 and isinstance(error_of(404, answer.headers, answer.content), ModelUnavailable):
+        yield warning(
+            "openai model",
+            f"{model} does not exist, or is not for this account: nothing falls back on it",
+            "take it out of OPENAI_FALLBACK_MODELS, or see the account's verification",
+        )
+    yield from judge_last_day(answer, model, "OPENAI_FALLBACK_MODELS")
+
+
+def judge_model(answer: httpx.Response, host: str, model: str, others: Sequence[str] = ()) -> Finding:
+    """What the look-up says. `others`: fallback models that are there."""
     if answer.status_code == 200:
         return ok("openai", f"{host} takes the key, and {model} is there (whether money is left shows only in use)")
     error = error_of(answer.status_code, answer.headers, answer.content)
@@ -72,7 +111,13 @@ def judge_model(answer: httpx.Response, host: str, model: str) -> Finding:
         return fault("openai", f"no money is left ({error.reason})", "see the account", Promise.EVERY_TASK_ENDS)
     if isinstance(error, RateLimited | ServiceUnavailable):
         return warning("openai", f"{host} has no time ({error.reason})", "ask again; see status.openai.com")
-    if answer.status_code == 404 and (host == OWN_HOST or "model_not_found" in error.reason):
+    if answer.status_code == 404 and (host == OWN_HOST or isinstance(error, ModelUnavailable)):
+        if others:
+            return warning(
+                "openai model",
+                f"{model} does not exist, or is not for this account: {others[0]} makes the pictures",
+                "see OPENAI_MODEL, and the account's verification",
+            )
         return fault(
             "openai model",
             f"{model} does not exist, or is not for this account: {ALL_FAIL}",

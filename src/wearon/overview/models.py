@@ -1,6 +1,6 @@
 """The shapes of the overview, as the console's JSON has them. Times are ISO 8601 in UTC, durations seconds."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -23,6 +23,14 @@ class RefusalNow(BaseModel):
     """redis, supabase, openai."""
     words: str
     since_s: float
+
+
+class ImageModelNow(BaseModel):
+    """An image model that a process asks."""
+
+    name: str
+    last_day: date | None = None
+    """Announced: from that day on it answers no more. None: not that we know."""
 
 
 class RunningJob(BaseModel):
@@ -56,6 +64,8 @@ class ProcessNow(BaseModel):
     memory_mb: float | None = None
     parts: list[PartNow] = []
     refusals: list[RefusalNow] = []
+    image_models: list[ImageModelNow] = []
+    """The one that is wanted, then its fallbacks; empty in a process that runs no jobs, and in local mode."""
 
 
 class QueuesNow(BaseModel):

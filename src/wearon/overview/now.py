@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from wearon.overview.look import HOUR, Look, Looker
 from wearon.overview.models import (
+    ImageModelNow,
     Minute,
     Now,
     OpenAINow,
@@ -218,6 +219,7 @@ def _process(worker: str, beat_age_s: float, report: Report) -> ProcessNow:
         memory_mb=report.memory_mb,
         parts=[_part(part) for part in report.parts],
         refusals=[_refusal(refusal) for refusal in report.refusals],
+        image_models=[ImageModelNow(name=model.name, last_day=model.last_day) for model in report.image_models],
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from wearon.overview.models import Now
 from wearon.supervisor import PartState
 from wearon.tryon.leases import FRESH_S
+from wearon.tryon.openai_last_days import tell_last_day
 from wearon.tryon.refund_intents import LATE_S
 
 OLD_TASK_S = 120.0
@@ -36,6 +37,7 @@ def find_problems(now: Now) -> list[str]:
     return [
         *_of_money(now),
         *_of_the_refusals(now),
+        *_of_the_image_models(now),
         *_of_the_parts(now),
         *_of_the_queues(now),
         *_of_the_processes(now),
@@ -62,6 +64,18 @@ def _of_the_refusals(now: Now) -> Iterator[str]:
         for refusal in process.refusals:
             if refusal.words not in own:
                 yield f"{refusal.words}, says {process.worker}."
+
+
+def _of_the_image_models(now: Now) -> Iterator[str]:
+    """Once each, and what to do by the place at which a model stands."""
+    said: dict[str, None] = {}
+    for process in now.processes:
+        for place, model in enumerate(process.image_models):
+            words = model.last_day and tell_last_day(model.name, model.last_day, now.at.date())
+            if words:
+                setting = "OPENAI_FALLBACK_MODELS" if place else "OPENAI_MODEL"
+                said[f"{words}: name another model in {setting}."] = None
+    yield from said
 
 
 def _of_the_parts(now: Now) -> Iterator[str]:

@@ -4,7 +4,8 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,6 +50,14 @@ class ReportedJob(BaseModel):
     attempt: int
 
 
+class ReportedModel(BaseModel):
+    """An image model that the process asks."""
+
+    name: str
+    last_day: date | None = None
+    """Announced; None: not that we know."""
+
+
 class Report(BaseModel):
     """The process as it is now."""
 
@@ -65,6 +74,8 @@ class Report(BaseModel):
     """Resident; None where there is no /proc."""
     parts: list[ReportedPart] = []
     refusals: list[ReportedRefusal] = []
+    image_models: list[ReportedModel] = []
+    """The one that is wanted, then those that are asked when it cannot be used."""
     jobs: list[ReportedJob] = []
 
 
@@ -78,13 +89,18 @@ class Reporter:
         *,
         parts: Callable[[], Sequence[ReportedPart]] = tuple,
         refusals: Callable[[], Sequence[Refusal]] = tuple,
+        last_days: Callable[[], Mapping[str, date | None]] = dict,
         take_longest_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`take_longest_lag` says how late the event loop was at most since it was asked before, in seconds."""
+        """`last_days` names the image models with their last days.
+
+        `take_longest_lag` says how late the event loop was at most since it was asked before, in seconds.
+        """
         self._progress = progress
         self._capacity = capacity
         self._parts = parts
         self._refusals = refusals
+        self._last_days = last_days
         self._take_longest_lag = take_longest_lag
         self._host = socket.gethostname()
         self._version = version("wearon")
@@ -112,6 +128,7 @@ class Reporter:
                 ReportedRefusal(dependency=found.dependency, words=found.words[:MAX_TEXT], since_s=found.since_s)
                 for found in self._refusals()
             ],
+            image_models=[ReportedModel(name=name, last_day=day) for name, day in self._last_days().items()],
             jobs=[_reported(run) for run in running[:MAX_JOBS]],
         )
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wearon.overview.models import (
+    ImageModelNow,
     LedgerLine,
     Minute,
     Now,
@@ -50,6 +51,23 @@ WELL = Now(
     pose_pool=PosePoolNow(processes=2, warm=2, waiting=0, expected_wait_s=0),
     last_hour=[Minute(at=at, completed=1) for at in last_minutes(NOON, 60)],
 )
+
+
+def asking(*models: ImageModelNow) -> ProcessNow:
+    return WORKER.model_copy(update={"image_models": list(models)})
+
+
+def test_the_last_day_of_an_image_model_is_told_once_when_it_is_near() -> None:
+    ending = ImageModelNow(name="old", last_day=(NOON + timedelta(days=2)).date())
+    gone = ImageModelNow(name="older", last_day=NOON.date())
+    later = ImageModelNow(name="new", last_day=(NOON + timedelta(days=61)).date())
+    process = asking(ending, later, gone, ImageModelNow(name="newest"))
+    told = find_problems(WELL.model_copy(update={"processes": [process, process]}))
+    assert told == [
+        "old is shut down on 2026-11-26, in 2 days: name another model in OPENAI_MODEL.",
+        "older was shut down on 2026-11-24: name another model in OPENAI_FALLBACK_MODELS.",
+    ]
+    assert is_well(WELL.model_copy(update={"processes": [process]})), "the pictures are made today"
 
 
 def queues(**changes: Any) -> Now:

@@ -130,7 +130,8 @@ export class NowView {
     if (queues) hour.set(count(done), "", done + failed ? `pictures, ${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
     if (spend_today) spend.set(dollars(spend_today.cost_usd), "", [plural(spend_today.pictures, "picture"), spend_today.unknown_cost ? `, ${count(spend_today.unknown_cost)} of unknown cost` : ""]);
     else spend.set("–", "", "not known");
-    if (openai || !this.modelWords) this.modelWords = openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour";
+    const wanted = [...new Set(processes.flatMap((one) => one.image_models.slice(0, 1).map((model) => model.name)))];
+    if (openai || !this.modelWords) this.modelWords = [...wanted, ""].join(", ") + (openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour");
   }
 
   #model({ openai }) {
