@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, expect
 
+from support.browser import LIMIT_MS, Tab, running_chromium
 from support.exposition import scrape
 from support.machines import API_TOKEN, Machines
 from support.openai_stub import COST_USD, COST_USD_1_5, OpenAIStub
@@ -18,8 +20,16 @@ from support.shop import Shop
 
 pytestmark = pytest.mark.slow
 
+expect.set_options(timeout=LIMIT_MS)
+
 OLD, FIRST_FALLBACK = "gpt-image-1.5", "gpt-image-2.6-flare"
 BEFORE, LAST_DAY = date(2026, 11, 30), date(2026, 12, 1)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
 
 
 def health_of(url: str) -> dict[str, object]:
@@ -118,3 +128,27 @@ def test_without_any_model_nobody_fails_until_one_is_back(shop: Shop, machines: 
     shop.wait_until_settled()
     assert shop.check_books(order)["status"] == "completed"
     assert openai.pictures_sent == 1
+
+
+def test_the_console_says_which_model_works_and_why(
+    shop: Shop, machines: Machines, openai: OpenAIStub, chromium: Browser
+) -> None:
+    openai.today = LAST_DAY
+    process = machines.serve(API_TOKEN=API_TOKEN, OPENAI_MODEL=OLD)
+    url = str(process.wait_for("started")["url"])
+    order = shop.buy()
+    shop.push(order)
+    shop.wait_for_end(order)
+    shop.wait_until_settled()
+    tab = Tab(chromium)
+    page = tab.page
+    page.goto(f"{url}/console#/now")
+    page.get_by_label("API token").fill(API_TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"{FIRST_FALLBACK} makes the pictures: {OLD} cannot be used (status 404")).to_be_visible()
+    expect(page.get_by_text("2026-12-01").first).to_be_visible()
+    expect(page.get_by_text(f"wanted: {OLD}; half within")).to_be_visible()
+    page.goto(f"{url}/console#/sessions/{order.session_id}")
+    expect(page.get_by_text("Image model")).to_be_visible()
+    expect(page.get_by_text(FIRST_FALLBACK).first).to_be_visible()
+    assert [one for one in tab.complaints if "401" not in one] == [], "before the token the browser notes that itself"

@@ -249,7 +249,7 @@ class ScriptedGenerator:
 
     async def read(self, answer: bytes, model: str | None = None) -> GeneratedImage:
         """The picture of a kept answer: the bytes as they are."""
-        return GeneratedImage(answer, PICTURE.usage)
+        return GeneratedImage(answer, PICTURE.usage, model=model)
 
     async def aclose(self) -> None:
         """Nothing is open."""

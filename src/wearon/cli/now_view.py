@@ -82,7 +82,7 @@ def _of_the_model(now: Now) -> Iterator[tuple[str, str]]:
         took = "" if openai.p50_s is None else f", half of them within {openai.p50_s:.0f} s"
         most = "" if openai.p95_s is None else f", 95 % within {openai.p95_s:.0f} s"
         wanted = dict.fromkeys(process.image_models[0].name for process in now.processes if process.image_models)
-        named = f"{visible(', '.join(wanted))}: " if wanted else ""
+        named = f"wanted: {visible(', '.join(wanted))}; " if wanted else ""
         yield "image model", f"{named}{_count(openai.calls, 'call')} in the last hour{took}{most}"
         wait = f"; the next must wait for {openai.next_slot_in_s:.1f} s" if openai.next_slot_in_s > 0 else ""
         yield "rate limit", f"{openai.used_last_minute} of {openai.requests_per_minute} in the last minute{wait}"

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from support.job_side import (
     GARMENT_URL,
@@ -694,6 +695,22 @@ async def test_a_paid_picture_whose_job_was_lost_is_delivered(
     await (desk.spool.save(ref, PICTURE) if kept == "picture" else desk.spool.save_answer(ref, PICTURE.jpeg))
     await reconcile(housekeeping)
     await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 0
+
+
+@pytest.mark.parametrize("kept", ["answer", "picture"])
+async def test_a_paid_picture_is_known_by_its_model_after_a_crash(
+    desk: Desk, shop: LocalShop, buyer: Buyer, kept: str
+) -> None:
+    ref = await buyer.buy()
+    shop.set_row(ref, status="processing")
+    if kept == "picture":
+        await desk.spool.save(ref, replace(PICTURE, model="gpt-image-1.5"))
+    else:
+        await desk.spool.save_answer(ref, PICTURE.jpeg, "gpt-image-1.5")
+    with capture_logs() as logs:
+        await desk.run(ref)
+    assert [line["model"] for line in logs if line["event"] == "session completed"] == ["gpt-image-1.5"]
     assert desk.paid == 0
 
 

@@ -131,7 +131,7 @@ export class NowView {
     if (spend_today) spend.set(dollars(spend_today.cost_usd), "", [plural(spend_today.pictures, "picture"), spend_today.unknown_cost ? `, ${count(spend_today.unknown_cost)} of unknown cost` : ""]);
     else spend.set("–", "", "not known");
     const wanted = [...new Set(processes.flatMap((one) => one.image_models.slice(0, 1).map((model) => model.name)))];
-    if (openai || !this.modelWords) this.modelWords = [...wanted, ""].join(", ") + (openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour");
+    if (openai || !this.modelWords) this.modelWords = (wanted.length ? `wanted: ${wanted.join(", ")}; ` : "") + (openai?.calls ? `half within ${duration(openai.p50_s)}, 95 % within ${duration(openai.p95_s)}` : "no calls within the hour");
   }
 
   #model({ openai }) {
