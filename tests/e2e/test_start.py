@@ -81,6 +81,7 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
     assert report["mode"] == "production"
     assert set(report["parts"]) == {  # type: ignore[call-overload]
         "lease",
+        "image_models",
         "housekeeping",
         "worker",
         "consumer",
@@ -105,7 +106,10 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
 @pytest.mark.parametrize(
     ("left_out", "parts"),
     [
-        ("--no-consumer", {"lease", "housekeeping", "worker", "waker", "pose_pool", "api", "loop_watch"}),
+        (
+            "--no-consumer",
+            {"lease", "image_models", "housekeeping", "worker", "waker", "pose_pool", "api", "loop_watch"},
+        ),
         ("--no-worker", {"lease", "housekeeping", "consumer", "pose_pool", "api", "loop_watch"}),
     ],
 )

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class PartNow(BaseModel):
-    """One part of one process: consumer, worker, api, lease, housekeeping, pose_pool."""
+    """One part of one process: consumer, worker, api, lease, housekeeping, image_models, pose_pool."""
 
     name: str
     state: str
