@@ -1,7 +1,12 @@
 # syntax=docker/dockerfile:1
 # The production worker. Build: docker build -t wearon-worker .   Run: see compose.yaml.
 
-FROM python:3.13-slim-trixie AS build
+# By its tag here, because nobody could look its digest up where this was written, and one that was not looked up would be
+# a lie. Pin it where you build: `docker buildx imagetools inspect python:3.13-slim-trixie` shows the digest, then
+#   docker build --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:... -t wearon-worker .
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+
+FROM ${PYTHON_IMAGE} AS build
 # The lock file says what is installed; uv, which reads it, is named by its hash.
 COPY .github/workflows/uv.txt ./uv.txt
 RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement uv.txt
@@ -15,8 +20,14 @@ COPY licenses ./licenses
 COPY src ./src
 RUN uv sync --locked --no-dev --extra otel --no-editable
 
-FROM python:3.13-slim-trixie
-RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent wearon \
+FROM ${PYTHON_IMAGE}
+# What mediapipe's library is linked with, and never calls without a graphics card. Unpacked rather than installed: as a
+# package, libegl1 brings 150 MB of drivers along.
+RUN apt-get update -qq && cd /tmp && apt-get download -qq libegl1 libgles2 libglvnd0 \
+    && for package in *.deb; do dpkg-deb --extract "$package" /; done \
+    && rm -rf ./*.deb /var/lib/apt/lists/* && ldconfig
+RUN groupadd --system --gid 10001 wearon \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent wearon \
     && install --directory --owner=wearon --mode=0700 /data
 COPY --from=build /app /app
 ENV PATH=/app/.venv/bin:$PATH \
@@ -26,7 +37,9 @@ ENV PATH=/app/.venv/bin:$PATH \
     WEARON_HOME=/data \
     HOST=0.0.0.0 \
     PORT=8000
-USER wearon
+# As a number, so that an orchestrator that allows no root (runAsNonRoot) can see that it is none. It has no home: nothing
+# is written but below /data and /tmp.
+USER 10001:10001
 WORKDIR /data
 # Pictures that were paid for wait here until the platform has them: keep it on a volume.
 VOLUME /data

@@ -19,6 +19,11 @@ if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb 
     apt_install postgresql
 fi
 
+# What mediapipe's library is linked with; a machine with a desktop has it.
+if ! ldconfig -p | grep -q libEGL.so.1 || ! ldconfig -p | grep -q libGLESv2.so.2; then
+    apt_install libegl1 libgles2
+fi
+
 # Not the package redis-server, which starts a service: the same binary is in the tools, and goes by its name.
 if ! command -v redis-server >/dev/null; then
     apt_install redis-tools

@@ -181,7 +181,6 @@ async def test_a_server_that_dies_is_started_again_with_its_data(start: Start, e
         for _ in range(2):
             await end_server(client, end)
             assert await eventually(lambda: client.get("task")) == b"one"
-        assert server.is_ours
 
 
 async def test_whoever_is_left_starts_it_again(start: Start) -> None:

@@ -37,7 +37,7 @@ class Detector:
         Raises OSError, ValueError or RuntimeError when the bundle cannot be read or is not one.
         """
         _keep_to_ourselves()
-        with _silenced_stderr(), _without_extras():
+        with _silenced_stderr(), _without_extras(), _asking_for_system_libraries():
             import cv2
             import mediapipe
             from mediapipe.tasks.python import BaseOptions
@@ -114,6 +114,23 @@ def _keep_to_ourselves() -> None:
     os.putenv("https_proxy", "nowhere://")
     for exception_to_it in ("no_proxy", "NO_PROXY"):
         os.unsetenv(exception_to_it)
+
+
+@contextmanager
+def _asking_for_system_libraries() -> Iterator[None]:
+    """Say what is to be installed where mediapipe's own library cannot be loaded for the lack of others.
+
+    It is linked with them for graphics cards, which we do not use; earlier wheels brought them along.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not any(library in str(error) for library in ("libEGL", "libGLESv2", "libGLdispatch")):
+            raise
+        raise OSError(
+            f"{error}: mediapipe needs libEGL and libGLESv2 of the system (Debian, Ubuntu: apt install libegl1 "
+            "libgles2; Fedora: dnf install libglvnd-egl libglvnd-gles)"
+        ) from error
 
 
 @contextmanager

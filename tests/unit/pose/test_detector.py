@@ -52,6 +52,17 @@ def test_it_writes_nothing_and_ends_in_peace(tmp_path: Path, end: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is linked with them")
+@pytest.mark.parametrize("library", ["libEGL.so.1", "libGLESv2.so.2"])
+def test_a_machine_without_graphics_libraries_is_told_what_to_install(tmp_path: Path, library: str) -> None:
+    (tmp_path / library).touch()  # found first, and none
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", DETECT_AND_END], env=environment, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "apt install libegl1 libgles2" in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
 def test_mediapipe_tells_nobody_of_its_use() -> None:
     """It would send Google metrics by way of this proxy, at the start and at the end."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:
