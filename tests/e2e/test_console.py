@@ -1,9 +1,11 @@
 """The console in a real browser, against a real local-mode process with real tasks."""
 
+import asyncio
 import json
 import signal
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from playwright.sync_api import Browser, expect
 from support.browser import LIMIT_MS, PHONE, Tab, running_chromium
 from support.processes import SERVE, WorkerProcess, wait_until, worker
 from support.redis import free_port
+from wearon.local_redis import LocalRedis
 from wearon.platform.local import DEMO_USER_ID
 from wearon.samples import MAN_L, TSHIRT
 
@@ -39,7 +42,11 @@ class Local:
         self.process = process
         self.url = str(started["url"])
         self.home = home
-        self.redis = sync_redis.Redis.from_url(str(started["redis"]))
+        with ThreadPoolExecutor() as outside_the_browsers_loop:
+            # With the password, which no log shows.
+            url = outside_the_browsers_loop.submit(asyncio.run, LocalRedis.find(home / "redis")).result()
+        assert url
+        self.redis = sync_redis.Redis.from_url(url)
 
     def push(self, document: str) -> None:
         """LPUSH anything."""

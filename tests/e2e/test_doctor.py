@@ -78,8 +78,8 @@ def test_a_production_that_works(
     assert all_well(levels(done)), done.stdout
     assert {
         "settings", "redis", "redis latency", "redis clock", "redis version", "redis role", "redis persistence",
-        "redis eviction", "supabase", "supabase clock", "supabase tables", "supabase functions", "supabase bucket",
-        "openai", "openai clock", "pose model", "spool", "spool disk", "descriptors", "port",
+        "redis eviction", "redis rights", "supabase", "supabase clock", "supabase tables", "supabase functions",
+        "supabase bucket", "openai", "openai clock", "pose model", "spool", "spool disk", "descriptors", "port",
     } == set(levels(done))  # fmt: skip
     for exchange in supabase.gateway.exchanges:
         assert exchange.line.startswith("GET ") or "id=eq.00000000-0000-0000-0000-000000000000&" in exchange.line
@@ -101,7 +101,7 @@ def test_a_production_with_many_faults(
     assert done.returncode == 1
     assert "4 faults" in done.stdout
     for part in (
-        "redis://127.0.0.1:1 cannot be reached",
+        "redis://127.0.0.1:1/0 cannot be reached",
         "shoppers' pictures open without a signature",
         "invalid_api_key",
         "no pose model at",

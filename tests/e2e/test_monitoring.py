@@ -116,7 +116,8 @@ def test_no_caller_makes_a_label(machines: Machines) -> None:
         for number in range(50):
             client.get(f"/{number}")
             client.get(f"/estimate-body/{number}?a={number}")
-            client.request(f"BREW{number}", "/estimate-body")
+            client.request(f"BREW{number}", "/estimate-body")  # refused before it is a request
+            client.request("PROPFIND", "/estimate-body")
             client.get("/health", headers={"X-Request-Id": f"req{number}", "traceparent": f"{number}"})
     after = scrape(url)
     assert after.labels("wearon_http_requests_total")["route"] <= {"/health", "/metrics", "/estimate-body", "unmatched"}

@@ -58,8 +58,12 @@ def test_whatever_is_not_the_token_is_a_401(api: Api, authorization: bytes) -> N
         b"POST /estimate-body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n"
         b"Authorization: " + authorization + b"\r\n\r\n{}",
     )
-    assert answer.startswith(b"HTTP/1.1 401 ")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"detail": "Missing or wrong bearer token"}
+    detail = json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+    if answer.startswith(b"HTTP/1.1 429 "):  # other tests have guessed, too: the limit is this client's
+        assert detail.startswith("Too many wrong tokens")
+    else:
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert detail == "Missing or wrong bearer token"
 
 
 START = b"POST /estimate-body HTTP/1.1\r\nHost: a\r\n"
