@@ -12,7 +12,7 @@ from benchmarks.scale import Scale
 from benchmarks.scene import open_scene
 from wearon.tryon import keys
 from wearon.tryon.job_queue import JobQueue
-from wearon.tryon.job_worker import TAKE_JOBS
+from wearon.tryon.job_scripts import TAKE
 from wearon.tryon.leases import Lease
 
 SLOTS = 150
@@ -66,9 +66,8 @@ async def _hand_over(redis: Redis) -> None:
 
 
 async def _take(redis: Redis) -> None:
-    now_ms = int(time.time() * 1000)
-    taken = await redis.register_script(TAKE_JOBS)(
-        keys=[keys.JOBS, keys.RUNNING, keys.WORKERS], args=[now_ms, 1, WORKER]
+    _, *taken = await redis.register_script(TAKE)(
+        keys=[keys.JOBS, keys.RUNNING, keys.WORKERS], args=[1, WORKER, keys.JOB, keys.STARTS, 3600]
     )
     assert taken, "there was a job to take"
 

@@ -278,11 +278,12 @@ async def open_job_side(
 
 def _open_lease(stack: AsyncExitStack, base: Base, redis_url: str, worker: JobWorker | None) -> Lease:
     """The lease of a process that runs jobs has a keeper, for while its loop stands still."""
+    watch = base.telemetry.redis_watch
     if worker is None:
-        return Lease(base.redis, f"{WATCHER}{secrets.token_hex(6)}", 0)
+        return Lease(base.redis, f"{WATCHER}{secrets.token_hex(6)}", 0, watch=watch)
     keeper = LeaseKeeper(Kept(redis_url, worker.worker_id, os.getpid(), LEASE_S, BEAT_S))
     stack.callback(keeper.close)
-    return Lease(base.redis, worker.worker_id, base.settings.worker_concurrency, keeper)
+    return Lease(base.redis, worker.worker_id, base.settings.worker_concurrency, keeper, held=worker.held, watch=watch)
 
 
 async def _open_pictures(stack: AsyncExitStack, base: Base) -> PicturePool:
@@ -294,7 +295,7 @@ async def _open_pictures(stack: AsyncExitStack, base: Base) -> PicturePool:
 
 def _put_to_work(worker: JobWorker, pipeline: Pipeline, lease: Lease, telemetry: Telemetry) -> None:
     """The worker's jobs are the pipeline's, for as long as the lease holds."""
-    lease.on_lost = worker.cancel_jobs
+    worker.newer_jobs.dependencies = telemetry.dependencies
     lease.on_jobs_freed = worker.wake_up.set
     worker.ctx[JOB_FUNCTIONS] = {
         GENERATE: traced(GENERATE, pipeline.generate, telemetry.tracing),

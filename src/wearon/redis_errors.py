@@ -74,7 +74,7 @@ _WORDS = {
 
 # A script's error holds the command's behind a dash, or (before Redis 7) in words of its own.
 _CODE = re.compile(rf"(?:\A|-)({'|'.join(_WORDS)})\b")
-_NO_RIGHT_IN_A_SCRIPT = "can't run this command"
+_NO_RIGHT_IN_A_SCRIPT = ("can't run this command", "ACL failure in script")
 _MAX_CLIENTS = "max number of clients"
 _WRONG_TYPE = re.compile(r"(?:\A|-)WRONGTYPE (?P<text>.*)", re.DOTALL)
 _NOT_ALLOWED = re.compile(r"(?:run|execute) the '(?P<command>[\w|-]+)' command")
@@ -126,7 +126,7 @@ def _code_of(error: Exception) -> str | None:
         return "MAXCLIENTS"
     if not isinstance(error, ResponseError):
         return None
-    if _NO_RIGHT_IN_A_SCRIPT in text:
+    if any(words in text for words in _NO_RIGHT_IN_A_SCRIPT):
         return "NOPERM"
     found = _CODE.search(text)
     return found[1] if found else None

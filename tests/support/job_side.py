@@ -149,8 +149,7 @@ def new_worker(redis: Redis, generate: JobFunction, *, reject: JobFunction | Non
 
 async def give_lease(redis: Redis, worker: JobWorker) -> Lease:
     """The worker's lease, beaten once."""
-    lease = Lease(redis, worker.worker_id, worker.max_jobs)
-    lease.on_lost = worker.cancel_jobs
+    lease = Lease(redis, worker.worker_id, worker.max_jobs, held=worker.held)
     lease.on_jobs_freed = worker.wake_up.set
     await lease.beat()
     return lease
@@ -174,12 +173,14 @@ async def running(*parts: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def running_worker(redis: Redis, generate: JobFunction, *, slots: int = 2) -> AsyncIterator[JobWorker]:
+async def running_worker(
+    redis: Redis, generate: JobFunction, *, reject: JobFunction | None = None, slots: int = 2
+) -> AsyncIterator[JobWorker]:
     """A worker with a lease, running; at the end its jobs are cancelled."""
-    worker = new_worker(redis, generate, slots=slots)
-    await give_lease(redis, worker)
+    worker = new_worker(redis, generate, reject=reject, slots=slots)
+    lease = await give_lease(redis, worker)
     try:
-        async with running(worker.main):
+        async with running(worker.main, lease.run):
             yield worker
     finally:
         await worker.drain(0)

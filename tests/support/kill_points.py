@@ -161,9 +161,11 @@ REDIS_POINTS = [
     Point("after the lock", _redis(rb"SET\r\n[^\n]*\n[^\n]*wearon:refunds:lock:[^\n]*SID", after=True), fails=True),
     Point("before the intent goes", _redis(rb"HDEL\r\n.*wearon:refunds\r\n.*SID"), fails=True),
     Point("after the intent has gone", _redis(rb"HDEL\r\n.*wearon:refunds\r\n.*SID", after=True), fails=True),
-    Point("before the job ends", _redis(rb"ZREM\r\n.*wearon:jobs\r\n.*SID")),
-    Point("after the job has ended", _redis(rb"ZREM\r\n.*wearon:jobs\r\n.*SID", after=True)),
-    Point("before the job is let go", _redis(rb"EVALSHA\r\n[^*]*wearon:running\r\n[^*]*SID")),
+    Point("before the job ends", _redis(rb"EVALSHA\r\n[^*]*wearon:running\r\n[^*]*wearon:jobs\r\n[^*]*SID")),
+    Point(
+        "after the job has ended",
+        _redis(rb"EVALSHA\r\n[^*]*wearon:running\r\n[^*]*wearon:jobs\r\n[^*]*SID", after=True),
+    ),
 ]
 """Steps of one job between us and Redis, which gives up after 5 s: they must be reached soon after each other."""
 

@@ -123,7 +123,7 @@ def test_dependencies_point_one_way(top: str, path: Path, tree: ast.Module) -> N
 
 def test_only_the_job_queues_modules_know_arq() -> None:
     knowing = {path.name for _, path, tree in modules() if any(n.split(".")[0] == "arq" for n in imports_of(tree))}
-    assert knowing == {"job_queue.py", "job_worker.py"}
+    assert knowing == {"job_worker.py"}
 
 
 def test_only_the_network_modules_know_what_carries_http() -> None:

@@ -67,6 +67,11 @@ def answer(text: str) -> Exception:
             "NOPERM",
             "no right to ZADD",
         ),
+        (
+            "ERR ACL failure in script: User w has no permissions to run the 'set' command script: on @user_script:1.",
+            "NOPERM",
+            "no right to SET",
+        ),
         ("ERR max number of clients reached", "MAXCLIENTS", "Redis takes no more connections"),
     ],
 )

@@ -29,22 +29,27 @@ STILL_COUNTING = 3
 LOOK = """
 -- KEYS: tasks, taken, jobs, running, dead letters, refunds, by hand, reports, workers, slots, day, minutes...
 -- ARGV: longest document that is looked at
-local oldest_task = redis.call('LINDEX', KEYS[1], -1) or ''
+-- A key that holds something else looks empty here: what is wrong with it is said elsewhere.
+local function ask(empty, ...)
+  local answer = redis.pcall(...)
+  if not answer or type(answer) == 'table' and answer.err then return empty end
+  return answer
+end
+local oldest_task = ask('', 'LINDEX', KEYS[1], -1)
 if #oldest_task > tonumber(ARGV[1]) then oldest_task = '' end
 local oldest_refund = ''
-for _, intent in ipairs(redis.call('HVALS', KEYS[6])) do
+for _, intent in ipairs(ask({}, 'HVALS', KEYS[6])) do
   -- Not decoded: thousands of intents may lie here after an outage. Quotes within texts are escaped, so this is a key.
   local at = string.match(intent, '"completed_at": ?"([%d:%.T+-]+)"')
   if at and (oldest_refund == '' or at < oldest_refund) then oldest_refund = at end
 end
 local minutes = {}
-for i = 12, #KEYS do minutes[#minutes + 1] = redis.call('HGETALL', KEYS[i]) end
+for i = 12, #KEYS do minutes[#minutes + 1] = ask({}, 'HGETALL', KEYS[i]) end
 return {
-  redis.call('TIME'), redis.call('LLEN', KEYS[1]), oldest_task, redis.call('LLEN', KEYS[2]),
-  redis.call('ZCARD', KEYS[3]), redis.call('HLEN', KEYS[4]), redis.call('LLEN', KEYS[5]),
-  redis.call('HLEN', KEYS[6]), oldest_refund, redis.call('HLEN', KEYS[7]), redis.call('HGETALL', KEYS[8]),
-  redis.call('ZRANGE', KEYS[9], 0, -1, 'WITHSCORES'), redis.call('GET', KEYS[10]) or '0',
-  redis.call('HGETALL', KEYS[11]), minutes
+  redis.call('TIME'), ask(0, 'LLEN', KEYS[1]), oldest_task, ask(0, 'LLEN', KEYS[2]), ask(0, 'ZCARD', KEYS[3]),
+  ask(0, 'HLEN', KEYS[4]), ask(0, 'LLEN', KEYS[5]), ask(0, 'HLEN', KEYS[6]), oldest_refund, ask(0, 'HLEN', KEYS[7]),
+  ask({}, 'HGETALL', KEYS[8]), ask({}, 'ZRANGE', KEYS[9], 0, -1, 'WITHSCORES'), ask('0', 'GET', KEYS[10]),
+  ask({}, 'HGETALL', KEYS[11]), minutes
 }
 """
 

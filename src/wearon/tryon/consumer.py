@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
 from wearon.redis import LONGEST_BLOCK_S
-from wearon.redis_errors import AnswerTooLarge
+from wearon.redis_errors import AnswerTooLarge, BadKey
 from wearon.tryon import keys
+from wearon.tryon.backoff import Backoff
 from wearon.tryon.cancellation import heed_cancellation
 from wearon.tryon.dead_letters import DeadLetters
 from wearon.tryon.job_queue import GENERATE, REJECT, JobQueue
@@ -27,6 +28,9 @@ log = structlog.get_logger()
 
 RECOVER_EVERY_S = 60.0
 """How often the taken-list is looked through for what a dead consumer left there."""
+
+MAX_STUCK = 20
+"""Documents that wait in the taken-list for a key to be put right, before nothing more is taken."""
 
 AHEAD = 1.5
 """Jobs in the queue for each slot of the fleet: enough that no worker waits for the consumer."""
@@ -74,6 +78,7 @@ class Consumer:
 
     async def _recover_leftovers(self) -> None:
         """Beside `_take`, which may stand in a blocking pop for 20 s."""
+        backoff = Backoff("taken-list out of reach", *RECONNECT_S)
         while True:
             heed_cancellation()
             await self._leftovers.wait()
@@ -81,22 +86,23 @@ class Consumer:
             try:
                 await self.recover()
             except (RedisError, OSError) as error:
-                log.warning("taken-list out of reach", error=str(error))
+                await backoff.pause(error)
+            else:
+                backoff.succeeded()
 
     async def _take(self) -> None:
-        pause_s = RECONNECT_S[0]
+        backoff = Backoff("task list out of reach", *RECONNECT_S)
         while True:
             heed_cancellation()
             try:
                 await self._step()
-                pause_s = RECONNECT_S[0]
-                self.connected = True
             except (RedisError, OSError) as error:
                 self.connected = False
                 self._recover_at = 0.0  # a document may have come into the taken-list without our hearing of it
-                log.warning("task list out of reach", error=str(error), retry_in_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RECONNECT_S[1])
+                await backoff.pause(error)
+            else:
+                self.connected = True
+                backoff.succeeded()
 
     async def _step(self) -> None:
         if time.monotonic() >= self._recover_at:
@@ -119,12 +125,23 @@ class Consumer:
         """
         count = 0
         while documents := await self._taken.documents():
-            for document in documents:
-                await self._hand_over(document)
-            count += len(documents)
+            stuck = [error for document in documents if (error := await self._try_to_hand_over(document))]
+            count += len(documents) - len(stuck)
+            if len(stuck) > MAX_STUCK:
+                raise stuck[-1]
+            if len(stuck) == len(documents):
+                break
         if count:
             log.info("documents left in the taken-list handed over", count=count)
         return count
+
+    async def _try_to_hand_over(self, document: bytes) -> BadKey | None:
+        """None: done. What only waits for a key to be put right stays where it is, and holds up no others."""
+        try:
+            await self._hand_over(document)
+        except BadKey as error:
+            return error
+        return None
 
     async def _wait_for_room(self) -> bool:
         self._room.clear()

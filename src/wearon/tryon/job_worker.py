@@ -1,22 +1,21 @@
-"""The job worker: arq's, with a lease for every job.
+"""The job worker: arq's command line and shutdown around jobs of our own.
 
-It keeps what arq does well (bounded concurrency, time limits, retries with a due time, its command line) and replaces
-what loses work or costs commands:
-
-- it takes jobs with one script that also writes down who runs them (`keys.RUNNING`), where arq needs six commands a job
-  and notices a dead worker only after its job time-out;
-- it waits to be woken instead of polling twice a second.
+arq takes six commands a job, notices a dead worker only after its job time-out, polls twice a second, goes by the
+machine's clock, and deletes a job that it cannot read. Here one script takes jobs and writes down who runs them, one
+ends a job, and between them nothing is asked; a worker waits to be woken. A job that cannot be run is settled through
+the session that its id names, and one of a newer version is left to a newer worker.
 """
 
 import asyncio
 import inspect
+import json
 import os
 import secrets
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
+from math import isfinite
 from signal import Signals
 from typing import Any
 
@@ -24,26 +23,20 @@ import arq.cli
 import arq.worker
 import structlog
 from arq.connections import ArqRedis
-from arq.constants import job_key_prefix
-from arq.worker import Retry, Worker, func
+from arq.worker import Worker, func
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon.redis import LONGEST_BLOCK_S
 from wearon.stop_signals import StopSignals, Wish
 from wearon.tryon import keys
+from wearon.tryon.backoff import Backoff
 from wearon.tryon.cancellation import heed_cancellation
-from wearon.tryon.job_queue import (
-    GENERATE,
-    REJECT,
-    Attempt,
-    JobFunction,
-    PutBack,
-    from_json,
-    now_ms,
-    serialize_job_with_progress,
-    to_json,
-)
+from wearon.tryon.held_jobs import STARTS_KEPT_S, HeldJobs, TakenJob, job_id_bytes, job_id_text
+from wearon.tryon.job_document import BadJob, Job, NewerJob, read_job, rejection
+from wearon.tryon.job_queue import GENERATE, REJECT, Attempt, JobFunction, to_json, write_job
+from wearon.tryon.job_scripts import END, TAKE
+from wearon.tryon.newer_jobs import LEAVE_TO_NEWER_S, NewerJobs
 
 log = structlog.get_logger()
 
@@ -64,48 +57,21 @@ JOB_WORKER = "job_worker"
 JOB_FUNCTIONS = "job_functions"
 """Keys of arq's context: the JobWorker, and the mapping from GENERATE and REJECT to what does them."""
 
-TAKE_JOBS = """
--- KEYS: queue, running, workers   ARGV: now (ms), how many at most, worker id
-local taken = {}
-local clock = redis.call('TIME')
-local lease_ends = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or 0)
-if lease_ends <= clock[1] * 1000 + math.floor(clock[2] / 1000) then
-  return taken -- without a lease, the next beat of anybody would give these jobs to others
-end
-local offset = 0
-while #taken < 2 * tonumber(ARGV[2]) do
-  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', offset, 100)
-  for i = 1, #due, 2 do
-    if #taken < 2 * tonumber(ARGV[2]) and redis.call('HSETNX', KEYS[2], due[i], ARGV[3]) == 1 then
-      taken[#taken + 1] = due[i]
-      taken[#taken + 1] = due[i + 1]
-    end
-  end
-  if #due < 200 then break end
-  offset = offset + 100
-end
-return taken
-"""
 
-RELEASE_JOB = """
--- KEYS: running   ARGV: job id, worker id
-if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
-"""
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The job goes."""
 
-RELEASE_STRAYS = """
--- KEYS: running   ARGV: worker id, ids of the jobs that it really runs
-local really = {}
-for i = 2, #ARGV do really[ARGV[i]] = true end
-local written = redis.call('HGETALL', KEYS[1])
-local strays = 0
-for i = 1, #written, 2 do
-  if written[i + 1] == ARGV[1] and not really[written[i]] then
-    redis.call('HDEL', KEYS[1], written[i])
-    strays = strays + 1
-  end
-end
-return strays
-"""
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """The job is run again in so many seconds, here or elsewhere."""
+
+    delay_s: float
+    job: bytes = b""
+    """As it is to be run then; empty: as it lies there."""
+    counts: bool = True
+    """Whether this was a start."""
 
 
 class JobWorker(Worker):
@@ -123,17 +89,12 @@ class JobWorker(Worker):
         self._stop_signals = StopSignals()
         self.wake_up = asyncio.Event()
         self.on_job_finished: Callable[[], None] = lambda: None
-        self._take = self.pool.register_script(TAKE_JOBS)
-        self._release = self.pool.register_script(RELEASE_JOB)
-        self._release_strays = self.pool.register_script(RELEASE_STRAYS)
-        self._books = asyncio.Lock()
-        """Held while what is written beside our name changes: a job that was just taken must not look like a stray."""
-        self.due_again_in_s: dict[str, float] = {}
-        """Jobs that are being put back, and for how long."""
-        self.unwritten: dict[str, Attempt] = {}
-        """By job id: what its next start must know and Redis was not there to be told."""
-        self._strays_possible = True
-        """An answer of Redis was lost: what is written beside our name may not be what runs here."""
+        self._take = self.pool.register_script(TAKE)
+        self._end = self.pool.register_script(END)
+        self.held = HeldJobs(self.pool, self.worker_id, self._stop_job)
+        self._being_taken = asyncio.Lock()
+        self._somebody_elses: set[asyncio.Task[None]] = set()
+        self.newer_jobs = NewerJobs()
 
     @property
     def free_slots(self) -> int:
@@ -145,21 +106,18 @@ class JobWorker(Worker):
         self.ctx["redis"] = self.pool
         if self.on_startup:
             await self.on_startup(self.ctx)
-        pause_s = RECONNECT_S[0]
+        backoff = Backoff("job queue out of reach", *RECONNECT_S)
         while True:
             heed_cancellation()
             self.wake_up.clear()
             try:
                 await self._poll_iteration()
+                if self.burst and not self.tasks and not await self.pool.zcard(self.queue_name):
+                    return
             except (RedisError, OSError) as error:
-                self._strays_possible = True  # jobs may have been taken without our hearing of it
-                log.warning("job queue out of reach", error=str(error), retry_in_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RECONNECT_S[1])
+                await backoff.pause(error)
                 continue
-            pause_s = RECONNECT_S[0]
-            if self.burst and not self.tasks and not await self.pool.zcard(self.queue_name):
-                return
+            backoff.succeeded()
             with suppress(TimeoutError):
                 async with asyncio.timeout(FALLBACK_POLL_S):
                     await self.wake_up.wait()
@@ -169,13 +127,17 @@ class JobWorker(Worker):
 
     async def listen_for_wake_ups(self, blocking: Redis) -> None:
         """Wait for tokens from a consumer on another machine, for ever, on a connection of its own."""
+        backoff = Backoff("nobody can wake this worker", *RECONNECT_S)
         while True:
             heed_cancellation()
             try:
-                if await blocking.blpop([keys.WAKE], timeout=int(LONGEST_BLOCK_S)):
-                    self.wake_up.set()
-            except (RedisError, OSError):
-                await asyncio.sleep(RECONNECT_S[1])
+                woken = await blocking.blpop([keys.WAKE], timeout=int(LONGEST_BLOCK_S))
+            except (RedisError, OSError) as error:
+                await backoff.pause(error)
+                continue
+            backoff.succeeded()
+            if woken:
+                self.wake_up.set()
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
         """arq's handler for its command line: the first signal drains, the second ends it at once."""
@@ -193,7 +155,7 @@ class JobWorker(Worker):
         A cancelled job stays in the queue and is run by whoever takes it next.
         """
         self.allow_pick_jobs = False
-        async with self._books:
+        async with self._being_taken:
             pass  # a take that was under way has come back, and its jobs are running
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=grace_s)
@@ -208,9 +170,6 @@ class JobWorker(Worker):
                 task.cancel()
             # Again, because one may have been lost (see `heed_cancellation`).
             _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
-        with suppress(RedisError, OSError):  # then the end of the lease does it
-            async with self._books:
-                await self._let_go_of_strays()
         return len(running)
 
     async def close(self) -> None:
@@ -221,103 +180,165 @@ class JobWorker(Worker):
         self.tasks.clear()
         await super().close()
 
-    async def _let_go_of_strays(self) -> None:
-        for job_id, task in list(self.tasks.items()):
-            if task.done():
-                del self.tasks[job_id]
-                if task.cancelled() or task.exception():
-                    # Redis went away under arq's own book-keeping: the job is still ours on paper.
-                    self._strays_possible = True
-        if self._strays_possible:
-            strays = await self._release_strays(keys=[keys.RUNNING], args=[self.worker_id, *self.tasks])
-            self._strays_possible = False
-            if strays:
-                log.warning("jobs that were taken or ended without an answer of Redis are free again", count=strays)
-
     async def _poll_iteration(self) -> None:
-        async with self._books:
-            await self._let_go_of_strays()
+        async with self._being_taken:
             if self.free_slots > 0:
                 await self._take_jobs()
+        self.newer_jobs.look()
         await self.heart_beat()
 
     async def _take_jobs(self) -> None:
-        taken = await self._take(
-            keys=[self.queue_name, keys.RUNNING, keys.WORKERS],
-            args=[now_ms(), self.free_slots, self.worker_id],
-        )
-        for job_id, score in zip(taken[::2], taken[1::2], strict=True):
-            self._start(job_id.decode(), int(float(score)))
+        self.held.begin_take()
+        try:
+            now_ms, *taken = await self._take(
+                keys=[self.queue_name, keys.RUNNING, keys.WORKERS],
+                args=[self.free_slots, self.worker_id, keys.JOB, keys.STARTS, STARTS_KEPT_S],
+            )
+            for job_id, token, starts, document in zip(*(taken[start::4] for start in range(4)), strict=True):
+                job = TakenJob(job_id_text(job_id), token.decode(), int(starts), document, now_ms / 1000)
+                if job.job_id in self.tasks:
+                    self.held.taken_again(job)
+                    self.wake_up.set()  # the slot that was asked for is still free
+                else:
+                    self._start(job)
+        finally:
+            self.held.end_take()
 
-    def _start(self, job_id: str, score: int) -> None:
+    def _start(self, job: TakenJob) -> None:
         self.job_counter += 1
-        task = self.loop.create_task(self.run_job(job_id, score))
-        task.add_done_callback(lambda _: self._job_done())
-        self.tasks[job_id] = task
+        self.held.add(job)
+        task = self.loop.create_task(self._run(job))
+        task.add_done_callback(lambda _: self._job_done(job, task))
+        self.tasks[job.job_id] = task
 
-    def _job_done(self) -> None:
+    def _job_done(self, job: TakenJob, task: asyncio.Task[None]) -> None:
         self.job_counter -= 1
+        self.held.ending(job)  # also when it was cancelled before it began
+        self._somebody_elses.discard(task)
+        if self.tasks.get(job.job_id) is task:  # it may have been taken again by now
+            del self.tasks[job.job_id]
         self.wake_up.set()
         self.on_job_finished()
 
-    async def finish_job(self, job_id: str, *args: Any, **kwargs: Any) -> None:
-        """arq's book-keeping, then ours: nobody runs this job any more."""
-        await super().finish_job(job_id, *args, **kwargs)
-        await self._release(keys=[keys.RUNNING], args=[job_id, self.worker_id])
-        delay_s = self.due_again_in_s.pop(job_id, None)
-        if delay_s is not None:
-            # From now on, not from when it was put back: a wake-up before it is due would be in vain.
-            self.loop.call_later(delay_s + 0.01, self.wake_up.set)
+    def _stop_job(self, job_id: str) -> None:
+        """Somebody else has it: it is stopped here, and its end is none of our business."""
+        if task := self.tasks.get(job_id):
+            self._somebody_elses.add(task)
+            task.cancel()
 
-    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
-        """The same for a job that arq itself gives up: it is broken or has lost its data."""
-        log.error("job dropped by arq: its data is missing or unreadable", job_id=job_id)
-        await super().finish_failed_job(job_id, result_data)
-        await self._release(keys=[keys.RUNNING], args=[job_id, self.worker_id])
-
-
-async def generate(ctx: dict[str, Any], payload: dict[str, Any], progress: dict[str, Any]) -> None:
-    """arq job: make a picture."""
-    await _run(ctx, GENERATE, payload, progress)
-
-
-async def reject(ctx: dict[str, Any], payload: dict[str, Any], progress: dict[str, Any]) -> None:
-    """arq job: settle the session of a document that is no task."""
-    await _run(ctx, REJECT, payload, progress)
-
-
-async def _run(ctx: dict[str, Any], function: str, payload: dict[str, Any], progress: dict[str, Any]) -> None:
-    """Call the job function; when it is put back or cancelled, write down what the next start must know."""
-    worker: JobWorker = ctx[JOB_WORKER]
-    written = _attempt(progress, ctx["job_try"], ctx["enqueue_time"].timestamp())
-    attempt = _newer(written, worker.unwritten.pop(ctx["job_id"], written))
-    if not attempt.first_started_at:
-        attempt = replace(attempt, first_started_at=time.time())
-    handler: JobFunction = ctx[JOB_FUNCTIONS][function]
-
-    async def remember(*, rate_limited: bool) -> None:
-        later = replace(attempt, put_back=attempt.put_back + 1, rate_limited=attempt.rate_limited + int(rate_limited))
-        job = serialize_job_with_progress(function, payload, later, int(ctx["enqueue_time"].timestamp() * 1000))
+    async def _run(self, job: TakenJob) -> None:
+        """One start of a job, and its end in Redis."""
+        outcome: _Done | _Again = _Again(0.0)
         try:
-            await worker.pool.set(job_key_prefix + ctx["job_id"], job, xx=True)
-        except (RedisError, OSError):
-            # When another process goes on with the job, this start counts as a crash there.
-            worker.unwritten[ctx["job_id"]] = later
+            outcome = await self._outcome(job)
+        except asyncio.CancelledError:
+            log.info("job handed back", job_id=job.job_id)
+        except Exception:
+            log.exception("job could not be begun, it is run again", job_id=job.job_id)
+            outcome = _Again(PAUSE_AFTER_ERROR_S)
+        if asyncio.current_task() in self._somebody_elses:
+            return
+        ending = asyncio.create_task(self._write_end(job, outcome))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait({ending})
 
-    try:
-        answer = await handler(payload, attempt)
-    except asyncio.CancelledError:
-        await asyncio.shield(remember(rate_limited=False))
-        # Not CancelledError: if it was arq's time limit that struck, that would be the end of the job.
-        raise Retry from None
-    except Exception:
-        # arq would delete the job. Whatever this was, it is not the end of somebody's session.
-        log.exception("job function failed, it is run again", job_id=ctx["job_id"])
-        answer = PutBack(PAUSE_AFTER_ERROR_S)
-    if answer is not None:
-        await remember(rate_limited=answer.rate_limited)
-        worker.due_again_in_s[ctx["job_id"]] = answer.delay_s
-        raise Retry(defer=answer.delay_s)
+    async def _outcome(self, job: TakenJob) -> _Done | _Again:
+        document = read_job(job.document)
+        if isinstance(document, NewerJob):
+            if self.newer_jobs.leave(job.job_id, document.why):
+                return _Again(LEAVE_TO_NEWER_S, counts=False)
+            document = BadJob(f"{document.why}, and no newer worker has taken it")
+        if isinstance(document, BadJob):
+            return await self._settle(job, document)
+        attempt = self._attempt(job, document)
+
+        def as_it_is_run_again(later: Attempt) -> bytes:
+            self.held.unwritten[job.job_id] = later
+            return write_job(document.function, document.payload, later, document.enqueued_ms)
+
+        return await self._call(document.function, document.payload, attempt, as_it_is_run_again)
+
+    async def _settle(self, job: TakenJob, bad: BadJob) -> _Done | _Again:
+        payload = rejection(job.job_id, bad)
+        if payload is None:
+            log.error("job that cannot be run is dropped: it names no session", job_id=job.job_id, why=bad.why)
+            return _Done()
+        log.error("job cannot be run: its session is failed", job_id=job.job_id, why=bad.why)
+        attempt = Attempt(job.taken_at, number=job.starts, started_at=job.taken_at)
+        return await self._call(REJECT, payload, attempt, lambda _: b"")
+
+    async def _call(
+        self, function: str, payload: dict[str, Any], attempt: Attempt, run_again: Callable[[Attempt], bytes]
+    ) -> _Done | _Again:
+        """Call the job function. `run_again` makes the job of what the next start must know."""
+        handler: JobFunction = self.ctx[JOB_FUNCTIONS][function]
+        later = replace(attempt, put_back=attempt.put_back + 1)
+        limit = asyncio.timeout(self.job_timeout_s)
+        try:
+            async with limit:
+                answer = await handler(payload, attempt)
+        except asyncio.CancelledError:
+            return _Again(0.0, run_again(later))
+        except Exception:
+            # Whatever this was, it is not the end of somebody's session. Nor is this time limit, which lies behind the
+            # pipeline's own.
+            log.exception("job function failed, it is run again")
+            return _Again(0.0 if limit.expired() else PAUSE_AFTER_ERROR_S, run_again(later))
+        if answer is None:
+            return _Done()
+        return _Again(
+            answer.delay_s, run_again(replace(later, rate_limited=later.rate_limited + int(answer.rate_limited)))
+        )
+
+    def _attempt(self, job: TakenJob, document: Job) -> Attempt:
+        """What earlier starts wrote down, or what only this process remembers, whichever is of a later start."""
+        enqueued_at = document.enqueued_ms / 1000 or None
+        attempt = _attempt(document.progress, job.starts, enqueued_at, job.taken_at)
+        remembered = self.held.unwritten.pop(job.job_id, attempt)
+        if remembered.put_back > attempt.put_back:
+            attempt = replace(
+                attempt,
+                first_started_at=remembered.first_started_at,
+                rate_limited=remembered.rate_limited,
+                put_back=remembered.put_back,
+            )
+        return attempt if attempt.first_started_at else replace(attempt, first_started_at=job.taken_at)
+
+    async def _write_end(self, job: TakenJob, outcome: _Done | _Again) -> None:
+        """Nobody runs this job any more. When Redis cannot be told, a heartbeat finds it beside our name."""
+        self.held.ending(job)
+        again = outcome if isinstance(outcome, _Again) else None
+        name = job_id_bytes(job.job_id)
+        arguments: Sequence[str | bytes | int] = [
+            self.worker_id,
+            name,
+            job.token,
+            "again" if again else "done",
+            round(again.delay_s * 1000) if again else 0,
+            again.job if again else b"",
+            int(again.counts if again else True),
+        ]
+        try:
+            await self._end(
+                keys=[keys.RUNNING, self.queue_name, keys.JOB.encode() + name, keys.STARTS.encode() + name],
+                args=arguments,
+            )
+        except (RedisError, OSError) as error:
+            log.warning("end of a job could not be written down", job_id=job.job_id, error=str(error))
+            return
+        self.held.unwritten.pop(job.job_id, None)
+        if again:
+            self.jobs_retried += 1
+            # From now on, not from when it was put back: a wake-up before it is due would be in vain.
+            self.loop.call_later(again.delay_s + 0.01, self.wake_up.set)
+        else:
+            self.jobs_complete += 1
+
+
+async def _never(ctx: dict[str, Any]) -> None:
+    """arq's worker must know a function; jobs are run by ours."""
 
 
 def use_job_worker_in_arqs_command_line(check_health: Callable[[object], int]) -> None:
@@ -332,19 +353,14 @@ def use_job_worker_in_arqs_command_line(check_health: Callable[[object], int]) -
 def worker_arguments(redis: Redis, concurrency: int, job_timeout_s: float) -> dict[str, Any]:
     """What both ways of starting a worker hand to arq, each with its reason."""
     return {
-        "functions": [func(generate), func(reject)],
+        "functions": [func(_never, name=GENERATE)],
         "queue_name": keys.JOBS,
         "redis_pool": arq_redis(redis),
         "max_jobs": concurrency,
-        # The pipeline ends a job itself before this; arq would fail it without telling anyone.
+        # The pipeline ends a job itself before this.
         "job_timeout": job_timeout_s,
-        # arq drops a job over `max_tries` without telling anyone; the pipeline counts starts itself.
-        "max_tries": 1_000_000,
-        # A kept result would block the same session's next hand-over.
-        "keep_result": 0,
         "job_serializer": to_json,
-        "job_deserializer": from_json,
-        "log_results": False,
+        "job_deserializer": json.loads,
     }
 
 
@@ -353,20 +369,19 @@ def arq_redis(redis: Redis) -> ArqRedis:
     return ArqRedis(
         pool_or_conn=redis.connection_pool,
         job_serializer=to_json,
-        job_deserializer=from_json,
+        job_deserializer=json.loads,
         default_queue_name=keys.JOBS,
     )
 
 
-def _newer(written: Attempt, remembered: Attempt) -> Attempt:
-    """What was written down, or what only this process remembers, whichever is of a later start."""
-    if remembered.put_back <= written.put_back:
-        return written
-    return replace(remembered, number=written.number)
-
-
-def _attempt(progress: dict[str, Any], number: int, handed_over_at: float) -> Attempt:
-    """What an earlier start wrote down, perhaps a newer version of this worker: what we do not know is left out."""
-    known = {field.name for field in fields(Attempt)}
-    arqs = {"number": number, "handed_over_at": handed_over_at}
-    return Attempt(**{name: value for name, value in progress.items() if name in known} | arqs)
+def _attempt(progress: dict[str, Any], number: int, handed_over_at: float | None, started_at: float) -> Attempt:
+    """What an earlier start wrote down, perhaps a newer version of this worker: what is no number there is left out."""
+    numbers = {name: value for name, value in progress.items() if isinstance(value, int | float) and isfinite(value)}
+    return Attempt(
+        first_started_at=float(numbers.get("first_started_at", 0.0)),
+        rate_limited=int(numbers.get("rate_limited", 0)),
+        put_back=int(numbers.get("put_back", 0)),
+        number=max(1, number),
+        handed_over_at=handed_over_at,
+        started_at=started_at,
+    )

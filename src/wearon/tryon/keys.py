@@ -7,7 +7,13 @@ TAKEN = "wearon:taken"
 """List: documents on their way from `TASKS` to `JOBS`; what lies here after a crash is handed over again."""
 
 JOBS = "wearon:jobs"
-"""arq's queue, a sorted set of job ids by due time; the jobs themselves are arq's `arq:job:<id>` keys."""
+"""arq's queue, a sorted set of job ids by due time (ms of the Redis server's clock; see `job_scripts`)."""
+
+JOB = "arq:job:"
+"""Prefix; what a job is to do, and how far it has come (`job_document`)."""
+
+STARTS = "arq:retry:"
+"""Prefix; how often a job has been started. It goes with the job, or when it has not been started for a day."""
 
 RUNNING = "wearon:running"
 """Hash job id -> worker id: who runs what."""
@@ -61,3 +67,6 @@ DAY = "wearon:stats:day:"
 IMAGE_MODELS = "wearon:openai:models"
 """Hash image model -> until when it is not asked (microseconds of the Redis server's clock) and why: those that did not
 exist or could not be used. The field without a name says when all of them may be asked in spite of that."""
+
+DATA_ID = "wearon:data-id"
+"""A random text, written once: it is another one, or none, when Redis has lost its data."""

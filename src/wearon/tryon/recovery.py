@@ -145,7 +145,9 @@ class Housekeeping:
 
     async def _old_sessions(self) -> AsyncIterator[Sequence[Session]]:
         """All of them, page by page: those that wait rightly, or cannot be ended, must not hide those behind them."""
-        created_before = datetime.now(UTC) - ORPHAN_AGE
+        # By Redis' clock: a machine that is ahead must not take what was just paid for for old.
+        seconds, _ = await self._redis.time()
+        created_before = datetime.fromtimestamp(seconds, UTC) - ORPHAN_AGE
         created_from = None
         seen: set[str] = set()
         while page := await self._platform.unfinished_sessions(created_before, PAGE, created_from):

@@ -8,6 +8,7 @@ import json
 import pickle
 import signal
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -32,9 +33,10 @@ from support.job_side import (
     untyped,
 )
 from support.redis import RedisServer
+from wearon.platform.base import PlatformUnavailable, SessionRef
 from wearon.redis import connect
-from wearon.tryon import job_worker, keys
-from wearon.tryon.job_queue import PutBack, now_ms
+from wearon.tryon import job_worker, keys, leases, newer_jobs
+from wearon.tryon.job_queue import PutBack
 from wearon.tryon.job_worker import JobWorker
 from wearon.tryon.leases import Lease
 
@@ -44,11 +46,16 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def _no_fallback_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_worker, "FALLBACK_POLL_S", 3600.0)
+    monkeypatch.setattr(leases, "BEAT_S", 0.05)
 
 
 async def empty(redis: Redis) -> bool:
     """No trace of any job."""
-    left = [key for key in await redis.keys("*") if not key.startswith((b"wearon:workers", b"wearon:capacity"))]
+    left = [
+        key
+        for key in await redis.keys("*")
+        if not key.startswith((b"wearon:workers", b"wearon:capacity", b"wearon:data-id"))
+    ]
     return left == []
 
 
@@ -185,14 +192,14 @@ async def test_an_end_that_could_not_be_written_down_is_no_crash(
     await enqueue(redis_client, ref)
     job = ScriptedJob(deque([PutBack(0.0, rate_limited=True), PutBack(0.0), None]))
     async with running_worker(redis_client, job) as worker:
-        write, lost = worker.pool.set, deque([True])
+        write, lost = worker._end, deque([True])
 
-        async def lose_the_first(*args: Any, **options: Any) -> Any:
+        async def lose_the_first(**arguments: Any) -> Any:
             if lost and lost.pop():
                 raise RedisConnectionError("away")
-            return await write(*args, **options)
+            return await write(**arguments)
 
-        monkeypatch.setattr(worker.pool, "set", lose_the_first)
+        monkeypatch.setattr(worker, "_end", lose_the_first)
         await job.wait_for_starts(3)
     told = [(attempt.number, attempt.put_back, attempt.rate_limited, attempt.crashes) for attempt in job.attempts]
     assert told == [(1, 0, 0, 0), (2, 1, 1, 0), (3, 2, 1, 0)]
@@ -209,7 +216,8 @@ async def test_a_job_that_is_put_back_for_long_is_free_meanwhile(redis_client: R
 
 
 async def _deferred(redis: Redis, name: str) -> bool:
-    return bool(await untyped(redis).zscore(keys.JOBS, name) > now_ms() + 1_000_000)
+    seconds, _ = await redis.time()
+    return bool(await untyped(redis).zscore(keys.JOBS, name) > (seconds + 1000) * 1000)
 
 
 async def _nobody_runs_anything(redis: Redis) -> bool:
@@ -369,7 +377,7 @@ async def test_jobs_taken_while_the_answer_was_lost_are_run_all_the_same(redis_c
     job = ScriptedJob()
     await enqueue(redis_client, some_session(), some_session())
     worker = new_worker(redis_client, job)
-    await give_lease(redis_client, worker)
+    lease = await give_lease(redis_client, worker)
     take = worker._take
     lost: list[list[bytes]] = []
 
@@ -381,11 +389,12 @@ async def test_jobs_taken_while_the_answer_was_lost_are_run_all_the_same(redis_c
         return answer
 
     worker._take = lose_the_first_answer  # type: ignore[assignment]
-    async with running(worker.main):
+    async with running(worker.main, lease.run):
         await job.wait_for_starts(2)
         await eventually(lambda: empty(redis_client))
     await worker.drain(0)
-    assert len(lost[0]) == 4
+    assert len(lost[0]) == 1 + 2 * 4
+    assert [(attempt.number, attempt.crashes) for attempt in job.attempts] == [(1, 0), (1, 0)]
 
 
 async def test_redis_away_at_the_end_of_a_job_does_not_strand_it(
@@ -437,6 +446,9 @@ async def test_what_is_stored_is_json(redis_client: Redis) -> None:
     assert (before["a"][1]["put_back"], after["a"][1]["put_back"]) == (0, 1)
 
 
+Plant = Callable[[Redis, str], Awaitable[None]]
+
+
 class Bomb:
     """Goes off when somebody unpickles it."""
 
@@ -448,42 +460,136 @@ def stored(arguments: list[object], function: str = "generate") -> bytes:
     return json.dumps({"t": None, "f": function, "a": arguments, "k": {}, "et": 1_700_000_000_000}).encode()
 
 
-BROKEN = {
-    "garbage": b"\x00\xff{",
-    "empty": b"",
-    "pickle": pickle.dumps({"t": 1, "f": Bomb(), "a": (), "k": {}, "et": 1}),
-    "other JSON": b"[1, 2]",
-    "unknown function": stored([{}, {}], "delete_everything"),
-    "no arguments": stored([]),
-    "progress is text": stored([{}, "first"]),
+def planted(data: bytes) -> Plant:
+    async def plant(redis: Redis, key: str) -> None:
+        await redis.set(key, data)
+
+    return plant
+
+
+async def missing(_: Redis, __: str) -> None:
+    """Its place in the queue is all that there is."""
+
+
+async def another_type(redis: Redis, key: str) -> None:
+    await untyped(redis).lpush(key, "a list")
+
+
+BROKEN: dict[str, Plant] = {
+    "garbage": planted(b"\x00\xff{"),
+    "empty": planted(b""),
+    "endless number": planted(b'{"f": "generate", "a": [{}, {"version": 1}, 1e999], "et": 1}'),
+    "pickle": planted(pickle.dumps({"t": 1, "f": Bomb(), "a": (), "k": {}, "et": 1})),
+    "other JSON": planted(b"[1, 2]"),
+    "no function's name": planted(stored([{}, {}], "os.system")),
+    "no arguments": planted(stored([])),
+    "more arguments": planted(stored([{}, {}, {}])),
+    "payload is text": planted(stored(["task", {}])),
+    "progress is text": planted(stored([{}, "first"])),
+    "deeply nested": planted(b"[" * 100_000),
+    "missing": missing,
+    "another type": another_type,
 }
 
 
-@pytest.mark.parametrize("planted", list(BROKEN.values()), ids=list(BROKEN))
-async def test_a_broken_job_is_dropped_and_the_next_one_done(redis_client: Redis, planted: bytes) -> None:
-    job = ScriptedJob()
+@pytest.mark.parametrize("plant", list(BROKEN.values()), ids=list(BROKEN))
+async def test_a_job_that_cannot_be_run_is_settled_at_once_through_the_session_that_its_id_names(
+    redis_client: Redis, plant: Plant
+) -> None:
+    generate, reject = ScriptedJob(), ScriptedJob()
     broken, good = some_session(), some_session()
-    await redis_client.set(f"arq:job:{job_id(broken)}", planted)
+    await plant(redis_client, f"arq:job:{job_id(broken)}")
     await redis_client.zadd(keys.JOBS, {job_id(broken): 1})
     await enqueue(redis_client, good)
-    async with running_worker(redis_client, job, slots=1):
+    async with running_worker(redis_client, generate, reject=reject, slots=1):
+        await generate.wait_for_starts(1)
+        await eventually(lambda: empty(redis_client))
+    assert [payload["session_id"] for payload, _ in generate.starts] == [good.session_id]
+    ((rejected, _),) = reject.starts
+    assert SessionRef(rejected["channel"], rejected["owner_id"], rejected["session_id"]) == broken
+    assert rejected["reason"].startswith("unusable job: ")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "b2c:only", "b2c:owner:no-uuid", "\udcff\udcfe"])
+async def test_a_job_that_cannot_be_run_and_whose_id_names_no_session_goes(redis_client: Redis, name: str) -> None:
+    reject = ScriptedJob()
+    await redis_client.zadd(keys.JOBS, {name.encode(errors="surrogateescape"): 1})
+    async with running_worker(redis_client, ScriptedJob(), reject=reject):
+        await eventually(lambda: empty(redis_client))
+    assert reject.starts == []
+
+
+async def test_settling_a_broken_job_waits_out_an_outage(redis_client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_worker, "PAUSE_AFTER_ERROR_S", 0.02)
+    reject = ScriptedJob(deque([PlatformUnavailable("away"), PutBack(0.02), None]))
+    await another_type(redis_client, f"arq:job:{job_id(ref := some_session())}")
+    await redis_client.zadd(keys.JOBS, {job_id(ref): 1})
+    async with running_worker(redis_client, ScriptedJob(), reject=reject):
+        await reject.wait_for_starts(3)
+        await eventually(lambda: empty(redis_client))
+
+
+async def test_a_job_without_progress_is_run(redis_client: Redis) -> None:
+    job, ref = ScriptedJob(), some_session()
+    await redis_client.set(f"arq:job:{job_id(ref)}", json.dumps({"f": "generate", "a": [task_fields(ref), None]}))
+    await redis_client.zadd(keys.JOBS, {job_id(ref): 1})
+    async with running_worker(redis_client, job):
         await job.wait_for_starts(1)
         await eventually(lambda: empty(redis_client))
-    assert [payload["session_id"] for payload, _ in job.starts] == [good.session_id]
+    assert (job.attempts[0].rate_limited, job.attempts[0].put_back, job.attempts[0].crashes) == (0, 0, 0)
+
+
+NEWER = {
+    "function": stored([{}, {}], "generate_with_video"),
+    "progress": stored([{}, {"version": 2}]),
+    "task": stored([{"version": 99}, {}]),
+}
+
+
+@pytest.mark.parametrize("newer", list(NEWER.values()), ids=list(NEWER))
+async def test_a_job_of_a_newer_version_is_left_to_a_newer_worker(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, newer: bytes
+) -> None:
+    monkeypatch.setattr(job_worker, "LEAVE_TO_NEWER_S", 0.05)
+    reject, ref = ScriptedJob(), some_session()
+    await redis_client.set(f"arq:job:{job_id(ref)}", newer)
+    await redis_client.zadd(keys.JOBS, {job_id(ref): 1})
+    async with running_worker(redis_client, ScriptedJob(), reject=reject) as worker:
+        await eventually(lambda: _at_least(worker.jobs_retried, 3))
+        assert await redis_client.get(f"arq:job:{job_id(ref)}") == newer
+        assert await redis_client.get(f"arq:retry:{job_id(ref)}") in {b"0", b"1"}, "looking at it is no start"
+        assert await queued_jobs(redis_client) == {job_id(ref)}
+        (said,) = worker.newer_jobs.dependencies.refusals
+        assert said.words == "a job of a newer version waits for a newer worker"
+        assert reject.starts == []
+        monkeypatch.setattr(newer_jobs, "LEFT_FOR_S", 0.0)
+        await reject.wait_for_starts(1)
+        await eventually(lambda: empty(redis_client))
+    assert reject.starts[0][0]["session_id"] == ref.session_id
+
+
+async def _at_least(count: int, wanted: int) -> bool:
+    return count >= wanted
+
+
+@pytest.mark.parametrize("how", ["text", "list"])
+async def test_a_count_of_starts_that_is_no_number_begins_anew(redis_client: Redis, how: str) -> None:
+    job, ref = ScriptedJob(), some_session()
+    await enqueue(redis_client, ref)
+    name = f"arq:retry:{job_id(ref)}"
+    await (redis_client.set(name, "many") if how == "text" else untyped(redis_client).lpush(name, "many"))
+    async with running_worker(redis_client, job):
+        await job.wait_for_starts(1)
+        await eventually(lambda: empty(redis_client))
+    assert job.attempts[0].number == 1
 
 
 async def test_progress_of_a_newer_version_is_understood_as_far_as_it_goes(redis_client: Redis) -> None:
     job = ScriptedJob()
     ref = some_session()
-    progress = {"first_started_at": 12.0, "rate_limited": 2, "mood": "fine"}
+    progress = {"first_started_at": 12.0, "rate_limited": 2, "put_back": float("inf"), "mood": "fine"}
     await redis_client.set(f"arq:job:{job_id(ref)}", stored([task_fields(ref), progress]))
     await redis_client.zadd(keys.JOBS, {job_id(ref): 1})
     async with running_worker(redis_client, job):
         await job.wait_for_starts(1)
     assert (job.attempts[0].first_started_at, job.attempts[0].rate_limited) == (12.0, 2)
-
-
-async def test_a_job_without_data_does_not_stay_in_the_queue(redis_client: Redis) -> None:
-    await redis_client.zadd(keys.JOBS, {job_id(some_session()): 1})
-    async with running_worker(redis_client, ScriptedJob()):
-        await eventually(lambda: empty(redis_client))

@@ -62,21 +62,14 @@ async def test_jobs_of_a_dead_worker_are_freed_by_anothers_beat_and_only_those(r
 
 
 async def test_after_an_outage_of_redis_the_first_to_find_it_does_not_bury_the_others(redis_client: Redis) -> None:
-    lost: list[str] = []
-
-    async def note() -> None:
-        lost.append("lost")
-
     quick, slow, gone = (Lease(redis_client, name, 1) for name in ("quick", "slow", "gone"))
     for lease in (quick, slow, gone):
-        lease.on_lost = note
         await lease.beat()
         await runs(redis_client, lease.worker_id, f"job of {lease.worker_id}")
     for lease in (quick, slow, gone):  # nobody could renew anything
         await redis_client.zadd(keys.WORKERS, {lease.worker_id: 1})
     await quick.beat()
     await slow.beat()
-    assert lost == []
     assert len(await running_jobs(redis_client)) == 3
     await redis_client.zadd(keys.WORKERS, {"gone": 1})  # the time for latecomers is over
     await quick.beat()
@@ -155,33 +148,50 @@ async def _is_idle(free: int, slots: int) -> bool:
 
 
 async def test_a_worker_that_was_declared_dead_is_alive_again_after_its_beat(redis_client: Redis) -> None:
-    lost: list[str] = []
-
-    async def note() -> None:
-        lost.append("lost")
-
     lease, other = Lease(redis_client, "one", 2), Lease(redis_client, "other", 2)
-    lease.on_lost = note
     await lease.beat()
     await let_it_expire(redis_client, lease)
     await other.beat()
+    assert other.fleet.capacity == 2
     await lease.beat()
-    await lease.beat()
-    assert lost == ["lost"]
     assert lease.fleet.capacity == 4
 
 
 async def test_a_lease_that_ran_out_unnoticed_is_simply_renewed(redis_client: Redis) -> None:
-    async def fail() -> None:
-        pytest.fail("nobody has taken its jobs")
-
     lease = Lease(redis_client, "one", 2)
-    lease.on_lost = fail
     await lease.beat()
     await runs(redis_client, "one", "job")
     await let_it_expire(redis_client, lease)
     await lease.beat()
     assert await running_jobs(redis_client) == {"job": "one"}
+
+
+async def test_a_lease_that_ends_too_far_ahead_ends_when_others_do(redis_client: Redis) -> None:
+    """The clock of the server was set back, or an entry is nonsense: the dead must not live for ever."""
+    await redis_client.zadd(keys.WORKERS, {"ahead": 1e15, "for ever": float("inf")})
+    await Lease(redis_client, "one", 2).beat()
+    seconds, _ = await redis_client.time()
+    for name in ("ahead", "for ever"):
+        assert await untyped(redis_client).zscore(keys.WORKERS, name) <= (seconds + 1 + LEASE_S) * 1000
+
+
+async def test_a_job_that_is_due_too_far_ahead_is_due_now(redis_client: Redis) -> None:
+    """A machine whose clock is ahead has put it back, or handed it over."""
+    seconds, _ = await redis_client.time()
+    soon, far = (seconds + 600) * 1000, (seconds + 7200) * 1000
+    await redis_client.zadd(keys.JOBS, {"soon": soon, "far": far})
+    await Lease(redis_client, "one", 2).beat()
+    assert await untyped(redis_client).zscore(keys.JOBS, "soon") == soon
+    assert await untyped(redis_client).zscore(keys.JOBS, "far") <= (seconds + 5) * 1000
+
+
+async def test_capacity_counts_only_numbers_of_workers_that_live(redis_client: Redis) -> None:
+    await untyped(redis_client).hset(keys.CAPACITY, mapping={"nobody": 50, "odd": "many", "minus": -3, "huge": 1e9})
+    await redis_client.zadd(keys.WORKERS, dict.fromkeys(("odd", "minus", "huge"), float("inf")))
+    lease = Lease(redis_client, "one", 2)
+    await lease.beat()
+    assert lease.fleet.capacity == 2
+    assert b"nobody" not in await untyped(redis_client).hkeys(keys.CAPACITY)
 
 
 async def test_a_step_waits_while_beats_fail_and_goes_on_after_the_next_one(
