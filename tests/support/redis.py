@@ -59,8 +59,11 @@ class _Tls:
 class RedisServer:
     """A server process on a loopback port of its own that can be stopped, killed and started again on its data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, binary: str | None = None, *options: str) -> None:
+        """`binary`: another server than the embedded one; `options` are added to its command line."""
         self._folder = folder
+        self._command = [binary or _binary()]
+        self._options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._tls = _Tls(folder) if KIND == "tls" else None
@@ -71,12 +74,12 @@ class RedisServer:
     def start(self) -> None:
         """Start it, or again; returns when it answers."""
         assert self._process is None, "already running"
-        command = [_binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
+        command = [*self._command, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
         # `always`: after a kill a test may expect everything that was acknowledged.
         options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         with (self._folder / "redis.log").open("ab") as log_file:
             self._process = subprocess.Popen(
-                [*command, *options, *(self._tls.options if self._tls else ())],
+                [*command, *options, *self._options, *(self._tls.options if self._tls else ())],
                 stdin=subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=subprocess.STDOUT,
