@@ -258,7 +258,7 @@ class OpenAIStub:
         script = self._scripts.get(received.fields.get("prompt", ""))
         if script:
             return script.popleft() if len(script) > 1 else script[0]
-        if self._script:
+        if self._script and "/models/" not in received.path:  # look-ups are no requests for pictures
             return self._script.popleft()
         if not isinstance(self._always, Picture):
             return self._always
