@@ -26,7 +26,7 @@ DEADLINE_S = 20.0
 
 KIND = os.environ.get("TEST_REDIS", "embedded")
 
-LOOKING = "+client|list +client|kill +config +dbsize +flushall +incrby +info +keys +memory|usage +select"
+LOOKING = "+client|list +client|kill +config +dbsize +flushall +incrby +info +keys +lmove +memory|usage +select"
 """What tests use beside what we need; the worker sends none of these but INFO and CONFIG GET."""
 
 RULE = f"{acl_rule()} {LOOKING} ~*"
