@@ -44,18 +44,7 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     if parts.local_platform is not None or api_token:
         app.include_router(metrics.router)  # in production never without a token
 
-    @app.get("/health/", include_in_schema=False)
-    @app.get("/health")
-    async def health() -> HealthReport:
-        """What works, part by part."""
-        return await parts.health.report()
-
-    @app.get("/health/live/", include_in_schema=False)
-    @app.get("/health/live")
-    async def live() -> dict[str, str]:
-        """The process answers. Asks nobody else: for container health checks."""
-        return {"status": "ok"}
-
+    _add_health(app, parts)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(NoPerson, _nobody_to_measure)
     app.add_exception_handler(Exception, _unexpected)
@@ -80,6 +69,22 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
     app.add_middleware(RequestId, observation=Observation(parts.metrics, parts.tracing))
     describe(app, needs_token=bool(api_token))
     return app
+
+
+def _add_health(app: FastAPI, parts: ApiParts) -> None:
+    """The paths that load balancers and containers ask, with and without a slash at the end."""
+
+    @app.get("/health/", include_in_schema=False)
+    @app.get("/health")
+    async def health() -> HealthReport:
+        """What works, part by part."""
+        return await parts.health.report()
+
+    @app.get("/health/live/", include_in_schema=False)
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        """The process answers. Asks nobody else: for container health checks."""
+        return {"status": "ok"}
 
 
 async def _malformed(_request: Request, error: Exception) -> JSONResponse:
