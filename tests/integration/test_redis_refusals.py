@@ -136,7 +136,7 @@ async def test_what_was_refused_is_named_until_it_is_granted(
     redis_server: RedisServer, admin: Any, open_client: OpenClient
 ) -> None:
     watch = RedisWatch()
-    client = open_client(redis_server.url, watch=watch)
+    client = open_client(f"redis://127.0.0.1:{redis_server.port}/0", watch=watch)  # as the user who loses the right
     script = client.register_script(WRITE)
     await script(keys=["task"], args=["one"])
     admin.acl_setuser("default", enabled=True, nopass=True, commands=["-set", "-lmove"])
@@ -168,7 +168,7 @@ async def test_a_refused_password_is_named_and_a_right_one_forgets_it(
 ) -> None:
     watch = RedisWatch()
     admin.acl_setuser("worker", enabled=True, passwords=["+right"], keys="*", categories=["+@all"])
-    url = redis_server.url.replace("redis://", "redis://worker:{}@")
+    url = f"redis://worker:{{}}@127.0.0.1:{redis_server.port}/0"
     wrong, right = (open_client(url.format(word), watch=watch) for word in ("wrong", "right"))
     with pytest.raises(RedisRefuses):
         await wrong.get("task")
