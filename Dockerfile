@@ -1,10 +1,11 @@
 # syntax=docker/dockerfile:1
 # The production worker. Build: docker build -t wearon-worker .   Run: see compose.yaml.
 
-# By its tag here, because nobody could look its digest up where this was written, and one that was not looked up would be
-# a lie. Pin it where you build: `docker buildx imagetools inspect python:3.13-slim-trixie` shows the digest, then
-#   docker build --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:... -t wearon-worker .
-ARG PYTHON_IMAGE=python:3.13-slim-trixie
+# Python 3.13.16 of 9 October 2026, for all platforms. No registry could be reached where this was written: the digest is
+# the newest that several public projects pin together with just this tag, one of them with the registry's answer. The
+# content is what the digest says, or it is not pulled. Renew it once a month, for Debian's and Python's repairs:
+#   docker buildx imagetools inspect python:3.13-slim-trixie
+ARG PYTHON_IMAGE=python:3.13-slim-trixie@sha256:70729b46c69b4f1e97c4822c1af3df53a1476cf5ddc6c087c0c10bc3a5678c2f
 
 FROM ${PYTHON_IMAGE} AS build
 # The lock file says what is installed; uv, which reads it, is named by its hash.
@@ -15,9 +16,10 @@ WORKDIR /app
 # Dependencies first: they change less often than our code.
 COPY pyproject.toml uv.lock ./
 RUN uv sync --locked --no-dev --extra otel --no-install-project --no-editable
-COPY README.md NOTICE ./
-COPY licenses ./licenses
+COPY README.md LICENSE NOTICE hatch_build.py ./
 COPY src ./src
+# What `wearon --version` says: --build-arg WEARON_COMMIT="$(git rev-parse HEAD)". The clone's .git stays outside.
+ARG WEARON_COMMIT=
 RUN uv sync --locked --no-dev --extra otel --no-editable
 
 FROM ${PYTHON_IMAGE}

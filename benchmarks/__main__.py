@@ -4,7 +4,9 @@ import argparse
 import importlib
 import os
 import platform
+import sys
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ NAMES = (
     "prepare",
     "estimate",
     "strangers",
+    "siege",
     "start_up",
     "growth",
     "redis_at_scale",
@@ -41,8 +44,9 @@ def main() -> None:
     arguments = parser.parse_args()
     scale = Scale(smoke=arguments.smoke)
     out = arguments.out or (None if scale.smoke else RESULTS)
-    with ThreadPoolExecutor(scale.pick(1, 2)) as threads:
-        results = list(threads.map(partial(_run, scale=scale, out=out), arguments.only or NAMES))
+    with ThreadPoolExecutor(scale.pick(1, 3)) as threads:
+        found = list(threads.map(partial(_run_or_tell, scale=scale, out=out), arguments.only or NAMES))
+    results = [result for result in found if result]
     print("\n" + report.table(results))
     if out is not None:
         kept = report.read(out, NAMES)
@@ -51,6 +55,17 @@ def main() -> None:
         if out == RESULTS:
             _show_on_the_page(text)
         print(f"\nwritten to {out}")
+    if len(results) < len(found):
+        sys.exit(f"{len(found) - len(results)} of {len(found)} benchmarks failed: their errors stand above")
+
+
+def _run_or_tell(name: str, scale: Scale, out: Path | None) -> report.Result | None:
+    """The result; or nothing when the benchmark failed, so that the others go on."""
+    try:
+        return _run(name, scale, out)
+    except Exception:  # noqa: BLE001 # whatever failed, the others are measured, and the exit status tells
+        print(f"== {name} FAILED\n{traceback.format_exc()}", flush=True)
+        return None
 
 
 def _run(name: str, scale: Scale, out: Path | None) -> report.Result:

@@ -16,12 +16,12 @@ from benchmarks import pictures
 from benchmarks.report import Figure, Result, quantile
 from benchmarks.scale import Scale
 from benchmarks.scene import Scene, open_scene
-from wearon.child_process import NICENESS
-from wearon.heap import keep_freed_memory
 from wearon.pictures.decode import decode
 from wearon.pose import Detector
+from wearon.processes.child import NICENESS
+from wearon.processes.heap import keep_freed_memory
 from wearon.samples import PEOPLE
-from wearon.sizing.estimate import PHOTO_EDGE
+from wearon.sizing.sight import PHOTO_EDGE
 
 T = TypeVar("T")
 
@@ -45,8 +45,9 @@ class Answer:
 class Caller:
     """A keep-alive connection that asks plainly: next to no CPU, which is the worker's here."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str = "") -> None:
         parts = urlsplit(url)
+        self._token = f"Authorization: Bearer {token}\r\n" if token else ""
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -72,8 +73,8 @@ class Caller:
         began = time.perf_counter()
         self._connection = self._connection or await asyncio.open_connection(self._host, self._port)
         reader, writer = self._connection
-        head = b"%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        writer.write(head % (line, self._host.encode(), len(body)) + body)
+        head = b"%s HTTP/1.1\r\nHost: %s\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % (line, self._host.encode(), self._token.encode(), len(body)) + body)
         answer = (await reader.readuntil(b"\r\n\r\n")).lower()
         fields = dict(field.split(b": ", 1) for field in answer.split(b"\r\n")[1:-2])
         await reader.readexactly(int(fields[b"content-length"]))

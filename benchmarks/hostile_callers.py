@@ -61,6 +61,7 @@ def attacking(*attacks: Callable[[], Awaitable[None]]) -> Iterator[None]:
     async def attack() -> None:
         tasks.extend(asyncio.ensure_future(each()) for each in attacks)
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)  # what they hung up on is closed by the loop
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(attack()), name="attackers", daemon=True)
     thread.start()

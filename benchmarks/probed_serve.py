@@ -24,14 +24,14 @@ def main() -> None:
     """Put the probe in place, then be `wearon serve`."""
     import uvloop
 
-    import wearon.serve
+    import wearon.app.serve
     from wearon.cli.app import run
 
     blockers: dict[str, list[float]] = {}
     if os.environ.get("BLOCKERS"):
         uvloop.new_event_loop = asyncio.new_event_loop  # type: ignore[assignment]
         _time_callbacks(blockers)
-    plain = wearon.serve.serve
+    plain = wearon.app.serve.serve
 
     async def probed(*args: Any) -> None:
         lags: list[tuple[float, float]] = []
@@ -42,7 +42,7 @@ def main() -> None:
             ticking.cancel()
             _write(lags, blockers)
 
-    wearon.serve.serve = probed  # type: ignore[assignment]
+    wearon.app.serve.serve = probed  # type: ignore[assignment]
     sys.argv[1:1] = ["serve"]
     run()
 

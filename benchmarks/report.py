@@ -37,7 +37,8 @@ class Figure:
         """Median over the runs of sample / reference; both come from the same run."""
         if not self.reference:
             return None
-        return statistics.median(s / r for s, r in zip(self.samples, self.reference, strict=True))
+        pairs = zip(self.samples, self.reference, strict=True)
+        return statistics.median(sample / reference if reference else math.inf for sample, reference in pairs)
 
     @property
     def met(self) -> bool | None:
@@ -119,9 +120,9 @@ def read(folder: Path, names: Sequence[str]) -> list[Result]:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of the values do not exceed."""
+    """The smallest value that `share` of the values do not exceed; not a number when there are no values."""
     ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
 def _n(value: float) -> str:

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Scale:
-    """`smoke`: the figures mean nothing, the code is shown to run; so two benchmarks run at once."""
+    """`smoke`: the figures mean nothing, the code is shown to run; so three benchmarks run at once."""
 
     smoke: bool = False
 

@@ -22,8 +22,8 @@ from redis.asyncio import Redis
 
 from benchmarks import machine
 from benchmarks.scale import Scale
-from wearon.local_redis import LocalRedis
-from wearon.redis import connect
+from wearon.local.redis_server import LocalRedis
+from wearon.redis.clients import connect
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 240.0
@@ -146,7 +146,9 @@ class Scene:
         self.workers.append(worker)
         return worker
 
-    def task(self, pictures: Sequence[str], garment_copy: str | None = None) -> tuple[str, bytes]:
+    def task(
+        self, pictures: Sequence[str], garment_copy: str | None = None, user_id: str | None = None
+    ) -> tuple[str, bytes]:
         """A new session's id and its document.
 
         Its pictures have bytes of their own, so that nothing is found prepared which another job has left; but those
@@ -157,7 +159,7 @@ class Scene:
         document = {
             "task_id": str(uuid4()),
             "channel": "b2c",
-            "user_id": str(uuid4()),
+            "user_id": user_id or str(uuid4()),
             "session_id": session_id,
             "image_urls": [self.stand_in.picture_url(name, copy) for name, copy in zip(pictures, copies, strict=True)],
             "prompt": "",
@@ -171,7 +173,7 @@ class Scene:
         """LPUSH so many tasks at once, which share these copies of the garment in turn; their session ids."""
         tasks = [self.task(pictures, copy) for copy in islice(cycle(garment_copies or (None,)), count)]
         for start in range(0, count, 1000):
-            await self.redis.lpush("wearon:tasks:generation", *(task for _, task in tasks[start : start + 1000]))  # type: ignore[misc]
+            await self.redis.lpush("wearon:tasks:generation", *(task for _, task in tasks[start : start + 1000]))
         return [session_id for session_id, _ in tasks]
 
     async def wait_for(

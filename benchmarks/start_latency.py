@@ -67,7 +67,7 @@ async def _ours(scene: Scene) -> float:
     scene.stand_in.reset()
     session_id, document = scene.task(["tiny.jpg", "tiny.jpg"])
     began = time.monotonic()
-    await scene.redis.lpush("wearon:tasks:generation", document)  # type: ignore[misc]
+    await scene.redis.lpush("wearon:tasks:generation", document)
     await scene.wait_for([session_id])
     return 1000 * (scene.stand_in.moves()[session_id]["processing"] - began)
 

@@ -13,7 +13,7 @@ from wearon.cli.app import COMMANDS
 from wearon.cli.lazy import nothing_collected
 COMMANDS["serve"].load()
 with nothing_collected():
-    import wearon.serve
+    import wearon.app.serve
 """
 """All of them, as `wearon serve` makes them."""
 

@@ -21,7 +21,7 @@ networks for its older API. The Tasks API wants them in one zip, each with metad
 normalised; the result gives the same landmarks as the older API.
 
 The lock file beside this script pins that wheel (and all that it needs) by hash, and the same wheel makes the same
-bytes: their SHA-256 is in `wearon.pose.bundle`, and a test compares it. NOTICE says where they come from.
+bytes: NOTICE says where they come from and has their SHA-256, which a test compares.
 """
 
 import hashlib

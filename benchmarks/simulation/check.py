@@ -72,7 +72,7 @@ async def _real(scene: Scene, arrivals: list[float]) -> list[float]:
         await asyncio.sleep(max(0.0, began + at - time.monotonic()))
         session_id, document = scene.task(NAMES)
         pushed[session_id] = time.monotonic()
-        await scene.redis.lpush("wearon:tasks:generation", document)  # type: ignore[misc]
+        await scene.redis.lpush("wearon:tasks:generation", document)
     await scene.wait_for(list(pushed))
     moves = scene.stand_in.moves()
     return sorted(moves[session_id]["completed"] - at for session_id, at in pushed.items())

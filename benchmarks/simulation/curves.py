@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.report import quantile
-from benchmarks.simulation.fleet import Fleet, Simulation, poisson
+from benchmarks.simulation.fleet import B2C, Fleet, Outcome, Simulation, poisson
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8f6bb3", "#7a7a7a")
@@ -25,6 +25,7 @@ def main() -> None:
     waits_against_load()
     burst()
     deaths()
+    flood()
 
 
 def waits_against_load() -> None:
@@ -101,6 +102,40 @@ def deaths() -> None:
     lines = [*axes.get_lines(), *right.get_lines()]
     axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False)
     _save(figure, "scaling-deaths.png")
+
+
+def flood() -> None:
+    """A store pushes a whole catalogue: how long it, and all others, wait."""
+    shops = [(at, f"store {n}") for n in range(5) for at in poisson(6, 2 * HOUR, seed=10 + n)]
+    arrivals: list[tuple[float, str]] = [(at, B2C) for at in poisson(30, 2 * HOUR, seed=6)] + shops
+    arrivals += [(600.0, "catalogue")] * 5000
+    figure, axes = _page(
+        "4 workers x 20 slots, 60 tasks a minute; a store pushes 5,000 in minute 10",
+        "minute in which a task comes",
+        "seconds from LPUSH to the picture, 95 % within",
+    )
+    turns = replace(Fleet(4), weights={B2C: 10.0})
+    for colour, name, fleet in zip(
+        COLOURS, ("first come, first served", "with turns"), (Fleet(4), turns), strict=False
+    ):
+        outcome = Simulation(fleet, sorted(arrivals)).run()
+        for dashes, whose, tenants in (("-", "b2c", {B2C}), ("--", "other stores", {f"store {n}" for n in range(5)})):
+            line = [(minute, _p95_of(outcome, tenants, minute * 60.0, 120.0)) for minute in range(0, 90, 2)]
+            axes.plot(*zip(*line, strict=True), color=colour, lw=2, ls=dashes, label=f"{whose}, {name}")
+        last = outcome.waits(tenant="catalogue")[-1] / 60
+        axes.plot([], [], " ", label=f"the catalogue, {name}: done after {last:.0f} min")
+    axes.axhline(600, color="black", lw=1, ls=":")
+    axes.text(89, 640, "b2c sessions are refunded by the platform", ha="right")
+    axes.set_yscale("log")
+    axes.set_yticks([30, 60, 120, 300, 600, 1800, 3600], ["30", "60", "120", "300", "600", "1800", "3600"])
+    axes.set_ylim(25, 20_000)
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper right")
+    _save(figure, "scaling-flood.png")
+
+
+def _p95_of(outcome: Outcome, tenants: set[str], after: float, seconds: float) -> float:
+    waits = (outcome.waits(after, after + seconds, tenant) for tenant in tenants)
+    return quantile(sorted(wait for some in waits for wait in some), 0.95)
 
 
 def _page(title: str, across: str, up: str) -> tuple[Figure, Axes]:

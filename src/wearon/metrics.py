@@ -1,4 +1,4 @@
-"""What this process counts for Prometheus: one object made in `assembly` and handed to the parts that count.
+"""What this process counts for Prometheus: one object, made in `wearon.app.wiring` and handed to all that count.
 
 Names follow Prometheus' conventions: base units, `_total` for counters. Every label value comes from our code or from a
 closed list, never from a task, a caller or an answer, so no metric grows without bound. `docs/monitoring.md` lists
@@ -7,6 +7,7 @@ them for operators, and a test holds `monitoring/` against them.
 
 import asyncio
 import itertools
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +17,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+
+from wearon.dependencies import Dependencies, Dependency
 
 JOB_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 40, 60, 120, 180, 300, 600)
 """Steps of a job: a PATCH takes 10 ms, a generation 10-60 s, one attempt at it 180 s, the whole job 540 s."""
@@ -27,14 +30,14 @@ SHORT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """HTTP answers (1 s is promised, 5 s is when the caller gives up), downloads (30 s is their limit), poses."""
 
 LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
-"""Below 10 ms nobody notices; beyond 1 s the promise of an estimate is broken for everybody."""
+"""Below 10 ms a delay is not noticed; beyond 1 s every estimate breaks its promise."""
 
 LOOP_PROBE_S = 0.1
-"""A stall is seen at all when it is longer than a few milliseconds, and measured to within this much. Ten wake-ups a
-second cost 0.1 % of a core at most."""
+"""Pause between two probes: a stall is measured to within this much. Ten wake-ups a second cost 0.1 % of a core at
+most."""
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""A caller may send any word as its method: whatever else it is, is `other`."""
+"""Methods that become labels. A caller may send any word as its method, which is counted as `other`."""
 
 OPENAI_OUTCOMES = (
     "answered", "moderated", "rate_limited", "quota_exhausted", "key_rejected", "model_unavailable", "refused",
@@ -48,7 +51,7 @@ POSE_OUTCOMES = ("answered", "refused", "busy", "unavailable", "cut_off")
 """Made with a zero when the process starts: a rate over a counter that begins with its first event misses that one."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
-# They would be a gauge for each counter and histogram that says when this process began, which its own metrics do.
+# They would be a gauge for each counter and histogram with the start of this process, which has a metric of its own.
 
 
 class Metrics:
@@ -134,6 +137,17 @@ class Metrics:
             registry=registry,
         )
 
+    def show_refusals(self, dependencies: Dependencies) -> None:
+        """Add a gauge of each service that /health names."""
+        refused = Gauge(
+            "wearon_dependency_refused",
+            "1 while a service refuses this process something that it needs, as /health says; else 0",
+            ["service"],
+            registry=self.registry,
+        )
+        for service in Dependency:
+            refused.labels(service.value).set_function(partial(dependencies.is_refused_by, service))
+
     def _make_neighbour_metrics(self) -> None:
         registry = self.registry
         self.downloads = Counter(
@@ -169,6 +183,12 @@ class Metrics:
             "From sending a request to the end of its answer or failure",
             ["service"],
             buckets=SHORT_BUCKETS_S,
+            registry=registry,
+        )
+        self.deleted_pictures = Counter(
+            "wearon_deleted_pictures",
+            "Pictures deleted because they are older than RETENTION_HOURS, by kind (result, upload)",
+            ["kind"],
             registry=registry,
         )
         self.redis_commands = Counter(
@@ -226,6 +246,8 @@ class Metrics:
             self.garments.labels(outcome)
         for service, outcome in itertools.product(("rest", "rpc", "storage"), SUPABASE_OUTCOMES):
             self.supabase_requests.labels(service, outcome)
+        for kind in ("result", "upload"):
+            self.deleted_pictures.labels(kind)
         for reason in HUNG_UP:
             self.http_hung_up.labels(reason)
         for where, answer in itertools.product(("bearer", "login"), ("refused", "limited")):
@@ -235,7 +257,7 @@ class Metrics:
 
 
 class LoopWatch:
-    """Measures how late the event loop is: everything in this process shares it."""
+    """Measures the delay of the event loop, which everything in this process shares."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -252,6 +274,6 @@ class LoopWatch:
             self._metrics.loop_lag.observe(lag)
 
     def take_longest(self) -> float:
-        """The longest lag in seconds since this was asked for the last time."""
+        """The longest delay in seconds since the last call."""
         longest, self._longest = self._longest, 0.0
         return longest

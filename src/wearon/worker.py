@@ -12,31 +12,32 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from wearon import local_url
-from wearon.assembly import (
+from wearon.app.audit import make_auditor
+from wearon.app.retention import start_retention
+from wearon.app.serve import keep_warm, start_metrics
+from wearon.app.wiring import (
     WATCHER,
     connect_redis,
+    job_timeout_s,
     local_redis_folder,
     make_metrics,
-    make_reporter,
     open_base,
     open_job_side,
     open_redis,
     open_telemetry,
     settle_memory,
-    worker_settings,
 )
-from wearon.local_redis import LocalRedis
-from wearon.logs import configure_logs
+from wearon.local import url as local_url
+from wearon.local.redis_server import LocalRedis
 from wearon.net.listening import url_at
+from wearon.observability.logging import configure_logs
 from wearon.pose.pool import PosePool
-from wearon.redis import connect, without_password
-from wearon.redis_watch import RedisWatch
-from wearon.serve import keep_warm, start_metrics
+from wearon.queue import keys
+from wearon.queue.arq_command_line import JOB_WORKER, command_line_settings, replace_arqs_worker
+from wearon.redis.clients import connect, without_password
+from wearon.redis.health import RedisHealth
 from wearon.settings import Mode, Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
-from wearon.tryon import keys
-from wearon.tryon.job_worker import JOB_WORKER, JobWorker, use_job_worker_in_arqs_command_line
 
 log = structlog.get_logger()
 
@@ -63,7 +64,6 @@ async def start(ctx: dict[str, Any]) -> None:
     """arq's on_startup: build what `serve` builds, and watch over it."""
     # arq has just set up its own
     configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets, for_good=True)
-    worker: JobWorker = ctx[JOB_WORKER]
     stack = ctx[STACK] = AsyncExitStack()
     public_url = local_url.recall(SETTINGS.wearon_home) or url_at(SETTINGS.host, SETTINGS.port)
     telemetry = await open_telemetry(stack, SETTINGS, METRICS, REDIS_WATCH)
@@ -71,17 +71,21 @@ async def start(ctx: dict[str, Any]) -> None:
     if SETTINGS.wearon_mode is Mode.LOCAL:
         pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes, metrics=METRICS)
         stack.callback(pose_pool.close)
-    base = await open_base(stack, SETTINGS, telemetry, redis=worker.pool, public_url=public_url, pose_pool=pose_pool)
-    jobs = await open_job_side(stack, base, REDIS_URL, worker=worker, consumer_redis=None)
-    waker = open_redis(stack, REDIS_URL, "waker", telemetry, blocking=True)
+    base = await open_base(stack, SETTINGS, telemetry, redis=ctx["redis"], public_url=public_url, pose_pool=pose_pool)
     supervisor = Supervisor()
-    make_reporter(base, supervisor, jobs)
+    jobs = await open_job_side(stack, base, supervisor, REDIS_URL, runs_jobs=True, consumer_redis=None)
+    assert jobs.worker is not None
+    worker = ctx[JOB_WORKER] = jobs.worker
+    waker = open_redis(stack, REDIS_URL, "waker", telemetry, blocking=True)
     supervisor.start("loop_watch", telemetry.loop_watch.run, needed=False)
     if pose_pool is not None:
         supervisor.start("pose_pool", lambda: keep_warm(pose_pool), needed=False)
     start_metrics(stack, supervisor, SETTINGS, METRICS)
     supervisor.start("lease", jobs.lease.run)
-    supervisor.start("housekeeping", jobs.housekeeping.run)
+    supervisor.start("housekeeping", jobs.reconciler.run)
+    supervisor.start("audit", make_auditor(SETTINGS, base.redis, base.platform).run, needed=False)
+    start_retention(supervisor, SETTINGS, base.redis, base.platform, METRICS)
+    supervisor.start("incidents", jobs.incidents.run, needed=False)
     if jobs.last_days is not None:
         supervisor.start("image_models", jobs.last_days.run, needed=False)
     supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
@@ -138,8 +142,8 @@ async def _living_workers() -> list[str]:
 SETTINGS = _settings()
 REDIS_URL = _redis_url(SETTINGS)
 METRICS = make_metrics(SETTINGS)
-REDIS_WATCH = RedisWatch()
-use_job_worker_in_arqs_command_line(check_health)
+REDIS_WATCH = RedisHealth()
+replace_arqs_worker(check_health)
 
 
 class WorkerSettings:
@@ -150,5 +154,6 @@ class WorkerSettings:
     job_completion_wait = int(SETTINGS.shutdown_grace_s)
 
 
-for _name, _value in worker_settings(SETTINGS, connect_redis(REDIS_URL, "worker", METRICS, REDIS_WATCH)).items():
+_REDIS = connect_redis(REDIS_URL, "worker", METRICS, REDIS_WATCH)
+for _name, _value in command_line_settings(_REDIS, SETTINGS.worker_concurrency, job_timeout_s(SETTINGS)).items():
     setattr(WorkerSettings, _name, _value)

@@ -1,15 +1,19 @@
 """The console in a real browser, against a real local-mode process with real tasks."""
 
 import asyncio
+import hashlib
 import json
+import re
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import httpx
@@ -20,8 +24,8 @@ from playwright.sync_api import Browser, expect
 from support.browser import LIMIT_MS, PHONE, Tab, running_chromium
 from support.processes import SERVE, WorkerProcess, wait_until, worker
 from support.redis import free_port
-from wearon.local_redis import LocalRedis
-from wearon.platform.local import DEMO_USER_ID
+from wearon.local.platform import DEMO_USER_ID
+from wearon.local.redis_server import LocalRedis
 from wearon.samples import MAN_L, TSHIRT
 
 pytestmark = pytest.mark.slow
@@ -29,8 +33,13 @@ pytestmark = pytest.mark.slow
 expect.set_options(timeout=LIMIT_MS)
 
 ACTION = {"X-WearOn-Console": "1"}
+GIF = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+"""One pixel: a browser shows it, and the worker does not read it."""
+PAIRS = Path(__file__).parents[1] / "data" / "sizing" / "pairs"
 VIEWS = ["now", "sessions", "desk", "size", "try-on"]
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script>"
+TURNED = "\u202eturned\u200b"
+"""What would stand the other way round, and hold what nobody sees."""
 
 
 class Local:
@@ -175,6 +184,16 @@ def test_what_happens_is_shown_without_a_reload(local: Local, tab: Tab) -> None:
     expect(figure(tab, "Completed, last hour")).to_have_text(str(completed + 1))
     assert tab.page.evaluate("window.since") == "the beginning"
 
+    expect(tab.page).to_have_title("Now · WearOn local")
+    tab.page.set_viewport_size({"width": 390, "height": 500})
+    tab.page.evaluate("window.scrollTo(0, 700)")
+    wait_until(lambda: tab.page.evaluate("history.state?.y === 700"), lambda: "history.state?.y === 700")
+    tab.page.get_by_role("link", name="Size").click()
+    expect(tab.page).to_have_title("Size studio · WearOn local")
+    assert tab.page.evaluate("window.scrollY") == 0
+    tab.page.go_back()
+    wait_until(lambda: tab.page.evaluate("window.scrollY === 700"), lambda: "window.scrollY === 700")
+
 
 def test_it_says_that_nothing_comes_any_more_and_comes_back_by_itself(
     chromium: Browser, stack: ExitStack, tmp_path: Path
@@ -189,15 +208,34 @@ def test_it_says_that_nothing_comes_any_more_and_comes_back_by_itself(
 
     process.signal(signal.SIGSTOP)  # alive, but silent
     expect(tab.page.get_by_text("Not up to date")).to_be_visible()
+    old = tab.page.locator(".as-of")
+    expect(old).to_contain_text(re.compile(r"figures as of \d\d:\d\d:\d\d"))
+    expect(tab.page.locator("main.blind")).to_be_visible()
+    assert tab.accessibility_findings() == []
     process.signal(signal.SIGCONT)
     expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
+    expect(old).to_be_hidden()
+
+    expect(figure(tab, "Dead letters")).to_have_text("0")
+    with ThreadPoolExecutor() as outside_the_browsers_loop:
+        redis_url = outside_the_browsers_loop.submit(asyncio.run, LocalRedis.find(tmp_path / "home" / "redis")).result()
+    with sync_redis.Redis.from_url(str(redis_url)) as redis:
+        redis.lpush("wearon:dead-letters", "{}")
+        expect(figure(tab, "Dead letters")).to_have_text("1")
+        redis.client_pause(20_000)
+    expect(old).to_contain_text("Redis does not answer: figures as of")
+    expect(figure(tab, "Dead letters")).to_have_text("1")
+    expect(old).to_be_hidden()
 
     assert process.stop() == 0
     assert not any("Cancel" in line or "graceful" in line for line in process.raw), "an open stream kept the API"
-    expect(tab.page.get_by_text("Disconnected, trying again")).to_be_visible()
+    expect(tab.page.get_by_text("Stopped, waiting for its return")).to_be_visible()
+    expect(old).to_contain_text("The worker was stopped: figures as of")
     again = stack.enter_context(worker(command, env, tmp_path))
     again.wait_for("started")
     expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
+    again.signal(signal.SIGKILL)
+    expect(tab.page.get_by_text("Disconnected, trying again")).to_be_visible()
     tab.close()
 
 
@@ -207,6 +245,7 @@ def test_a_session_is_found_and_tells_its_story(local: Local, session: str, tab:
     tab.page.get_by_role("button", name="Find").click()
     tab.page.wait_for_url(f"**/console#/sessions/{session}")
     expect(tab.page.locator(".verdict .pill").first).to_have_text("Completed")
+    expect(tab.page).to_have_title(f"{session[:8]} completed · WearOn local")
     for step in ("Fetch and prepare", "Make the picture", "Upload and sign"):
         expect(tab.page.locator(".timeline li", has_text=step).first).to_be_visible()
 
@@ -218,6 +257,91 @@ def test_a_session_is_found_and_tells_its_story(local: Local, session: str, tab:
     tab.page.get_by_label("Session, request, user or store id").fill(str(uuid4()))
     tab.page.keyboard.press("Enter")
     expect(tab.page.get_by_text("No session has this id")).to_be_visible()
+
+
+def test_a_session_that_waits_is_cancelled_after_a_question(local: Local, session: str, tab: Tab) -> None:
+    assert session, "it made the account that the credit goes to"
+    waiting = str(uuid4())
+    local.create_session(waiting)
+    tab.page.goto(f"{local.url}/console#/sessions/{waiting}")
+    tab.page.get_by_role("button", name="Cancel the session").click()
+    tab.page.get_by_role("button", name="Leave it").click()
+    expect(tab.page.locator(".verdict .pill").first).to_have_text("Queued")
+    tab.page.get_by_role("button", name="Cancel the session").click()
+    tab.page.get_by_role("button", name="Cancel it").click()
+    expect(tab.page.get_by_text("Cancelled; its credit was refunded, if one was taken.")).to_be_visible()
+    expect(tab.page.locator(".verdict .pill").first).to_have_text("Failed")
+    expect(tab.page.get_by_role("button", name="Cancel the session")).to_have_count(0)
+
+
+def test_sessions_are_listed_filtered_paged_and_found_by_a_part_of_an_id(local: Local, session: str, tab: Tab) -> None:
+    now = time.time()
+    others = {str(uuid4()): now - 10 - age for age in range(70)}
+    line = {"owner_id": str(uuid4()), "channel": "b2b", "status": "failed", "attempt": 1, "reason": "moderation"}
+    line["refund"] = "given_back"
+    local.redis.zadd("wearon:sessions", {one: round(at * 1e6) for one, at in others.items()})
+    text = json.dumps(line, separators=(",", ":"))
+    local.redis.hset("wearon:sessions:lines", mapping=dict.fromkeys(others, text))
+    rows = tab.page.locator(".hits li")
+
+    tab.page.goto(f"{local.url}/console#/now")
+    tab.page.locator("a.figure", has_text="Completed, last hour").click()
+    tab.page.wait_for_url("**/console#/sessions?status=completed&since=60m")
+    expect(rows.locator("a.mono, a .mono", has_text=session)).to_be_visible()
+    expect(rows.filter(has_text="Failed")).to_have_count(0)
+
+    tab.page.get_by_label("Status").select_option("failed")
+    tab.page.get_by_label("Channel").select_option("b2b")
+    tab.page.wait_for_url("**status=failed&channel=b2b&since=60m")
+    expect(rows).to_have_count(50)
+    expect(rows.first).to_contain_text("Refunded")
+    tab.page.get_by_role("button", name="Show more").click()
+    expect(rows).to_have_count(70)
+    shown = rows.locator(".mono").all_inner_texts()
+    assert shown == sorted(others, key=lambda one: -others[one])
+    rows.first.get_by_role("link", name="store").click()
+    tab.page.wait_for_url("**owner_id=**")
+    expect(tab.page.get_by_role("button", name="Remove the filter")).to_be_visible()
+
+    some = list(others)[33]
+    find = tab.page.get_by_label("Session, request, user or store id")
+    for pasted in (f"Hello, what about {some[9:23]}? It failed.", some[:8].upper()):
+        tab.page.goto(f"{local.url}/console#/sessions?since=6h")
+        find.fill(pasted)
+        find.press("Enter")
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text(some)
+    tab.page.goto(f"{local.url}/console#/sessions")
+    find.fill(f"session_id={session} is done")
+    find.press("Enter")
+    tab.page.wait_for_url(f"**/console#/sessions/{session}")
+    tab.page.goto(f"{local.url}/console#/sessions?text=zzzzzz99")
+    expect(tab.page.get_by_text("No session has this id")).to_be_visible()
+    local.redis.zrem("wearon:sessions", *others)
+
+
+def test_a_running_session_tells_its_story(local: Local, tab: Tab) -> None:
+    session_id, worker = str(uuid4()), "elsewhere"
+    local.create_session(session_id)
+    began = datetime.now(UTC) - timedelta(seconds=30)
+    job = {
+        "session_id": session_id, "request_id": "req_runs", "channel": "b2c", "owner_id": DEMO_USER_ID, "attempt": 1,
+        "step": "rate_limit", "step_s": 4.0, "age_s": 30.0, "began_at": began.isoformat(),
+        "steps": [["start", 0.0, 0.012], ["photos", 0.1, 1.4], ["generate", 1.5, None], ["rate_limit", 26.0, None]],
+    }  # fmt: skip
+    report = {"host": "elsewhere", "pid": 1, "version": "1", "capacity": 1, "busy": 1, "jobs": [job]}
+    local.redis.hset("wearon:running", f"b2c:{DEMO_USER_ID}:{session_id}", worker)
+    local.redis.hset("wearon:reports", worker, json.dumps(report))
+    local.redis.zadd("wearon:workers", {worker: (time.time() + 20) * 1000})
+
+    tab.page.goto(f"{local.url}/console#/sessions?status=running")
+    tab.page.get_by_role("link", name=session_id).click()
+    expect(tab.page.locator(".verdict .answer").first).to_contain_text("it waits for the fleet's rate limit")
+    steps = tab.page.locator(".timeline li.step")
+    expect(steps.filter(has_text="Start the session")).to_contain_text("12 ms")
+    expect(steps.filter(has_text="Make the picture")).to_have_class(re.compile("open"))
+    expect(tab.page.locator(".timeline li", has_text="Attempt 1")).to_contain_text("on elsewhere")
+    local.redis.hdel("wearon:running", f"b2c:{DEMO_USER_ID}:{session_id}")
 
 
 def test_a_dead_letter_is_read_and_retried(local: Local, tab: Tab) -> None:
@@ -235,13 +359,43 @@ def test_a_dead_letter_is_read_and_retried(local: Local, tab: Tab) -> None:
     local.process.wait_for("session completed", session_id=session)
 
 
+def test_a_store_is_paused_and_resumed(local: Local, tab: Tab) -> None:
+    store = str(uuid4())
+    tab.page.goto(f"{local.url}/console")
+    tab.page.get_by_role("button", name="Pause…").click()
+    dialog = tab.page.get_by_role("dialog", name="Pause")
+    dialog.get_by_label("Store").fill("no id")
+    dialog.get_by_role("button", name="Pause").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("neither the id of a store nor b2c")
+    assert tab.accessibility_findings() == []
+    tab.complaints = [one for one in tab.complaints if "409" not in one]
+    dialog.get_by_label("Store").fill(store)
+    dialog.get_by_label("Reason").fill("it leaves us")
+    dialog.get_by_role("button", name="Pause").click()
+    card = tab.page.locator("[data-incident=paused]", has_text=store)
+    expect(card).to_contain_text("is paused by this machine (console): it leaves us")
+    assert tab.accessibility_findings() == []
+    card.get_by_role("button", name="Resume").click()
+    expect(card).to_have_count(0)
+
+    tab.page.goto(f"{local.url}/console#/desk")
+    tab.page.locator("#audit-log summary").click()
+    resumed, paused = (tab.page.locator("#audit-log li", has_text=store).nth(place) for place in range(2))
+    expect(resumed).to_contain_text("this machine (console)")
+    expect(resumed).to_contain_text("reason: it leaves us")
+    expect(paused.locator("strong")).to_have_text("pause")
+    assert tab.accessibility_findings() == []
+
+
 def test_discarding_asks_first_and_hostile_text_stays_text(local: Local, tab: Tab) -> None:
     tab.page.goto(f"{local.url}/console#/desk")
     expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
-    letter = local.dead_letter(json.dumps({"version": 1, "channel": HOSTILE, "session_id": HOSTILE}))
+    letter = local.dead_letter(json.dumps({"version": 1, "channel": TURNED, "session_id": HOSTILE}, ensure_ascii=False))
     case = tab.page.locator(f"[data-letter='{letter}']")
     case.get_by_text("Read the document").click()
     expect(case.locator("pre")).to_contain_text("onerror")
+    expect(case.locator("pre")).to_contain_text(r"\u202eturned\u200b")
+    assert not (set(TURNED) - set("turned")) & set(tab.page.locator("body").inner_text())
     assert "taken over" not in tab.page.title()
 
     case.get_by_role("button", name="Discard").click()
@@ -250,6 +404,55 @@ def test_discarding_asks_first_and_hostile_text_stays_text(local: Local, tab: Ta
     case.get_by_role("button", name="Discard").click()
     tab.page.get_by_role("dialog").get_by_role("button", name="Discard").click()
     expect(case).to_have_count(0)
+
+
+def test_hundreds_of_dead_letters_are_grouped_paged_retried_and_discarded(local: Local, tab: Tab) -> None:
+    """Of 300, 40 can be retried: of those the sessions of 2 are there."""
+    sessions = [str(uuid4()) for _ in range(40)]
+    for session in sessions[:2]:
+        local.create_session(session)
+    task = json.loads(local.task("x"))
+    newer = [json.dumps({**task, "session_id": str(uuid4()), "version": 7}) for _ in range(260)]
+    usable = [json.dumps({**task, "session_id": session}) for session in sessions]
+    for reason, documents in (("version 7 is not known to this worker", newer), ("no such session", usable)):
+        letters = [
+            {
+                "id": hashlib.sha256(document.encode()).hexdigest()[:12],
+                "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "reason": reason,
+                "payload": document,
+            }
+            for document in documents
+        ]
+        local.redis.lpush("wearon:dead-letters", *map(json.dumps, letters))
+    page = tab.page
+    page.goto(f"{local.url}/console#/desk")
+    group = page.locator("[data-group]", has_text="260 x version 7")
+    expect(group).to_contain_text("none can be retried")
+    expect(group).to_contain_text("Deploy a worker that knows the version")
+    expect(group.get_by_role("button", name="Retry")).to_have_count(0)
+    group.get_by_text("Read them").click()
+    expect(group.locator("[data-letter]")).to_have_count(25)
+    group.get_by_role("button", name="Older").click()
+    expect(group.get_by_role("status")).to_have_text("26 to 50")
+    assert tab.accessibility_findings() == []
+
+    others = page.locator("[data-group]", has_text="40 x version 1")
+    others.get_by_role("button", name="Retry 40").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Push 2 documents again?")
+    expect(dialog).to_contain_text("38 would come back at once, because the session is not there")
+    dialog.get_by_role("button", name="Retry 2").click()
+    for session in sessions[:2]:
+        local.process.wait_for("session completed", session_id=session)
+    expect(page.locator("[data-group]", has_text="38 x version 1")).to_be_visible()
+
+    group.get_by_role("button", name="Discard all 260").click()
+    dialog.get_by_role("button", name="Discard 260").click()
+    expect(group).to_have_count(0)
+    page.locator("[data-group]", has_text="38 x version 1").get_by_role("button", name="Discard all 38").click()
+    dialog.get_by_role("button", name="Discard 38").click()
+    expect(page.get_by_text("38 dead letters were discarded.")).to_be_visible()
 
 
 def test_the_size_studio_measures_a_sample_and_says_what_it_cannot_read(local: Local, tab: Tab) -> None:
@@ -264,7 +467,7 @@ def test_the_size_studio_measures_a_sample_and_says_what_it_cannot_read(local: L
     assert len(shares) == 6
     assert abs(sum(shares) - 100) <= 3
     expect(tab.page.locator(".size-answer .letter")).to_have_text(MAN_L.size)
-    assert tab.page.locator(".measures tbody tr").count() == 4
+    assert tab.page.locator(".measures tbody tr").count() == 5
     expect(tab.page.get_by_role("heading", name="% sure")).to_be_visible()
 
     tab.page.get_by_label("Photo: choose a file").set_input_files(
@@ -272,13 +475,99 @@ def test_the_size_studio_measures_a_sample_and_says_what_it_cannot_read(local: L
     )
     tab.page.get_by_role("button", name="Measure").click()
     expect(tab.page.get_by_text("No size can be told from this photo.")).to_be_visible()
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
     tab.page.get_by_label("Photo: choose a file").set_input_files(
-        {"name": "page.jpg", "mimeType": "image/jpeg", "buffer": b"<html>no picture</html>"}
+        {"name": "IMG_1.HEIC", "mimeType": "image/heic", "buffer": heic}
+    )
+    expect(tab.page.get_by_text("take the photo as JPEG")).to_be_visible()
+    expect(tab.page.locator(".drop img")).to_have_count(0)
+    expect(tab.page.get_by_role("button", name="Measure")).to_be_disabled()
+    tab.page.get_by_label("Photo: choose a file").set_input_files(
+        {"name": "moving.gif", "mimeType": "image/gif", "buffer": GIF}
     )
     tab.page.get_by_role("button", name="Measure").click()
     expect(tab.page.get_by_text("This is not a picture that we can read")).to_be_visible()
     # The browser itself notes each refusal; that is all it may note.
     assert all(any(status in one for status in ("400", "422", "503")) for one in tab.complaints)
+    tab.complaints.clear()
+
+
+def test_the_size_studio_takes_two_photos_or_none_and_says_what_to_ask_next(local: Local, tab: Tab) -> None:
+    tab.page.goto(f"{local.url}/console#/size")
+    tab.page.get_by_label("Photo: choose a file").set_input_files(PAIRS / "pair_003.jpg")
+    tab.page.get_by_label("Photo from the side: choose a file").set_input_files(PAIRS / "pair_003_side.jpg")
+    tab.page.get_by_role("button", name="Measure").click()
+    for name in ("The photo with landmarks", "The photo from the side"):
+        photo = tab.page.get_by_role("img", name=name)
+        expect(photo).to_be_visible()
+        assert photo.evaluate("image => image.decode().then(() => image.naturalHeight)") == 1024
+    expect(tab.page.get_by_text("Measured from the photo, the photo from the side and the height.")).to_be_visible()
+    expect(tab.page.locator(".ask li[title='weight_kg']")).to_contain_text("Range narrower by")
+    assert tab.accessibility_findings() == []
+
+    for label in ("Photo: remove", "Photo from the side: remove"):
+        tab.page.get_by_role("button", name=label).click()
+    expect(tab.page.get_by_role("button", name="Measure")).to_be_disabled()
+    tab.page.get_by_label("Weight", exact=True).fill("65")
+    tab.page.get_by_role("button", name="Measure").click()
+    expect(tab.page.get_by_text("Measured from the height and the weight.")).to_be_visible()
+    expect(tab.page.locator(".photos")).to_have_count(0)
+    assert tab.accessibility_findings() == []
+
+
+def test_the_size_studio_takes_feet_inches_and_stones(local: Local, tab: Tab) -> None:
+    tab.page.goto(f"{local.url}/console#/size")
+    tab.page.get_by_label("Unit of the height").select_option("ft in")
+    expect(tab.page.get_by_label("Height, inches")).to_have_value("6.9")
+    tab.page.get_by_label("Unit of the weight").select_option("st lb")
+    tab.page.get_by_label("Height", exact=True).fill("5")
+    tab.page.get_by_label("Height, inches").fill("13")
+    tab.page.get_by_label("Weight", exact=True).fill("10")
+    measure = tab.page.get_by_role("button", name="Measure")
+    measure.click()
+    wrong = "document.querySelector('form').reportValidity() ? '' : document.activeElement.validationMessage"
+    assert tab.page.evaluate(wrong) == "Write less than one ft here."
+    tab.page.get_by_label("Height, inches").fill("7")
+    tab.page.get_by_label("Weight, pounds").fill("4")
+    assert tab.accessibility_findings() == []
+    with tab.page.expect_request("**/console/api/measure*") as asked:
+        measure.click()
+    query = parse_qs(urlsplit(asked.value.url).query)
+    assert (float(query["height_cm"][0]), float(query["weight_kg"][0])) == pytest.approx((170.18, 65.317), abs=1e-3)
+    expect(tab.page.locator(".measured")).to_be_visible()
+    # There and back nothing changes, and every tenth of an inch and of a pound is kept.
+    drift = """async () => {
+      const { HEIGHT, WEIGHT, split, join } = await import("/console/static/js/units.js");
+      return Math.max(...[HEIGHT, WEIGHT].flatMap(({ least, most, units }) => Object.values(units).flatMap((unit) => {
+        const tenth = unit.parts.at(-1)[1] / 10;
+        const steps = Array.from({ length: Math.floor((most - least) / tenth) }, (_, n) => least + n * tenth);
+        return steps.map((metric) => Math.abs(join(split(metric, unit), unit) - metric) / tenth);
+      })));
+    }"""
+    assert tab.page.evaluate(drift) <= 0.5001
+
+
+def test_the_size_studio_takes_a_shop_s_chart_and_says_how_its_sizes_sit(local: Local, tab: Tab) -> None:
+    tab.page.goto(f"{local.url}/console#/size")
+    tab.page.get_by_label("Weight", exact=True).fill("65")
+    tab.page.get_by_text("A shop's size chart").click()
+    chart = tab.page.get_by_label("Size chart, as in the API")
+    chart.fill(
+        '{"sizes": [{"name": "eins", "waist": {"min": 60, "max": 110}}, {"name": "zwei", "waist": {"min": 110}}]}'
+    )
+    tab.page.get_by_role("button", name="Measure").click()
+    expect(tab.page.get_by_role("heading", name="Size eins")).to_be_visible()
+    expect(tab.page.get_by_role("row", name="eins regular")).to_be_visible()
+    expect(tab.page.locator("[title='size_name_refused']")).to_contain_text("eins, zwei")
+    assert tab.accessibility_findings() == []
+    chart.fill('{"sizes": [{"name": "S", "waist": {"min": 20, "max": 30}}]}')
+    tab.page.get_by_role("button", name="Measure").click()
+    expect(tab.page.get_by_role("heading", name="No size of this chart")).to_be_visible()
+    expect(tab.page.get_by_text("The largest size is likely too small. 100 % sure, by the waist.")).to_be_visible()
+    chart.fill('{"sizes": [{"name": "S", "waist": {"min": 40, "max": 30}}]}')
+    tab.page.get_by_role("button", name="Measure").click()
+    expect(tab.page.get_by_text("size_chart.sizes.0.waist: Value error, min 40 is above max 30")).to_be_visible()
+    assert all("422" in one for one in tab.complaints)
     tab.complaints.clear()
 
 

@@ -13,6 +13,8 @@ from support.shop import Shop
 
 pytestmark = pytest.mark.slow
 
+VIEWER_TOKEN = "viewer-token-this-must-never-be-logged"
+
 expect.set_options(timeout=LIMIT_MS)
 
 
@@ -26,7 +28,7 @@ def test_login_the_story_of_a_failure_its_pictures_and_logout(
     shop: Shop, machines: Machines, openai: OpenAIStub, chromium: Browser
 ) -> None:
     openai.always(MODERATION)
-    process = machines.serve(API_TOKEN=API_TOKEN)
+    process = machines.serve(API_TOKEN=API_TOKEN, VIEWER_TOKEN=VIEWER_TOKEN)
     url = process.wait_for("started")["url"]
     order = shop.buy("b2b", resell=True)
     shop.push(order)
@@ -44,7 +46,7 @@ def test_login_the_story_of_a_failure_its_pictures_and_logout(
     assert tab.accessibility_findings() == []
     token.fill("a guess")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("That is not the token")).to_be_visible()
+    expect(page.get_by_text("That is no token for the console")).to_be_visible()
     # The browser notes each 401 itself; that is all it may note.
     assert all("401" in one for one in tab.complaints)
     tab.complaints.clear()
@@ -72,8 +74,18 @@ def test_login_the_story_of_a_failure_its_pictures_and_logout(
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_label("API token")).to_be_visible()
     assert "wearon_console" not in tab.cookies()
+
+    expect(page.get_by_text("Read only", exact=True)).to_have_count(0)
+    page.get_by_label("API token").fill(VIEWER_TOKEN)
+    page.keyboard.press("Enter")
+    expect(happened).to_contain_text("Failed")
+    expect(page.get_by_text("Read only", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Now").first.click()
+    expect(page.get_by_role("heading", name="Throughput")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
     assert tab.complaints == []
     assert API_TOKEN not in process.log
+    assert VIEWER_TOKEN not in process.log
     tab.close()
 
 

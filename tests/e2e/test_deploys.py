@@ -10,7 +10,7 @@ from support.machines import Machines
 from support.openai_stub import Hang, OpenAIStub, Picture
 from support.processes import WorkerProcess, wait_until
 from support.shop import Order, Shop
-from wearon.stop_signals import SAME_WISH_S
+from wearon.signals import SAME_WISH_S
 
 pytestmark = pytest.mark.slow
 

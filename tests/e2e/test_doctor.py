@@ -16,7 +16,7 @@ from support.postgrest import Supabase
 from support.processes import INHERITED, SERVE, worker
 from support.redis import RedisServer, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("synced_redis")]
 
 BUSY = {"pose model", "redis latency"}
 
@@ -72,14 +72,15 @@ def test_a_production_that_works(
     production_env: dict[str, str], supabase: Supabase, openai: OpenAIStub, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     supabase.gateway.exchanges.clear()
-    done = doctor({**production_env, "API_TOKEN": API_TOKEN}, tmp_path, "--json")
+    done = doctor({**production_env, "API_TOKEN": API_TOKEN, "RETENTION_HOURS": "6"}, tmp_path, "--json")
     assert done.returncode == 0, done.stdout
     assert done.stderr == ""
     assert all_well(levels(done)), done.stdout
     assert {
-        "settings", "redis", "redis latency", "redis clock", "redis version", "redis role", "redis persistence",
-        "redis eviction", "redis rights", "supabase", "supabase clock", "supabase tables", "supabase functions",
-        "supabase bucket", "openai", "openai clock", "pose model", "spool", "spool disk", "descriptors", "port",
+        "settings", "access", "redis", "redis latency", "redis clock", "redis version", "redis role",
+        "redis persistence", "redis eviction", "redis rights", "supabase", "supabase clock", "supabase tables",
+        "supabase functions", "supabase bucket", "openai", "openai clock", "pose model", "spool", "spool disk",
+        "descriptors", "port",
     } == set(levels(done))  # fmt: skip
     for exchange in supabase.gateway.exchanges:
         assert exchange.line.startswith("GET ") or "id=eq.00000000-0000-0000-0000-000000000000&" in exchange.line
@@ -117,7 +118,7 @@ def test_incomplete_settings_are_listed_and_the_rest_is_still_checked(
     production_env: dict[str, str], tmp_path: Path
 ) -> None:
     env = {name: value for name, value in production_env.items() if name not in {"SUPABASE_URL", "OPENAI_API_KEY"}}
-    done = doctor({**env, "WORKER_CONCURRENCY": "many"}, tmp_path, "--json")
+    done = doctor({**env, "WORKER_CONCURRENCY": "many", "RETENTION_HOURS": "6"}, tmp_path, "--json")
     assert done.returncode == 1
     told = [finding["message"] for finding in answer(done)["findings"] if finding["check"] == "settings"]
     for name in ("SUPABASE_URL is missing", "OPENAI_API_KEY is missing", "WORKER_CONCURRENCY: "):

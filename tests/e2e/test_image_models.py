@@ -90,7 +90,7 @@ def test_a_model_disappears_between_two_tasks(
     assert (gone["model"], gone["session_id"]) == (OLD, second.session_id)
     assert process.wait_for("session completed", session_id=second.session_id)["model"] == FIRST_FALLBACK
     health = health_of(url)
-    assert health["status"] == "degraded"
+    assert "openai_fallback_model" in str(health["incidents"])
     assert f"{FIRST_FALLBACK} makes the pictures: {OLD} cannot be used (status 404" in str(health["refusals"])
     metrics = scrape(url)
     assert metrics.value("wearon_image_model_pictures_total", model=FIRST_FALLBACK, place="fallback") == 4

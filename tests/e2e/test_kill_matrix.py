@@ -5,15 +5,16 @@ No time is measured, but `wait_until` gives up after a minute: what comes back o
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support.kill_points import HAND_OVER_POINTS, PLATFORM_POINTS, REDIS_POINTS, Point, World
+from support.kill_points import CANCEL_POINTS, HAND_OVER_POINTS, MOVE, PLATFORM_POINTS, REDIS_POINTS, Point, World
 from support.machines import Machines
 from support.openai_stub import OpenAIStub, Picture
-from support.processes import WorkerProcess, wait_until
+from support.processes import WorkerProcess, wait_until, worker
 from support.redis import RedisServer
 from support.redis_proxy import running_redis_proxy
 from support.shop import Order, Shop
@@ -64,6 +65,55 @@ def test_killed_at_any_step_of_the_hand_over(world: World, machines: Machines) -
     machines.serve("--no-api")
     settled(world)
     world.check(HAND_OVER_POINTS, orders)
+
+
+def test_killed_while_many_documents_are_moved(world: World, machines: Machines) -> None:
+    """Before Redis has moved them, and after it: then nobody knows of those that are pending."""
+    orders = [world.shop.buy() for _ in range(12)]
+    for order in orders:
+        world.shop.push(order, prompt=order.session_id)
+    for side in ("request", "answer"):
+        moving = world.proxy.hold(MOVE, at=side)
+        process = machines.serve("--no-api", REDIS_URL=world.proxy.url)
+        wait_until(lambda: moving.reached.is_set() or None, lambda: process.log)  # noqa: B023
+        process.kill()
+        world.behave()
+    assert world.shop.redis.llen("wearon:taken") > 1
+    machines.serve("--no-api")
+    settled(world)
+    assert [world.shop.check_books(order)["status"] for order in orders] == ["completed"] * len(orders)
+    # The first is moved alone; its call may be under way when the process is killed.
+    assert sum(world.paid(order) for order in orders) <= len(orders) + 2
+
+
+@pytest.mark.parametrize("channel", ["b2c", "b2b"])
+def test_killed_between_cancel_and_refund(
+    world: World, machines: Machines, production_env: dict[str, str], tmp_path: Path, channel: str
+) -> None:
+    points = [point for point in CANCEL_POINTS if point.channel == channel]
+    orders = {}
+    for point in points:
+        orders[point.name] = killed_cancel(world, point, production_env | {"REDIS_URL": world.proxy.url}, tmp_path)
+    world.behave()
+    for lock in world.shop.redis.scan_iter("wearon:refunds:lock:*"):
+        world.shop.redis.delete(lock)  # what 20 s do
+    machines.serve("--no-api")
+    settled(world)
+    for point in points:
+        row = world.shop.check_books(orders[point.name])
+        assert (row["status"], row["error_message"]) == ("failed", "Cancelled"), point.name
+    assert not world.openai.requests, "nothing was paid for what was cancelled"
+
+
+def killed_cancel(world: World, point: Point, env: dict[str, str], folder: Path) -> Order:
+    """An order that waits, and whose `wearon cancel` was killed at that point."""
+    order = world.shop.buy(point.channel)
+    world.shop.push(order, prompt=order.session_id)
+    reached = point.arrange(world, order)
+    with worker((sys.executable, "-m", "wearon", "cancel", order.session_id), env, folder) as cancel:
+        wait_until(lambda: reached() or None, lambda: cancel.log)
+        cancel.kill()
+    return order
 
 
 def settled(world: World) -> None:

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from support.image_models import OneModel, picture_of
 from support.litellm_proxy import KEY, UPSTREAM_KEY, litellm_proxy
 from support.openai_stub import Answer, Fault, OpenAIStub
+from wearon.dependencies import Dependencies
 from wearon.doctor.findings import Level
 from wearon.doctor.openai import check_openai
+from wearon.metrics import Metrics
+from wearon.observability.tracing import Tracing
 from wearon.pictures.decode import ensure_jpeg
-from wearon.tryon.generator import (
+from wearon.tryon.image_model import (
     GeneratedImage,
     GenerationError,
     ImageRequest,
@@ -25,7 +29,7 @@ from wearon.tryon.generator import (
     RateLimited,
     ServiceUnavailable,
 )
-from wearon.tryon.openai import OpenAIImages
+from wearon.tryon.openai.client import OpenAIImages
 
 pytestmark = pytest.mark.slow
 
@@ -90,20 +94,18 @@ async def generate(url: str, key: str = KEY) -> GeneratedImage:
     images = OpenAIImages(
         api_key=key,
         base_url=url,
-        model=MODEL,
-        before_attempt=_at_once,
+        models=OneModel(MODEL),
         fetch_url=_never,
         ensure_jpeg=lambda data: asyncio.to_thread(ensure_jpeg, data),
         max_retries=0,
+        metrics=Metrics(),
+        tracing=Tracing(),
+        dependencies=Dependencies(),
     )
     try:
-        return await images.generate(ImageRequest(PROMPT, PICTURES, "req_1"))
+        return await picture_of(images, ImageRequest(PROMPT, PICTURES, "req_1"))
     finally:
         await images.aclose()
-
-
-async def _at_once() -> None:
-    pass
 
 
 async def _never(url: str) -> bytes:

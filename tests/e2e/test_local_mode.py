@@ -23,6 +23,8 @@ from wearon.samples import MAN_L, TSHIRT
 pytestmark = pytest.mark.slow
 
 PERSON, GARMENT = str(MAN_L.path), str(TSHIRT.path)
+PAIRS = Path(__file__).parents[1] / "data" / "sizing" / "pairs"
+FRONT, SIDE = str(PAIRS / "pair_003.jpg"), str(PAIRS / "pair_003_side.jpg")
 
 
 class Folder:
@@ -189,7 +191,7 @@ def test_several_in_one_folder_share_tasks_and_pictures_whoever_ends_first(folde
 def test_a_redis_that_is_killed_comes_back_and_loses_no_task(folder: Folder) -> None:
     process = folder.start()
     client = folder.redis(process)
-    server: dict[str, int] = client.info("server")  # type: ignore[assignment]
+    server: dict[str, int] = client.info("server")
     os.kill(server["process_id"], signal.SIGKILL)
     client.close()
     process.wait_for("local redis has ended: it is started again")
@@ -203,6 +205,8 @@ def test_a_redis_that_is_killed_comes_back_and_loses_no_task(folder: Folder) -> 
         (("enqueue", "--person", PERSON, "--garment", GARMENT), "wearon serve"),
         (("estimate", "nowhere.jpg", "--height", "180"), "nowhere.jpg"),
         (("estimate", PERSON, "--height", "20"), "height"),
+        (("estimate", "--height", "180"), "give a photo"),
+        (("estimate", "--height", "180", "--weight", "80", "--side", PERSON), "give a photo"),
         (("estimate", GARMENT, "--height", "180"), "could not find a person"),
     ],
 )
@@ -218,10 +222,20 @@ def test_estimate_prints_a_size_and_draws_it(folder: Folder) -> None:
     done = folder.run("estimate", PERSON, "--height", str(MAN_L.height_cm), "--annotate", "measured.jpg", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert set(answer["measurements"]) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
+    assert set(answer["measurements"]) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm", "inseam_cm"}
     assert format_of(folder.path / "measured.jpg") == "JPEG"
     readable = folder.run("estimate", PERSON, "--height", str(MAN_L.height_cm))
     assert f"Size {answer['recommended_size']}" in readable.stdout
+
+
+def test_estimate_takes_two_photos_or_none(folder: Folder) -> None:
+    done = folder.run("estimate", FRONT, "--side", SIDE, "--height", "162", "--annotate", "measured.jpg")
+    assert done.returncode == 0, done.stderr
+    assert "measured from photo, side photo, height" in done.stdout
+    assert "next: Tell us your weight" in done.stdout
+    assert format_of(folder.path / "measured.jpg") == format_of(folder.path / "measured-side.jpg") == "JPEG"
+    bare = folder.run("estimate", "--height", "162", "--weight", "65", "--sex", "female", "--json")
+    assert json.loads(bare.stdout)["measured_from"] == ["height", "weight", "sex"]
 
 
 def test_the_demo_shows_the_whole_way(folder: Folder) -> None:

@@ -94,6 +94,8 @@ def test_real_work_moves_the_numbers_that_monitoring_asks_for(
     assert after.value("wearon_job_slots") == 20
     assert after.value("wearon_queue_depth", queue="tasks") == 0
     assert after.value("wearon_part_up", part="consumer") == 1
+    assert after.labels("wearon_dependency_refused")["service"] == {"redis", "supabase", "openai", "machine"}
+    assert after.value("wearon_dependency_refused") == 0
     assert after.value("process_resident_memory_bytes") > 1e6
     missing = [
         f"{where}: {what}"
@@ -150,6 +152,7 @@ def test_a_process_without_the_api_serves_its_own_metrics(shop: Shop, machines: 
     assert "wearon_queue_depth" not in found.names  # the fleet's numbers come from the API
     assert httpx.get(f"{url}/metrics").status_code == 401
     assert httpx.get(f"{url}/health").status_code in {401, 404}
+    assert httpx.get(f"{url}/health/live").status_code == 200  # the probe of deploy/kubernetes/jobs.yaml
     assert process.stop() == 0
 
 
@@ -250,7 +253,7 @@ def test_compose_mounts_what_is_there() -> None:
     for name in ("prometheus", "grafana"):
         service = compose["services"][name]
         assert service["profiles"] == ["monitoring"]
-        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), "pinned"
+        assert re.search(r":v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$", service["image"]), "pinned"
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         for volume in service["volumes"]:
             source = volume.split(":")[0]

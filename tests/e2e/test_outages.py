@@ -8,7 +8,7 @@ import pytest
 
 from support.gateway import Do, Fault
 from support.machines import Machines
-from support.openai_stub import INVALID_KEY, MODERATION, Answer, OpenAIStub, Picture, Reset, server_error
+from support.openai_stub import MODERATION, Answer, OpenAIStub, Picture, Reset, server_error
 from support.openai_stub import Fault as Stumble
 from support.outages import all_completed_and_paid_once, push_orders, wait_for_requests
 from support.processes import wait_until
@@ -82,12 +82,11 @@ def test_openai_stumbles(shop: Shop, machines: Machines, openai: OpenAIStub) -> 
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (INVALID_KEY, "OpenAI refuses our key"),
         (Answer(403, b"<html>forbidden</html>"), "OpenAI refuses our key"),
         (Answer(404, b"<html>no such page</html>"), "OpenAI does not answer"),
         (Answer(502, b"<html>bad gateway</html>"), "OpenAI does not answer"),
     ],
-    ids=["401", "403 of a gateway", "404 of a gateway", "502 of a gateway"],
+    ids=["403 of a gateway", "404 of a gateway", "502 of a gateway"],
 )
 def test_openai_refuses_us_for_a_while(
     shop: Shop, machines: Machines, openai: OpenAIStub, refusal: Answer, words: str

@@ -1,31 +1,37 @@
 """The shapes that outages of Redis really have: each for a while under twelve running jobs, and nobody notices.
 
-    OUTAGE_S=20 uv run pytest tests/e2e/test_redis_outage_shapes.py -s     # as long as was promised, with figures
+    uv run pytest tests/e2e/test_redis_outage_shapes.py -s     # with figures
 
 Redis 7 as Debian has it, with a replica, behind a service address that outlives both. While it lasts `/health` must
 name it; afterwards all complete, and each picture was paid once.
 """
 
-import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import redis as sync_redis
 
 from support.machines import Machines
 from support.openai_stub import OpenAIStub
-from support.outages import all_completed_and_paid_once, push_orders, wait_for_requests
+from support.outages import (
+    JOBS,
+    all_completed_and_paid_once,
+    all_is_well,
+    completed,
+    goes_on,
+    push_orders,
+    sit_it_out,
+    wait_for_requests,
+)
 from support.postgrest import Supabase
 from support.processes import wait_until
 from support.redis import RedisServer, free_port
-from support.redis_outage import ServiceAddress, Way, service_address
+from support.service_address import ServiceAddress, Way, on_the_way, service_address
 from support.shop import Shop
 
 pytestmark = [
@@ -33,10 +39,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="scripts/test-services.sh installs Redis 7"),
 ]
 
-OUTAGE_S = float(os.environ.get("OUTAGE_S", "12"))
-"""`/health` must name it within ten seconds: what is not named by its end fails the test."""
-
-JOBS = 12
 USER, PASSWORD = "worker", "correct-horse"
 
 
@@ -56,13 +58,6 @@ class Pair:
             lambda: other.info("replication")["master_link_status"] == "up" or None, lambda: "the replica never came up"
         )
         self.other = other
-
-    def fail_over(self) -> None:
-        """The replica becomes the primary and has the address; connections to the old one stay open."""
-        self.other.replicaof("NO", "ONE")
-        self.admin.replicaof("127.0.0.1", str(self.servers[1].port))
-        self.address.target = self.servers[1].port
-        self.admin, self.other = self.other, self.admin
 
 
 @pytest.fixture
@@ -110,6 +105,15 @@ def read_only(pair: Pair) -> Iterator[None]:
     pair.admin.replicaof("NO", "ONE")
 
 
+def demoted(pair: Pair) -> Iterator[None]:
+    """A failover: the replica is the primary from now on, and has the address at last. No connection is ever closed."""
+    pair.other.replicaof("NO", "ONE")
+    pair.admin.replicaof("127.0.0.1", str(pair.servers[1].port))
+    yield
+    pair.address.target = pair.servers[1].port
+    pair.admin, pair.other = pair.other, pair.admin
+
+
 def disk_refused(pair: Pair) -> Iterator[None]:
     """MISCONF: its last snapshot could not be written."""
     folder = pair.admin.config_get("dir")["dir"]
@@ -131,15 +135,6 @@ def full(pair: Pair) -> Iterator[None]:
     pair.admin.config_set("maxmemory", 0)
 
 
-def on_the_way(way: Way) -> Callable[[Pair], Iterator[None]]:
-    def last(pair: Pair) -> Iterator[None]:
-        pair.address.be(way)
-        yield
-        pair.address.be(Way.OPEN)
-
-    return last
-
-
 @dataclass(frozen=True)
 class Outage:
     """`words`: a piece of what `/health` says."""
@@ -154,6 +149,7 @@ OUTAGES = [
     Outage("refused right", without("blmove"), "no right to BLMOVE"),
     Outage("right refused within scripts", without("zadd"), "no right to"),
     Outage("read-only", read_only, "Redis may not be written: READONLY"),
+    Outage("demoted, with open connections", demoted, "Redis may not be written: READONLY"),
     Outage("full", full, "Redis may not be written: OOM"),
     Outage("disk refused", disk_refused, "Redis may not be written: MISCONF"),
     Outage("half-open connections", on_the_way(Way.HOLE), "Redis"),
@@ -172,44 +168,10 @@ def test_an_outage_of_this_shape_fails_nobody(
     orders = push_orders(shop, JOBS)
     wait_for_requests(openai, JOBS // 2)  # some are paid already when they find out, some are not
     with contextmanager(outage.last)(pair):
-        began = time.monotonic()
-        wait_until(lambda: names(url, outage.words), lambda: f"{httpx.get(f'{url}/health').json()}")
-        named_s = time.monotonic() - began
-        time.sleep(max(0.0, OUTAGE_S - named_s))
-    ended = time.monotonic()
-    orders += push_orders(shop, 4)
-    wait_for_requests(openai, JOBS + 1)
-    print(f"{outage.name}: named after {named_s:.1f} s, going on {time.monotonic() - ended:.1f} s after its end")
-    all_completed_and_paid_once(shop, openai, orders)
-    print(f"{outage.name}: all completed {time.monotonic() - ended:.1f} s after its end")
-    wait_until(lambda: is_well(url), lambda: f"{httpx.get(f'{url}/health').json()}")
-
-
-def test_a_failover_whose_connections_stay_open_fails_nobody(
-    shop: Shop, machines: Machines, openai: OpenAIStub, pair: Pair
-) -> None:
-    openai.latency_s = 2.0
-    process = machines.serve(WORKER_CONCURRENCY=str(JOBS), REDIS_URL=pair.url)
-    url = process.wait_for("started")["url"]
-    orders = push_orders(shop, JOBS)
-    wait_for_requests(openai, JOBS // 2)
-    pair.fail_over()
-    began = time.monotonic()
+        sit_it_out(url, outage.words)
+        done = completed(shop)
     shop.redis = pair.admin
     orders += push_orders(shop, 4)
-    wait_for_requests(openai, JOBS + 1)
-    print(f"failover: going on {time.monotonic() - began:.1f} s after it")
+    goes_on(shop, done)
     all_completed_and_paid_once(shop, openai, orders)
-    wait_until(lambda: is_well(url), lambda: f"{httpx.get(f'{url}/health').json()}")
-
-
-def names(url: str, words: str) -> bool | None:
-    report = httpx.get(f"{url}/health").json()
-    named = any(words in refusal["words"] for refusal in report["refusals"])
-    assert not named or report["status"] == "degraded"
-    return named or None
-
-
-def is_well(url: str) -> bool | None:
-    report = httpx.get(f"{url}/health").json()
-    return (report["status"], report["refusals"]) == ("ok", []) or None
+    all_is_well(url)

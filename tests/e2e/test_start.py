@@ -83,6 +83,8 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
         "lease",
         "image_models",
         "housekeeping",
+        "audit",
+        "incidents",
         "worker",
         "consumer",
         "pose_pool",
@@ -108,9 +110,20 @@ def test_health_says_what_works_and_a_signal_stops_it_in_order(machines: Machine
     [
         (
             "--no-consumer",
-            {"lease", "image_models", "housekeeping", "worker", "waker", "pose_pool", "api", "loop_watch"},
+            {
+                "lease",
+                "image_models",
+                "housekeeping",
+                "audit",
+                "incidents",
+                "worker",
+                "waker",
+                "pose_pool",
+                "api",
+                "loop_watch",
+            },
         ),
-        ("--no-worker", {"lease", "housekeeping", "consumer", "pose_pool", "api", "loop_watch"}),
+        ("--no-worker", {"lease", "housekeeping", "audit", "incidents", "consumer", "pose_pool", "api", "loop_watch"}),
     ],
 )
 def test_parts_can_be_left_out(machines: Machines, left_out: str, parts: set[str]) -> None:

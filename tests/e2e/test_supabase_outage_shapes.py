@@ -1,38 +1,36 @@
 """The shapes that outages of Supabase really have: each for a while under twelve running jobs, and nobody notices.
 
-    OUTAGE_S=20 uv run pytest tests/e2e/test_supabase_outage_shapes.py -s     # as long as was promised, with figures
+    uv run pytest tests/e2e/test_supabase_outage_shapes.py -s     # with figures
 
 While it lasts `/health` must name it; afterwards all complete, and each picture was paid once.
 """
 
 import json
-import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpx
 import pytest
 
 from support.gateway import JSON, Do, Fault, Response
 from support.machines import Machines
 from support.openai_stub import OpenAIStub
-from support.outages import all_completed_and_paid_once, push_orders, wait_for_requests
+from support.outages import (
+    HTML,
+    JOBS,
+    PAGE,
+    all_completed_and_paid_once,
+    all_is_well,
+    completed,
+    goes_on,
+    push_orders,
+    sit_it_out,
+    wait_for_requests,
+)
 from support.postgrest import Supabase
-from support.processes import wait_until
 from support.shop import Shop
 
 pytestmark = pytest.mark.slow
-
-OUTAGE_S = float(os.environ.get("OUTAGE_S", "9"))
-"""Less than the ten seconds within which `/health` must name it: what is not named by its end fails the test."""
-
-JOBS = 12
-
-HTML = b"<html><head><title>Just a moment...</title></head></html>"
-
-PAGE = {"Content-Type": "text/html"}
 
 REST, STORAGE, EVERYTHING = " /rest/v1/", " /storage/v1/(?!object/sign/.*token=)", ""
 """Requests by their line; a signed URL is opened without our key."""
@@ -134,35 +132,11 @@ def test_an_outage_of_this_shape_fails_nobody(
     orders = push_orders(shop, JOBS)
     wait_for_requests(openai, JOBS // 2)  # some are paid already when they find out, some are not
     with contextmanager(outage.last)(shop.supabase):
-        began = time.monotonic()
         orders += push_orders(shop, 4)
-        wait_until(lambda: names(url, outage.words), lambda: f"{httpx.get(f'{url}/health').json()['refusals']}")
-        named_s = time.monotonic() - began
-        time.sleep(max(0.0, OUTAGE_S - named_s))
+        sit_it_out(url, outage.words)
         done = completed(shop)
-    ended = time.monotonic()
-    wait_until(lambda: completed(shop) > min(done, len(orders) - 1) or None, lambda: "work does not go on")
-    print(f"{outage.name}: named after {named_s:.1f} s, going on {time.monotonic() - ended:.1f} s after its end")
+    goes_on(shop, min(done, len(orders) - 1))
     all_completed_and_paid_once(shop, openai, orders)
-    print(f"{outage.name}: all completed {time.monotonic() - ended:.1f} s after its end")
     # The next thing that is granted clears it; without a job, housekeeping asks every five minutes.
     all_completed_and_paid_once(shop, openai, orders + push_orders(shop, 2))
-    wait_until(lambda: is_well(url), lambda: f"{httpx.get(f'{url}/health').json()}")
-
-
-def names(url: str, words: str) -> bool | None:
-    report = httpx.get(f"{url}/health").json()
-    named = any(words in refusal["words"] for refusal in report["refusals"])
-    assert not named or report["status"] == "degraded"
-    return named or None
-
-
-def is_well(url: str) -> bool | None:
-    report = httpx.get(f"{url}/health").json()
-    return (report["status"], report["refusals"]) == ("ok", []) or None
-
-
-def completed(shop: Shop) -> int:
-    sql = shop.supabase.sql
-    rows = sql("select id from generation_sessions where status = 'completed'")
-    return len(rows) + len(sql("select id from store_generation_sessions where status = 'completed'"))
+    all_is_well(url)

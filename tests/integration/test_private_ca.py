@@ -13,14 +13,14 @@ import pytest
 import trustme
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from wearon import redis as redis_connections
-from wearon.assembly import make_metrics, open_fetcher, open_platform, open_telemetry
+from wearon.app.wiring import command_telemetry, make_metrics, open_fetcher, open_platform, open_telemetry
 from wearon.doctor.openai import check_openai
 from wearon.net.errors import FetchError
 from wearon.net.tls import trusting
 from wearon.platform.base import Channel, PlatformUnavailable
+from wearon.redis import clients as redis_connections
 from wearon.settings import Settings
-from wearon.tryon.openai import make_client
+from wearon.tryon.openai.client import make_client
 
 SESSION = "8c7d6c1e-5f0b-4b6e-9d38-9e0d6f5a1a11"
 PICTURE = b"\xff\xd8\xff a picture"
@@ -87,7 +87,7 @@ async def ask_redis(settings: Settings) -> None:
 
 async def ask_supabase(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        platform = await open_platform(stack, settings, "")
+        platform = await open_platform(stack, settings, "", command_telemetry(settings))
         assert await platform.find_session(Channel.B2C, SESSION) is None
 
 

@@ -66,6 +66,7 @@ def api(pictures: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "OPENAI_API_KEY": SECRET_KEY,
         "OPENAI_BASE_URL": f"http://127.0.0.1:{nobody}/v1",
         "API_TOKEN": API_TOKEN,
+        "ESTIMATE_ACCESS": "token",
         "IMAGE_TRUSTED_ORIGINS": pictures.url,
         "PORT": "0",
         "POSE_PROCESSES": "1",

@@ -3,11 +3,12 @@
 import os
 import pickle
 import resource
+import struct
 import sys
 import time
 from pathlib import Path
 
-from wearon.child_answers import encode_returned
+from wearon.processes.answers import encode_returned
 
 
 def echo(data: bytes) -> tuple[int, bytes]:
@@ -51,21 +52,42 @@ def _speak(words: bytes) -> None:
     os.write(int(sys.argv[1]), words)
 
 
+def head(length: int, cpu_s: float = 0.0) -> bytes:
+    """Before an answer."""
+    return struct.pack("!Qd", length, cpu_s)
+
+
 def write_a_pickle() -> int:
     pickled = pickle.dumps(print)
-    _speak(len(pickled).to_bytes(8, "big") + pickled)
+    _speak(head(len(pickled)) + pickled)
     return 1
 
 
 def announce_too_much() -> int:
-    _speak((2**40).to_bytes(8, "big"))
+    _speak(head(2**40))
     time.sleep(600)
     return 1
 
 
 def answer_unasked() -> int:
     answer = encode_returned(1)
-    _speak((len(answer).to_bytes(8, "big") + answer) * 5)
+    _speak((head(len(answer)) + answer) * 5)
+    return 1
+
+
+def lie_about_time(said: float) -> int:
+    answer = encode_returned(1)
+    _speak(head(len(answer), said) + answer)
+    time.sleep(600)
+    return 1
+
+
+def burn(seconds: float) -> int:
+    """So many of the processor's, besides some of the clock's."""
+    stop = time.process_time() + seconds
+    while time.process_time() < stop:
+        pass
+    time.sleep(0.5)
     return 1
 
 

@@ -46,7 +46,16 @@ class Figure:
             landmarks[joint, 0] = self._x(x) / self.width
             landmarks[joint, 1] = self._y(y) / self.height
         picture = (200 - mask[..., None] * np.array([120, 90, 60])).astype(np.uint8)
-        return Pose(landmarks, mask, self.width, self.height), picture
+        return Pose(landmarks, mask, self.width, self.height, self._skeleton(points)), picture
+
+    def _skeleton(self, points: dict[Joint, tuple[float, float]]) -> NDArray[np.float32]:
+        """The joints in metres, flat, as the network imagines an average body of which it sees this one."""
+        bones = np.zeros((33, 3), np.float32)
+        for joint, (x, y) in points.items():
+            bones[joint, :2] = x * _METRES, (y - 0.48) * _METRES
+        bones[[Joint.LEFT_HIP, Joint.RIGHT_HIP], 0] = 0.11, -0.11
+        bones[[Joint.LEFT_EAR, Joint.RIGHT_EAR], 0] = 0.075, -0.075
+        return bones
 
     def _trunk_and_legs(self, canvas: NDArray[np.uint8]) -> None:
         half, hip = self.trunk / 2, self.trunk / 2 + self.hem
@@ -67,6 +76,7 @@ class Figure:
             places = {
                 "EYE": (0.02, 0.07),
                 "EAR": (0.042, 0.075),
+                "MOUTH": (0.012, 0.105),
                 "SHOULDER": (half, 0.19),
                 "ELBOW": (half + 0.17 * np.sin(angle), 0.19 + 0.17 * np.cos(angle)),
                 "WRIST": (half + 0.31 * np.sin(angle), 0.19 + 0.31 * np.cos(angle)),
@@ -77,7 +87,7 @@ class Figure:
                 "HEEL": (0.05, 0.97),
                 "TOE": (0.06, 0.985),
             }
-            joints |= {Joint[f"{side}_{name}"]: (sign * x, y) for name, (x, y) in places.items()}
+            joints |= {_joint(side, name): (sign * x, y) for name, (x, y) in places.items()}
         return joints
 
     def _x(self, x: float) -> float:
@@ -93,6 +103,13 @@ class Figure:
         scaled = np.array([self.centre * self.width, self.top]) + places * self.pixels
         result: NDArray[np.int32] = np.round(scaled * 4).astype(np.int32)
         return result
+
+
+_METRES = 1.65
+
+
+def _joint(side: str, name: str) -> Joint:
+    return Joint[f"MOUTH_{side}"] if name == "MOUTH" else Joint[f"{side}_{name}"]
 
 
 _ARMS = (

@@ -5,6 +5,7 @@ saying when which answer of the platform gets lost.
 """
 
 import asyncio
+import itertools
 import json
 import sqlite3
 from collections import deque
@@ -14,16 +15,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from wearon.platform import LocalPlatform
+from wearon.dependencies import Dependencies
+from wearon.events import Events
+from wearon.local.platform import LocalPlatform
+from wearon.metrics import Metrics
+from wearon.observability.redaction import Redaction
+from wearon.observability.tracing import Tracing
 from wearon.platform.base import (
     Channel,
     Completion,
     LedgerEntry,
+    Listed,
     Platform,
     PlatformUnavailable,
     Refund,
@@ -32,18 +39,31 @@ from wearon.platform.base import (
     SessionRef,
 )
 from wearon.platform.session_rows import SESSION_TABLES, timestamp
-from wearon.tryon import keys
-from wearon.tryon.generator import GeneratedImage, ImageRequest, Usage
-from wearon.tryon.job_queue import (
+from wearon.queue import keys
+from wearon.queue.audit_log import Actor, AuditLog, Via
+from wearon.queue.consumer import Consumer
+from wearon.queue.dead_letters import DeadLetters
+from wearon.queue.held_jobs import HeldJobs
+from wearon.queue.jobs import (
     GENERATE,
     REJECT,
     Attempt,
+    Enqueued,
     JobFunction,
     JobQueue,
-    PutBack,
+    Retry,
 )
-from wearon.tryon.job_worker import JOB_FUNCTIONS, JobWorker, worker_arguments
-from wearon.tryon.leases import Lease
+from wearon.queue.lease import Fleet, HeartbeatWritten, Lease
+from wearon.queue.lease_keeper import LeaseKeeper
+from wearon.queue.limits import NO_LIMITS, Limits
+from wearon.queue.tenants import tenant_of
+from wearon.queue.worker import JobWorker, new_worker_id
+from wearon.queue.worker_files import WorkerFiles
+from wearon.redis.health import RedisHealth
+from wearon.refunds.outbox import RefundOutbox
+from wearon.tryon.image_model import GeneratedImage, ImageRequest, PaidAnswer, Usage
+from wearon.tryon.input_images import Fetcher, InputImages
+from wearon.tryon.spool import Spool
 
 GUARD_S = 20.0
 """A test that waits longer than this for something has failed. Nothing is concluded from shorter times."""
@@ -105,14 +125,14 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 class ScriptedJob:
     """A job function that notes its starts and answers from a script; what is not in the script ends well.
 
-    An answer is None, a PutBack, an error to raise, or a future to wait for.
+    An answer is None, a Retry, an error to raise, or a future to wait for.
     """
 
-    answers: deque[PutBack | BaseException | asyncio.Future[None] | None] = field(default_factory=deque)
+    answers: deque[Retry | BaseException | asyncio.Future[None] | None] = field(default_factory=deque)
     starts: list[tuple[dict[str, Any], Attempt]] = field(default_factory=list)
     _started: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def __call__(self, payload: dict[str, Any], attempt: Attempt) -> PutBack | None:
+    async def __call__(self, payload: dict[str, Any], attempt: Attempt) -> Retry | None:
         self.starts.append((payload, attempt))
         async with self._started:
             self._started.notify_all()
@@ -140,19 +160,110 @@ def never() -> asyncio.Future[None]:
     return asyncio.get_running_loop().create_future()
 
 
-def new_worker(redis: Redis, generate: JobFunction, *, reject: JobFunction | None = None, slots: int = 2) -> JobWorker:
+def new_worker(
+    redis: Redis,
+    generate: JobFunction,
+    *,
+    reject: JobFunction | None = None,
+    slots: int = 2,
+    must_keep: Callable[[str], bool] = lambda _session_id: False,
+) -> JobWorker:
     """A worker on the connections of `redis`, not running and without a lease."""
-    worker = JobWorker(**worker_arguments(redis, slots, 600.0), ctx={}, handle_signals=False)
-    worker.ctx[JOB_FUNCTIONS] = {GENERATE: generate, REJECT: reject or generate}
-    return worker
+    events = Events()
+    return JobWorker(
+        redis,
+        HeldJobs(redis, new_worker_id(), events),
+        {GENERATE: generate, REJECT: reject or generate},
+        slots=slots,
+        job_timeout_s=600.0,
+        deadline_s=540.0,
+        must_keep=must_keep,
+        events=events,
+        tracing=Tracing(),
+        dependencies=Dependencies(),
+    )
+
+
+def worker_id(worker: JobWorker) -> str:
+    """What Redis knows it by."""
+    return worker._held.worker_id
+
+
+def new_lease(
+    redis: Redis,
+    name: str,
+    capacity: int,
+    *,
+    events: Events | None = None,
+    held: HeldJobs | None = None,
+    report: Callable[[], str] = lambda: "",
+    health: RedisHealth | None = None,
+    keeper: LeaseKeeper | None = None,
+    files: WorkerFiles | None = None,
+) -> Lease:
+    """A lease that is not renewed yet."""
+    return Lease(
+        redis,
+        name,
+        capacity,
+        events=events or Events(),
+        health=health or RedisHealth(),
+        report=report,
+        held=held,
+        keeper=keeper,
+        files=files,
+    )
 
 
 async def give_lease(redis: Redis, worker: JobWorker) -> Lease:
-    """The worker's lease, beaten once."""
-    lease = Lease(redis, worker.worker_id, worker.max_jobs, held=worker.held)
-    lease.on_jobs_freed = worker.wake_up.set
-    await lease.beat()
+    """The worker's lease, renewed once."""
+    lease = new_lease(redis, worker_id(worker), worker.slots, events=worker._events, held=worker._held)
+    await lease.renew()
     return lease
+
+
+class SeesFleet(Protocol):
+    """What subscribes to heartbeats."""
+
+    def _see_heartbeat(self, heartbeat: HeartbeatWritten) -> None: ...
+
+
+def see_fleet(part: SeesFleet, fleet: Fleet | None = None, **counts: Any) -> None:
+    """What a heartbeat tells of all processes."""
+    part._see_heartbeat(HeartbeatWritten(fleet or Fleet(**counts)))
+
+
+def new_consumer(
+    redis: Redis, blocking: Redis, worker: JobWorker | None = None, limits: Limits = NO_LIMITS
+) -> Consumer:
+    """A consumer that knows of no fleet yet."""
+    events = worker._events if worker else Events()
+    return Consumer(redis, blocking, JobQueue(redis, limits), DeadLetters(redis, events), worker, events)
+
+
+OPERATOR = Actor("operator", Via.CONSOLE)
+
+
+def new_audit_log(redis: Redis) -> AuditLog:
+    """The audit log, with one secret that must not get into it."""
+    return AuditLog(redis, Redaction(["a-known-secret"]))
+
+
+def new_dead_letters(redis: Redis) -> DeadLetters:
+    """Dead letters that nothing subscribes to."""
+    return DeadLetters(redis, Events())
+
+
+def new_spool(folder: Path, dependencies: Dependencies | None = None) -> Spool:
+    """A spool in that folder, as one process has it."""
+    return Spool(folder, dependencies or Dependencies())
+
+
+def new_outbox(
+    redis: Redis, platform: Platform, events: Events | None = None, *, files: WorkerFiles | None = None
+) -> RefundOutbox:
+    """The outbox as one process has it."""
+    return RefundOutbox(redis, platform, events or Events(), Tracing(), files)
 
 
 @asynccontextmanager
@@ -180,7 +291,7 @@ async def running_worker(
     worker = new_worker(redis, generate, reject=reject, slots=slots)
     lease = await give_lease(redis, worker)
     try:
-        async with running(worker.main, lease.run):
+        async with running(worker.run, lease.run):
             yield worker
     finally:
         await worker.drain(0)
@@ -210,9 +321,24 @@ async def enqueue(redis: Redis, *refs: SessionRef, function: str = GENERATE, **c
     """Put a job for each session into the queue, the way the consumer does."""
     for ref in refs:
         data = document(ref)
-        await untyped(redis).lpush(keys.TAKEN, data)
-        payload = task_fields(ref, **changes)
-        await JobQueue(redis).hand_over(data, job_id(ref), function, payload, wake_other_machine=False)
+        await untyped(redis).lpush(keys.PENDING, data)
+        job = Enqueued(data, job_id(ref), function, task_fields(ref, **changes))
+        await JobQueue(redis).enqueue([job], free_slots=1)  # nobody is woken
+
+
+async def defer(redis: Redis, ref: SessionRef, due_ms: float) -> None:
+    """Let its job be due then, and wait in no line, as if it were retried."""
+    line = keys.LINE + tenant_of(ref.channel, ref.owner_id)
+    await untyped(redis).zrem(line, job_id(ref))
+    await redis.zadd(keys.JOBS, {job_id(ref): due_ms})
+
+
+async def take_all(redis: Redis, *consumers: Consumer) -> None:
+    """Let consumers take tasks until the producers' list is empty: a pop would wait there."""
+    for consumer in itertools.cycle(consumers):
+        if not await untyped(redis).llen(keys.TASKS):
+            return
+        await consumer._take_one()
 
 
 async def queued_jobs(redis: Redis) -> set[str]:
@@ -230,30 +356,49 @@ async def running_jobs(redis: Redis) -> dict[str, str]:
 
 
 @dataclass
-class ScriptedGenerator:
+class ScriptedModel:
     """Answers from a script, then with PICTURE. An answer is a picture, an error, or a future of a picture."""
 
     answers: deque[GeneratedImage | BaseException | asyncio.Future[GeneratedImage]] = field(default_factory=deque)
+    images: dict[bytes, GeneratedImage] = field(default_factory=dict)
     requests: list[ImageRequest] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def generate(self, request: ImageRequest) -> GeneratedImage:
-        """See ImageGenerator."""
+    async def request(self, request: ImageRequest) -> PaidAnswer:
+        """See ImageModel."""
         self.requests.append(request)
         self.asked.set()
         answer = self.answers.popleft() if self.answers else PICTURE
         if isinstance(answer, BaseException):
             raise answer
-        if isinstance(answer, asyncio.Future):
-            return await answer
-        return answer
+        image = await answer if isinstance(answer, asyncio.Future) else answer
+        self.images[image.jpeg] = image
+        return PaidAnswer(image.jpeg, image.model)
 
-    async def read(self, answer: bytes, model: str | None = None) -> GeneratedImage:
-        """The picture of a kept answer: the bytes as they are."""
-        return GeneratedImage(answer, PICTURE.usage, model=model)
+    async def read(self, answer: PaidAnswer) -> GeneratedImage:
+        """The picture that the answer was made of, or one whose bytes are the answer's."""
+        return self.images.get(answer.body, GeneratedImage(answer.body, PICTURE.usage, model=answer.model))
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+def new_input_images(
+    fetcher: Fetcher,
+    prepare: Callable[[bytes], Awaitable[bytes]],
+    metrics: Metrics | None = None,
+    *,
+    is_stored: Callable[[str], bool] = lambda _url: False,
+    dependencies: Dependencies | None = None,
+) -> InputImages:
+    """Input images of a storage that knows by `is_stored` what is its own."""
+    return InputImages(
+        fetcher,
+        prepare,
+        metrics or Metrics(),
+        stored_path=lambda url: url if is_stored(url) else None,
+        dependencies=dependencies or Dependencies(),
+    )
 
 
 @dataclass
@@ -351,6 +496,22 @@ class FaultyPlatform:
         found: Sequence[LedgerEntry] = await self._call("ledger_entries", session)
         return found
 
+    async def ended_sessions(
+        self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
+    ) -> Sequence[Session]:
+        found: Sequence[Session] = await self._call(
+            "ended_sessions", channel, created_from, created_before, limit, after
+        )
+        return found
+
+    async def ledgers(self, sessions: Sequence[Session]) -> Mapping[SessionRef, Sequence[LedgerEntry]]:
+        found: Mapping[SessionRef, Sequence[LedgerEntry]] = await self._call("ledgers", sessions)
+        return found
+
+    async def refunds_naming(self, session: Session) -> Sequence[LedgerEntry]:
+        found: Sequence[LedgerEntry] = await self._call("refunds_naming", session)
+        return found
+
     async def give_back(self, refund: Refund) -> bool:
         return bool(await self._call("give_back", refund))
 
@@ -372,12 +533,23 @@ class FaultyPlatform:
     async def sign_picture(self, ref: SessionRef) -> str:
         return str(await self._call("sign_picture", ref))
 
-    async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
-        found: Sequence[Session] = await self._call("search_sessions", term, limit)
+    async def search_sessions(self, term: str, limit: int, created_before: datetime | None = None) -> Sequence[Session]:
+        found: Sequence[Session] = await self._call("search_sessions", term, limit, created_before)
         return found
 
     def stored_path(self, url: str) -> str | None:
         return self._platform.stored_path(url)
+
+    async def list_folder(self, folder: str, limit: int, offset: int = 0) -> Sequence[Listed]:
+        found: Sequence[Listed] = await self._call("list_folder", folder, limit, offset)
+        return found
+
+    async def delete_pictures(self, paths: Sequence[str]) -> int:
+        return int(await self._call("delete_pictures", paths))
+
+    async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
+        found: set[str] = await self._call("needed_results", channel, session_ids, ended_after)
+        return found
 
     async def sign_for_a_look(self, path: str) -> str | None:
         url: str | None = await self._call("sign_for_a_look", path)

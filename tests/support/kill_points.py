@@ -111,16 +111,30 @@ def _redis(pattern: bytes, *, after: bool = False, answer: bool = False) -> "Cal
     """Held before Redis sees the command, or `after` it has done it; `answer`: the pattern is one of what it says."""
 
     def arrange(world: World, order: Order) -> Reached:
-        filled = pattern.replace(b"SID", re.escape(order.session_id.encode()))
-        return world.proxy.hold(filled, at="answer" if after or answer else "request", in_answer=answer).reached.is_set
+        return world.proxy.hold(
+            _of(pattern, order), at="answer" if after or answer else "request", in_answer=answer
+        ).reached.is_set
 
     return arrange
+
+
+def _enqueued(world: World, order: Order) -> Reached:
+    """Held after Redis has enqueued the job. This process does not get it: what OpenAI is asked would be paid."""
+    world.proxy.hold(_of(TAKEN, order), at="answer", in_answer=True)
+    return world.proxy.hold(_of(ENQUEUE, order), at="answer").reached.is_set
+
+
+def _of(pattern: bytes, order: Order) -> bytes:
+    return pattern.replace(b"SID", re.escape(order.session_id.encode()))
 
 
 def _openai_hangs(world: World, order: Order) -> Reached:
     world.openai.when(order.session_id, Hang(), Picture())
     return lambda: any(request.fields["prompt"] == order.session_id for request in world.openai.requests)
 
+
+ENQUEUE = rb"EVALSHA\r\n.*wearon:taken\r\n.*SID"
+TAKEN = rb"b2c:[^:\r]*:SID\r\n"
 
 ROW = r"PATCH /rest/v1/{table}\?id=eq\.{sid}"
 UPLOAD = r"(POST|PUT) /storage/v1/object/virtual-tryon-images/.*{sid}\.jpg"
@@ -171,8 +185,26 @@ REDIS_POINTS = [
 
 HAND_OVER_POINTS = [
     Point("after the pop", _redis(rb"SID", answer=True)),
-    Point("before the enqueue", _redis(rb"EVALSHA\r\n.*wearon:taken\r\n.*SID")),
-    Point("after the enqueue", _redis(rb"EVALSHA\r\n.*wearon:taken\r\n.*SID", after=True)),
-    Point("after the take", _redis(rb"b2c:[^:\r]*:SID\r\n", answer=True)),
+    Point("before the enqueue", _redis(ENQUEUE)),
+    Point("after the enqueue", _enqueued),
+    Point("after the take", _redis(TAKEN, answer=True)),
 ]
 """Steps of the consumer, and the worker's first one. They stand in one line: each needs a kill of its own."""
+
+MOVE = rb"EVALSHA\r\n[^*]*wearon:tasks:generation\r\n[^*]*wearon:taken\r\n"
+"""Many documents on their way from the producers' list."""
+
+CANCEL = rb"EVALSHA\r\n[^*]*wearon:jobs\r\n[^*]*wearon:running\r\n[^*]*wearon:refunds\r\n[^*]*SID"
+
+CANCEL_POINTS = [
+    Point("after the cancel", _redis(CANCEL, after=True), fails=True),
+    Point("cancelled, after failed", _http(ROW, body=FAILED, after=True), fails=True),
+    Point("cancelled, before failed, b2b", _http(ROW, body=FAILED), fails=True, channel="b2b"),
+    Point(
+        "cancelled, after the refund, b2b",
+        _http(r"POST /rest/v1/rpc/refund_", body=b"SID", after=True),
+        fails=True,
+        channel="b2b",
+    ),
+]
+"""Steps of `wearon cancel`, which is killed there."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support import stalling_serve
+from support import freezing_serve, serve_among_strangers, stalling_serve
 from support.openai_stub import OpenAIStub
 from support.postgrest import Supabase
 from support.processes import ARQ, SERVE, WorkerProcess, worker
+from support.redis import RedisServer
 from support.shop import Shop
 
 SECRET_KEY = "sk-test-this-must-never-be-logged"
@@ -25,9 +26,9 @@ def openai() -> Iterator[OpenAIStub]:
 
 
 @pytest.fixture
-def shop(supabase: Supabase, redis_url: str) -> Shop:
+def shop(supabase: Supabase, redis_server: RedisServer) -> Shop:
     """The shop, with two pictures in its bucket."""
-    return Shop(supabase, redis_url)
+    return Shop(supabase, redis_server.admin_url)
 
 
 class Machines:
@@ -47,6 +48,18 @@ class Machines:
     def stalling_serve(self, *arguments: str) -> WorkerProcess:
         """`wearon serve` whose event loop stands still at every SIGUSR1 (`support.stalling_serve`), started."""
         process = self._start((sys.executable, "-P", stalling_serve.__file__, *arguments), {})
+        process.wait_for("started")
+        return process
+
+    def freezing_serve(self, *arguments: str) -> WorkerProcess:
+        """`wearon serve` that stops itself right before its first b2c refund (`support.freezing_serve`), started."""
+        process = self._start((sys.executable, "-P", freezing_serve.__file__, *arguments), {})
+        process.wait_for("started")
+        return process
+
+    def serve_among_strangers(self, port: int, *arguments: str, **env: str) -> WorkerProcess:
+        """`wearon serve` for which the internet is the server at `port` (`support.serve_among_strangers`), started."""
+        process = self._start((sys.executable, "-P", serve_among_strangers.__file__, str(port), *arguments), env)
         process.wait_for("started")
         return process
 

@@ -27,6 +27,9 @@ from support.picture_zoo import (
 LIMIT = 10 * 1024 * 1024
 """Of a download."""
 
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Adam7's: the first column and row of each, and how many there are from one to the next."""
+
 _PNG_HEAD = 33
 """Bytes before a PNG's second chunk: signature and header."""
 
@@ -151,6 +154,11 @@ def all_work() -> Mapping[str, Callable[[], bytes]]:
         "PNG of texts": lambda: _png_with(_filled(text)),
         "PNG of palettes": lambda: _png_with(_filled(chunk(b"PLTE", bytes(768)))),
         "PNG of empty pixels": lambda: _png_with(_filled(chunk(b"IDAT", b""))),
+        "PNG of EXIF blocks": lambda: _png_with(_filled(chunk(b"eXIf", b""))),
+        "PNG of EXIF blocks with wrong checksums": lambda: _png_with(
+            _filled(chunk(b"eXIf", b"x" * 99)[:-4] + bytes(4))
+        ),
+        "PNG of suggested palettes": lambda: _png_with(_filled(chunk(b"sPLT", b"x\0\x08"))),
         "PNG of animation frames": lambda: _png_with(_filled(chunk(b"fcTL", bytes(26)))),
         "PNG with a profile of 10 GB": lambda: _png_with(chunk(b"iCCP", b"x\0\0" + _zeros_packed())),
         "PNG with a profile of steps": lambda: with_chunks(
@@ -168,6 +176,7 @@ def all_work() -> Mapping[str, Callable[[], bytes]]:
             _flat_png(7000, 7000, 8, 3), chunk(b"PLTE", bytes(range(256)) * 3) + chunk(b"tRNS", bytes(range(256)))
         ),
         "PNG, 36 megapixels": lambda: _flat_png(6000, 6000, 8, 2),
+        "PNG, 36 megapixels, interlaced": lambda: _flat_png(6000, 6000, 8, 2, interlaced=True),
         "JPEG of comments": lambda: _jpeg_with(_filled(b"\xff\xfe\0\2")),
         "JPEG of comments apart": lambda: _jpeg_with(_filled(b"\xff\xfe\0\2\0")),
         "JPEG of profiles": lambda: _jpeg_with(_filled(_app(2, b"ICC_PROFILE\0\1\1" + bytes(200)))),
@@ -177,6 +186,9 @@ def all_work() -> Mapping[str, Callable[[], bytes]]:
         "JPEG of starts": lambda: _jpeg_with(_filled(b"\xff\xd8")),
         "JPEG of tables": lambda: _jpeg_with(_filled(b"\xff\xdb\0\x43\0" + bytes([1] * 64))),
         "JPEG of codes": lambda: _jpeg_with(_filled(b"\xff\xc4\0\x14\0\1" + bytes(16))),
+        "JPEG of restart intervals": lambda: _jpeg_with(_filled(b"\xff\xdd\0\4\0\1")),
+        "JPEG of heights told late": lambda: _jpeg_with(_filled(b"\xff\xdc\0\4\0\1")),
+        "JPEG of arithmetic codes": lambda: _jpeg_with(_filled(b"\xff\xcc\0\4\0\1")),
         "JPEG of restarts": lambda: saved(scene(), "JPEG")[:-2] + _filled(b"\xff\xd0"),
         "JPEG of scans": many_scans,
         "JPEG of 32 scans, 49 megapixels": lambda: many_scans(7000, 20),
@@ -185,6 +197,9 @@ def all_work() -> Mapping[str, Callable[[], bytes]]:
         ),
         "WebP of unknown chunks": lambda: riff(
             saved(scene(), "WEBP", xmp=b"<x/>")[12:30], _filled(riff_chunk(b"what", b"")), saved(scene(), "WEBP")[12:]
+        ),
+        "WebP of alpha planes": lambda: riff(
+            saved(scene(), "WEBP", xmp=b"<x/>")[12:30], _filled(riff_chunk(b"ALPH", b"")), saved(scene(), "WEBP")[12:]
         ),
         "WebP of headers": lambda: riff(
             _filled(saved(scene(), "WEBP", xmp=b"<x/>")[12:30]), saved(scene(), "WEBP")[12:]
@@ -228,10 +243,9 @@ def oriented_exif(orientation: int) -> bytes:
 def interlaced() -> bytes:
     """The scene in the seven passes of Adam7."""
     rows = bytearray()
-    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     pixels = scene().load()
     assert pixels is not None
-    for left, top, across, down in passes:
+    for left, top, across, down in PASSES:
         for y in range(top, HEIGHT, down):
             rows += b"\0" + b"".join(bytes(pixels[x, y]) for x in range(left, WIDTH, across))  # type: ignore[arg-type]
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 1))
@@ -319,15 +333,18 @@ def _entries(size: int, count: int = 65_500) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(entries) // 12) + entries + bytes(4 + rest)
 
 
-def _flat_png(width: int, height: int, depth: int, colour_type: int) -> bytes:
+def _flat_png(width: int, height: int, depth: int, colour_type: int, *, interlaced: bool = False) -> bytes:
     """With the filter that is the slowest to undo."""
     channels = {0: 1, 2: 3, 3: 1, 6: 4}[colour_type]
-    packer = zlib.compressobj(1)
-    row = b"\4" + bytes(range(256)) * (width * channels * depth // 8 // 256 + 1)
-    row = row[: 1 + width * channels * depth // 8]
-    pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    packer, pixels = zlib.compressobj(1), bytearray()
+    for left, top, across, down in PASSES if interlaced else ((0, 0, 1, 1),):
+        row_bytes = -(-(width - left) // across) * channels * depth // 8
+        row = (b"\4" + bytes(range(256)) * (row_bytes // 256 + 1))[: 1 + row_bytes]
+        for _ in range(top, height, down):
+            pixels += packer.compress(row)
+    pixels += packer.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, int(interlaced)))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", bytes(pixels)) + chunk(b"IEND", b"")
 
 
 def _frames_in_frames() -> bytes:

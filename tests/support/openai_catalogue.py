@@ -1,6 +1,6 @@
 """OpenAI's image models as its API knows them: what each takes, and until when it lives.
 
-Written down from the contract (section 5) a second time, so that a mistake in `wearon.tryon.openai_models` shows.
+Written down from the contract (section 5) a second time, so that a mistake in `wearon.tryon.openai.models` shows.
 """
 
 import re

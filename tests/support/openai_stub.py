@@ -17,6 +17,7 @@ import base64
 import io
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -124,8 +125,9 @@ Fault = Answer | Reset | Hang | Picture
 class OpenAIStub:
     """The server. Every request for a picture is kept in `requests`, in the order in which they were read."""
 
-    def __init__(self, *, latency_s: float = 0.0) -> None:
+    def __init__(self, *, latency_s: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self.latency_s = latency_s
+        self._tls = tls
         self.requests: list[Received] = []
         self.looked_up: list[str] = []
         """Paths of the look-ups of models: free, and in no list above."""
@@ -173,7 +175,7 @@ class OpenAIStub:
     @property
     def url(self) -> str:
         """What OPENAI_BASE_URL is to be."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1"
 
     @property
     def pictures_sent(self) -> int:
@@ -202,7 +204,7 @@ class OpenAIStub:
         self._always = fault
 
     async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20, ssl=self._tls)
 
     async def _close(self) -> None:
         self._server.close()

@@ -13,6 +13,14 @@ def hang(data: bytes) -> bytes:
     return data
 
 
+def burn(data: bytes) -> bytes:
+    """As a picture does that is all work."""
+    stop = time.process_time() + 0.3
+    while time.process_time() < stop:
+        pass
+    return data
+
+
 def want_all_memory(data: bytes) -> bytes:
     """As a decoder would that believes a picture's header."""
     return data + bytes(MEMORY_LIMIT_BYTES)

@@ -297,7 +297,7 @@ def _no_pictures() -> Sequence[Hopeless]:
         Hopeless("HTML", b"<!doctype html><title>404</title>", unknown),
         Hopeless("SVG", b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', unknown),
         Hopeless("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", unknown),
-        Hopeless("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), unknown),
+        Hopeless("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), "is HEIC, which cannot be read"),
         Hopeless("zeros", bytes(1000), unknown),
         Hopeless("a JPEG's first bytes", b"\xff\xd8\xff", damaged),
         Hopeless("a PNG's first bytes", b"\x89PNG\r\n\x1a\n", damaged),

@@ -3,11 +3,13 @@
 The same words for `LocalPlatform` and for `SupabasePlatform`, so that one suite holds both to the same behaviour.
 """
 
+import os
 import sqlite3
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -16,11 +18,14 @@ from uuid import UUID, uuid4
 import httpx
 
 from support.postgrest import Supabase
-from wearon.platform import LocalPlatform
+from wearon.local.platform import LocalPlatform
 from wearon.platform.base import Channel, Platform, SessionRef, Status
 
 BALANCE = 10
 """What every account that a test opens holds at first."""
+
+
+PICTURE = b"\xff\xd8\xff a picture \xff\xd9"
 
 
 class PlatformSide(ABC):
@@ -39,6 +44,14 @@ class PlatformSide(ABC):
     @abstractmethod
     def let_pass(self, seconds: float) -> None:
         """Move on the clock of those who check signed URLs."""
+
+    @abstractmethod
+    def put(self, path: str, *, age: timedelta = timedelta(0)) -> str:
+        """Put something at any path of the storage, past the adapter, as if it were that old; gives the path back."""
+
+    @abstractmethod
+    def paths(self) -> set[str]:
+        """All that the storage holds."""
 
     def add_session(
         self,
@@ -173,6 +186,17 @@ class LocalSide(PlatformSide):
     def let_pass(self, seconds: float) -> None:
         self._passed += seconds
 
+    def put(self, path: str, *, age: timedelta = timedelta(0)) -> str:
+        file = self._home / "pictures" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(PICTURE)
+        os.utime(file, times=(time.time(), time.time() - age.total_seconds()))
+        return path
+
+    def paths(self) -> set[str]:
+        folder = self._home / "pictures"
+        return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+
     def _clock(self) -> float:
         return time.time() + self._passed
 
@@ -194,6 +218,16 @@ class SupabaseSide(PlatformSide):
     def let_pass(self, seconds: float) -> None:
         clock = self.supabase.storage.clock
         self.supabase.storage.clock = lambda: clock() + seconds
+
+    def put(self, path: str, *, age: timedelta = timedelta(0)) -> str:
+        storage = self.supabase.storage
+        storage.put(path, PICTURE)
+        changed_at = storage.clock() - age.total_seconds()
+        storage.objects[path] = replace(storage.objects[path], created_at=changed_at, updated_at=changed_at)
+        return path
+
+    def paths(self) -> set[str]:
+        return set(self.supabase.storage.objects)
 
 
 def _for_sqlite(value: object) -> Any:

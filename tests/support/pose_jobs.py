@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from wearon.pose import Detector
-from wearon.pose.slots import MEMORY_LIMIT_BYTES
+from wearon.pose.pool import MEMORY_LIMIT_BYTES
 
 
 def people_in_a_blank_picture(detector: Detector, width: int) -> int:

@@ -20,7 +20,7 @@ LIMIT_S = 60.0
 SERVE = (sys.executable, "-m", "wearon", "serve")
 ARQ = (str(Path(sys.executable).parent / "arq"), "wearon.worker.WorkerSettings")
 
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START")
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "SSL_CERT_FILE")
 """All that a worker gets from the test's environment: no setting may leak in."""
 
 
@@ -39,6 +39,7 @@ class WorkerProcess:
             start_new_session=True,
         )
         self.raw: list[str] = []
+        self._lines: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -50,7 +51,7 @@ class WorkerProcess:
     @property
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged so far, line by line."""
-        return [json.loads(line) for line in list(self.raw) if line.startswith("{")]
+        return list(self._lines)
 
     @property
     def log(self) -> str:
@@ -74,6 +75,11 @@ class WorkerProcess:
         """kill -9, and wait until it is gone."""
         self._process.kill()
         self._process.wait(LIMIT_S)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it stands still (SIGSTOP)."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def pool_processes(self) -> list[int]:
         """Pids of the processes that it has spawned for CPU work."""
@@ -102,6 +108,8 @@ class WorkerProcess:
         assert self._process.stderr
         for line in self._process.stderr:
             self.raw.append(line.decode(errors="replace").rstrip())
+            if self.raw[-1].startswith("{") and self.raw[-1].endswith("}"):  # one that is killed may say half of a line
+                self._lines.append(json.loads(self.raw[-1]))
 
     def _is_running(self) -> bool:
         return self._process.poll() is None
@@ -110,7 +118,7 @@ class WorkerProcess:
 def pool_processes_of(pid: int) -> list[int]:
     """Pids of the processes that process `pid` has started for CPU work."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if b"wearon.child_process" in _command_line(child)]
+    return [int(child) for child in children if b"wearon.processes.child" in _command_line(child)]
 
 
 def _command_line(pid: str) -> bytes:

@@ -1,8 +1,8 @@
 """A real Redis for tests, empty for every test. `tests/conftest.py` makes the fixtures known to every test.
 
-Which one says TEST_REDIS: `embedded` (as a rule: the server of local mode), `path` (the redis-server on the PATH: in CI
-Debian's), or `tls` (that one, over TLS and as a user who may only what `wearon.tryon.redis_rights` says, and what tests
-look with).
+Its clients come as a user who may only what `wearon.queue.redis_rights` says, and what tests look with. Which server it
+is says TEST_REDIS: `embedded` (as a rule: the server of local mode), `path` (the redis-server on the PATH: in CI
+Debian's), or `tls` (that one, over TLS).
 """
 
 import os
@@ -18,15 +18,18 @@ import redis as sync_redis
 import trustme
 from redis.asyncio import Redis
 
-from wearon.local_redis import server_binary
-from wearon.redis import connect
-from wearon.tryon.redis_rights import acl_rule
+from wearon.local.redis_server import server_binary
+from wearon.queue.redis_rights import acl_rule
+from wearon.redis.clients import connect
 
 DEADLINE_S = 20.0
 
 KIND = os.environ.get("TEST_REDIS", "embedded")
 
-LOOKING = "+client|list +client|kill +config +dbsize +flushall +incrby +info +keys +lmove +memory|usage +select"
+LOOKING = (
+    "+client|list +client|kill +config +dbsize +flushall +incrby +info +keys +lmove +pttl +scan +select +ttl +zincrby"
+    " +zpopmax"
+)
 """What tests use beside what we need; the worker sends none of these but INFO and CONFIG GET."""
 
 RULE = f"{acl_rule()} {LOOKING} ~*"
@@ -40,8 +43,11 @@ def _binary() -> str:
     return found
 
 
+USER = "limited:secret"
+
+
 class _Tls:
-    """A second port of a server, for a client that checks its certificate and has few rights."""
+    """A second port of a server, for a client that checks its certificate."""
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
@@ -53,7 +59,7 @@ class _Tls:
         certificate.private_key_pem.write_to_path(files["key"])
         named = [part for name, file in files.items() for part in (f"--tls-{name}-file", str(file))]
         self.options = ["--tls-port", str(port), "--tls-auth-clients", "no", *named]
-        self.url = f"rediss://limited:secret@localhost:{port}/0?ssl_ca_certs={files['ca-cert']}"
+        self.url = f"rediss://{USER}@localhost:{port}/0?ssl_ca_certs={files['ca-cert']}"
 
 
 class RedisServer:
@@ -65,7 +71,8 @@ class RedisServer:
         self._command = [binary or _binary()]
         self._options = options
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{USER}@127.0.0.1:{self.port}/0"
+        self.admin_url = f"redis://127.0.0.1:{self.port}/0"
         self._tls = _Tls(folder) if KIND == "tls" else None
         if self._tls is not None:
             self.url = self._tls.url
@@ -75,8 +82,8 @@ class RedisServer:
         """Start it, or again; returns when it answers."""
         assert self._process is None, "already running"
         command = [*self._command, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
-        # `always`: after a kill a test may expect everything that was acknowledged.
-        options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        # After a kill a test may expect all that was acknowledged: it is written by then, and the system keeps it.
+        options = ["--save", "", "--appendonly", "yes", "--appendfsync", "no"]
         with (self._folder / "redis.log").open("ab") as log_file:
             self._process = subprocess.Popen(
                 [*command, *options, *self._options, *(self._tls.options if self._tls else ())],
@@ -95,8 +102,7 @@ class RedisServer:
                     time.sleep(0.01)
                 else:
                     break
-            if self._tls is not None:
-                client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">secret", *RULE.split())
+            client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">secret", *RULE.split())
 
     def stop(self) -> None:
         """End it in order; what it holds stays on disk."""
@@ -141,6 +147,15 @@ def redis_server(session_redis: RedisServer) -> RedisServer:
     """The server, running and empty. A test may stop and start it."""
     session_redis.flush()
     return session_redis
+
+
+@pytest.fixture
+def synced_redis(redis_server: RedisServer) -> Iterator[None]:
+    """The server syncs its file each second, as operators set it and the doctor asks for."""
+    with sync_redis.Redis(port=redis_server.port) as admin:
+        admin.config_set("appendfsync", "everysec")
+        yield
+        admin.config_set("appendfsync", "no")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ STALL_S = 18.0
 
 def main() -> None:
     """Run the command line with one more signal handler."""
-    from wearon import serve
+    from wearon.app import serve
     from wearon.cli.app import run
 
     original: Callable[[], None] = vars(serve)["settle_memory"]

@@ -8,13 +8,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, unquote
+from uuid import NAMESPACE_URL, uuid5
 
 from support.gateway import JSON, Request, Response
 from support.jwt import InvalidToken, make_token, read_token
 
 BUCKET = "virtual-tryon-images"
 MAX_OBJECT_BYTES = 10 * 1024 * 1024
+MOST_DELETED = 1000
 MIME_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 
@@ -24,6 +27,9 @@ class StoredObject:
 
     content: bytes
     content_type: str
+    created_at: float
+    updated_at: float
+    """Seconds since 1970."""
 
     @property
     def is_jpeg(self) -> bool:
@@ -60,8 +66,13 @@ class StorageStub:
 
     def put(self, path: str, content: bytes, content_type: str = "image/jpeg") -> str:
         """Put an object there, as a customer's upload would, and sign it: the URL's part behind `/storage/v1`."""
-        self.objects[path] = StoredObject(content, content_type)
+        self._keep(path, content, content_type)
         return self._sign(f"{BUCKET}/{path}", 3600)
+
+    def _keep(self, name: str, content: bytes, content_type: str) -> None:
+        now = self.clock()
+        created_at = self.objects[name].created_at if name in self.objects else now
+        self.objects[name] = StoredObject(content, content_type, created_at, now)
 
     def _dispatch(self, request: Request, path: str) -> Response:
         action, _, rest = path.partition("/")
@@ -69,6 +80,7 @@ class StorageStub:
             ("POST", "sign"): lambda: self._answer_sign(rest, request.body),
             ("GET", "info"): lambda: self._info(rest.removeprefix("authenticated/")),
             ("POST", "list"): lambda: self._list(rest, request.body),
+            ("DELETE", BUCKET): lambda: self._delete(path, request.body),
         }
         if (request.method, action) in routes:
             return routes[request.method, action]()
@@ -90,7 +102,7 @@ class StorageStub:
             return _error(413, "Payload too large", "EntityTooLarge", "The object exceeded the maximum allowed size")
         if name in self.objects and not upsert:
             return _error(409, "Duplicate", "KeyAlreadyExists", "The resource already exists")
-        self.objects[name] = StoredObject(content, content_type)
+        self._keep(name, content, content_type)
         return _json({"Key": path, "Id": name})
 
     def _answer_sign(self, path: str, body: bytes) -> Response:
@@ -127,13 +139,34 @@ class StorageStub:
         return _json({"name": name, "size": len(stored.content), "content_type": stored.content_type})
 
     def _list(self, bucket: str, body: bytes) -> Response:
+        """One level: folders first, by name, then objects. A folder is only a part of the names of objects."""
         if bucket != BUCKET:
             return NO_BUCKET
         asked = json.loads(body)
-        folder = asked.get("prefix", "").strip("/")
-        below = [name.removeprefix(f"{folder}/") for name in self.objects if name.startswith(f"{folder}/")]
-        names = sorted({name.partition("/")[0] for name in below if asked.get("search", "") in name})
-        return _json([{"name": name} for name in names[: asked.get("limit", 100)]])
+        prefix = asked.get("prefix", "").rstrip("/")
+        prefix += "/" if prefix else ""
+        search = asked.get("search") or ""
+        below = [name.removeprefix(prefix) for name in self.objects if name.startswith(prefix + search)]
+        folders = sorted({name.partition("/")[0] for name in below if "/" in name})
+        order = asked.get("sortBy") or {"column": "name", "order": "asc"}
+        found = sorted(
+            (_entry(name, self.objects[prefix + name]) for name in below if "/" not in name),
+            key=lambda entry: str(entry[order["column"]]),
+            reverse=order.get("order") == "desc",
+        )
+        entries = [*map(_folder_entry, folders), *found]
+        offset = asked.get("offset", 0)
+        return _json(entries[offset : offset + asked.get("limit", 100)])
+
+    def _delete(self, bucket: str, body: bytes) -> Response:
+        """Objects of exactly these names; what is not there, a folder's name for example, is passed over."""
+        if bucket != BUCKET:
+            return NO_BUCKET
+        names = json.loads(body)["prefixes"]
+        if len(names) > MOST_DELETED:
+            return _error(400, "Error", "InvalidRequest", "body/prefixes must NOT have more than 1000 items")
+        gone = [(name, self.objects.pop(name)) for name in dict.fromkeys(names) if name in self.objects]
+        return _json([{"bucket_id": BUCKET, **_entry(name, stored)} for name, stored in gone])
 
     def _missing(self, path: str) -> Response | None:
         bucket, _, name = path.partition("/")
@@ -154,6 +187,26 @@ def new_bucket() -> dict[str, object]:
         "created_at": "2026-01-01T00:00:00.000Z",
         "updated_at": "2026-01-01T00:00:00.000Z",
     }
+
+
+def _entry(name: str, stored: StoredObject) -> dict[str, object]:
+    """An object as listings have it."""
+    return {
+        "name": name,
+        "id": str(uuid5(NAMESPACE_URL, name)),
+        "created_at": _time(stored.created_at),
+        "updated_at": _time(stored.updated_at),
+        "last_accessed_at": _time(stored.created_at),
+        "metadata": {"size": len(stored.content), "mimetype": stored.content_type},
+    }
+
+
+def _folder_entry(name: str) -> dict[str, object]:
+    return dict.fromkeys(("id", "created_at", "updated_at", "last_accessed_at", "metadata")) | {"name": name}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _file_of(request: Request) -> tuple[bytes, str]:

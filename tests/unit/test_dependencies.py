@@ -1,6 +1,7 @@
 """What services refuse is remembered until they grant it again."""
 
 from wearon.dependencies import FORGOTTEN_AFTER_S, Dependencies, Dependency
+from wearon.metrics import Metrics
 
 
 class Clock:
@@ -25,6 +26,7 @@ def test_a_refusal_lasts_until_the_next_success_of_that_service() -> None:
     assert (refusal.dependency, refusal.words, refusal.since_s) == ("supabase", "Supabase refuses our key", 5)
     dependencies.answered(Dependency.SUPABASE)
     assert words(dependencies) == []
+    assert list(dependencies.last_refused) == ["supabase_refused"], "when it was refused last is known afterwards"
 
 
 def test_another_thing_that_is_granted_does_not_hide_what_is_refused() -> None:
@@ -47,6 +49,27 @@ def test_the_same_sentence_about_several_things_is_said_once_with_the_longest_ti
         ("Supabase refuses our key", 7),
         ("Redis may not be written: READONLY", 0),
     ]
+
+
+def test_the_gauge_of_a_service_is_up_while_anything_is_refused_by_it() -> None:
+    clock, metrics = Clock(), Metrics()
+    dependencies = Dependencies(clock)
+    metrics.show_refusals(dependencies)
+
+    def gauges() -> dict[str, float | None]:
+        value = metrics.registry.get_sample_value
+        return {service: value("wearon_dependency_refused", {"service": service}) for service in Dependency}
+
+    well: dict[str, float | None] = dict.fromkeys(Dependency, 0.0)
+    assert gauges() == well
+    dependencies.refused(Dependency.SUPABASE, "Supabase refuses our key", "upload")
+    assert gauges() == well | {"supabase": 1.0}
+    clock.now += FORGOTTEN_AFTER_S
+    assert gauges() == well
+    dependencies.refused(Dependency.REDIS, "Redis cannot be reached")
+    assert gauges() == well | {"redis": 1.0}
+    dependencies.answered(Dependency.REDIS)
+    assert gauges() == well
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten() -> None:

@@ -11,8 +11,8 @@ TESTS = Path(__file__).parent.parent
 
 pytestmark = pytest.mark.slow
 
-ENOUGH_S = 120
-"""Of a processor, for all patterns: they take 10. One that is quadratic takes an hour by itself."""
+ENOUGH_S = 60
+"""Of a processor, for all patterns: they take 3. One that is quadratic takes minutes by itself."""
 
 AT_ONCE_S = 2
 
@@ -28,7 +28,7 @@ def fed(limit_s: int, *patterns: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_megabyte_of_the_worst_is_read_at_once() -> None:
+def test_the_worst_texts_are_read_at_once() -> None:
     ended = fed(ENOUGH_S)
     read = ended.stdout.split("\n")
     assert ended.returncode == 0, f"too long: {read[-2:]} {ended.stderr[-2000:]}"

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from wearon.env_file import SENT_TO
 from wearon.net.origins import Origin
 from wearon.settings import (
     PRODUCTION_NEEDS,
@@ -18,8 +17,9 @@ from wearon.settings import (
     foreign_uses,
     inspect_settings,
     load_settings,
-    serving_problems,
+    misspelt,
 )
+from wearon.settings.env_file import SENT_TO
 
 PRODUCTION = {
     "REDIS_URL": "rediss://default:redis-password@queue.example.com:6379",
@@ -27,6 +27,8 @@ PRODUCTION = {
     "SUPABASE_SERVICE_ROLE_KEY": "service-role-key",
     "OPENAI_API_KEY": "sk-openai-key",
 }
+
+STORE, OTHER_STORE = "0b1f6c1e-6f0e-4c52-9d43-6a1d6c9d1f11", "7d3c0a94-2f5b-4c0e-8a51-0c8f9f3b2e66"
 
 
 @pytest.fixture(autouse=True)
@@ -130,8 +132,8 @@ def test_the_platforms_origin_is_trusted_in_local_mode_too(monkeypatch: pytest.M
 def test_a_key_is_taken_without_the_line_end_that_it_was_copied_with(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    settings = load(monkeypatch, **PRODUCTION | {name: " the-key\n"})
-    assert "the-key" in settings.secrets
+    settings = load(monkeypatch, **PRODUCTION | {name: " the-key-0123456789\n"})
+    assert "the-key-0123456789" in settings.secrets
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,62 @@ def test_what_would_only_fail_later_is_said_at_once_and_not_quoted(
     assert "other" not in problem
 
 
+def test_turns_and_limits_of_stores_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = f" {STORE.upper()} = 3 , {OTHER_STORE}=0.5,"
+    settings = load(
+        monkeypatch, B2C_WEIGHT="2.5", STORE_WEIGHTS=weights, STORE_CONCURRENCY="4", STORE_DAILY_LIMIT="500"
+    )
+    assert (settings.b2c_weight, settings.store_weights) == (2.5, {STORE: 3.0, OTHER_STORE: 0.5})
+    assert (settings.store_concurrency, settings.store_daily_limit) == (4, 500)
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        ("B2C_WEIGHT", ""),
+        ("STORE_WEIGHTS", f"{STORE}=1,{OTHER_STORE}="),
+        ("STORE_CONCURRENCY", ""),
+        ("STORE_DAILY_LIMIT", ""),
+    ],
+)
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e-9", "1e9", "1e999", "half-other", "1" * 5000])
+def test_a_weight_or_limit_out_of_bounds_is_one_problem(
+    monkeypatch: pytest.MonkeyPatch, name: str, before: str, value: str
+) -> None:
+    told = problems(monkeypatch, **{name: before + value})
+    assert told.count("\n") == 1
+    assert f"- {name}: " in told
+    assert len(told) < 200
+    assert "other" not in told
+
+
+@pytest.mark.parametrize("value", [STORE, f"{STORE}=", "=3", "half-other=3", f"b2b:{STORE}=3", f"{STORE}=3=4", "b2c=3"])
+def test_weights_that_name_no_store_or_no_number_are_one_problem(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    told = problems(monkeypatch, STORE_WEIGHTS=value)
+    assert told.count("\n") == 1
+    assert "- STORE_WEIGHTS: " in told
+    assert "other" not in told
+
+
+def test_a_store_that_is_named_twice_is_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = problems(monkeypatch, STORE_WEIGHTS=f"{STORE}=2,{OTHER_STORE}=1,{STORE.upper()}=3")
+    assert told.count("\n") == 1
+    assert f"- STORE_WEIGHTS: names {STORE} twice, in places 1 and 3: " in told
+
+
+@pytest.mark.parametrize(("value", "hours"), [("", None), ("6", 6.0), ("24.5", 24.5)])
+def test_how_long_pictures_are_kept_is_read(monkeypatch: pytest.MonkeyPatch, value: str, hours: float | None) -> None:
+    assert load(monkeypatch, RETENTION_HOURS=value).retention_hours == hours
+
+
+@pytest.mark.parametrize("value", ["0", "5.9", "-1", "nan", "inf", "1e9", "half-other"])
+def test_pictures_are_not_deleted_while_their_links_are_valid(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    told = problems(monkeypatch, RETENTION_HOURS=value)
+    assert told.count("\n") == 1
+    assert "- RETENTION_HOURS: " in told
+    assert value != "5.9" or "must be 6 or more: for so long the link to a result is valid" in told
+
+
 def key_of(role: str) -> str:
     """As Supabase makes them, with a signature of nobody's."""
     claims = base64.urlsafe_b64encode(json.dumps({"role": role, "iss": "supabase"}).encode()).decode().rstrip("=")
@@ -180,18 +238,47 @@ def test_other_keys_are_taken(monkeypatch: pytest.MonkeyPatch, key: str) -> None
     assert key in load(monkeypatch, **PRODUCTION | {"SUPABASE_SERVICE_ROLE_KEY": key}).secrets
 
 
+TOKENS = ["API_TOKEN", "VIEWER_TOKEN", "METRICS_TOKEN", "ESTIMATE_TOKEN"]
+
+
+@pytest.mark.parametrize("name", TOKENS)
 @pytest.mark.parametrize(
-    ("token", "mode", "serves"),
+    ("token", "mode", "taken"),
     [("a", "production", False), ("t" * 15, "production", False), ("t" * 16, "production", True), ("a", "local", True)],
 )
-def test_production_does_not_serve_behind_a_token_that_can_be_guessed(
-    monkeypatch: pytest.MonkeyPatch, token: str, mode: str, serves: bool
+def test_production_takes_no_token_that_can_be_guessed(
+    monkeypatch: pytest.MonkeyPatch, name: str, token: str, mode: str, taken: bool
 ) -> None:
-    settings = load(monkeypatch, **PRODUCTION, WEARON_MODE=mode, API_TOKEN=token)
-    assert (serving_problems(settings) == []) == serves
+    for variable, value in {**PRODUCTION, "WEARON_MODE": mode, name: f" {token}\n"}.items():
+        monkeypatch.setenv(variable, value)
     told = inspect_settings()[1]
-    assert told == serving_problems(settings)
-    assert all(problem.startswith("API_TOKEN ") for problem in told)
+    assert (list(told) == []) == taken
+    assert all(problem.startswith(f"{name} has fewer than 16") for problem in told)
+
+
+def test_everything_that_is_wrong_with_the_tokens_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = "hidden-" * 4
+    with pytest.raises(SettingsError) as error:
+        load(
+            monkeypatch,
+            **PRODUCTION | {"REDIS_URL": ""},
+            PORT="many",
+            VIEWER_TOKEN=same,
+            METRICS_TOKEN=f"{same}\n",
+            ESTIMATE_ACCESS="token",
+        )
+    assert [problem.partition(":")[0] for problem in error.value.problems] == [
+        "REDIS_URL is missing",
+        "VIEWER_TOKEN and METRICS_TOKEN are the same",
+        "ESTIMATE_ACCESS=token lets nobody ask for sizes",
+        "PORT",
+    ]
+    assert "hidden" not in str(error.value)
+
+
+def test_tokens_must_differ_in_local_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = problems(monkeypatch, **dict.fromkeys(TOKENS, "t"))
+    assert told.count(" are the same: ") == 6
 
 
 @pytest.mark.parametrize(("secret", "address"), SENT_TO)
@@ -240,10 +327,11 @@ def test_a_password_is_secret_in_both_its_spellings(monkeypatch: pytest.MonkeyPa
 
 
 def test_secrets_are_known_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load(monkeypatch, **PRODUCTION, API_TOKEN="api-token")
-    assert set(settings.secrets) == {"redis-password", "service-role-key", "sk-openai-key", "api-token"}
+    tokens = {name: f"{name.lower()}-0123456789" for name in TOKENS}
+    settings = load(monkeypatch, **PRODUCTION, **tokens)
+    assert set(settings.secrets) == {"redis-password", "service-role-key", "sk-openai-key", *tokens.values()}
     shown = repr(settings)
-    assert not any(secret in shown for secret in ("service-role-key", "sk-openai-key", "api-token"))
+    assert not any(secret in shown for secret in ("service-role-key", "sk-openai-key", *tokens.values()))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
@@ -314,6 +402,52 @@ def test_authorities_that_cannot_be_had_are_told(monkeypatch: pytest.MonkeyPatch
     told = problems(monkeypatch, **{name: "empty.pem"})
     assert f"{name}: holds no certificate" in told
     assert "secret" not in told
+
+
+# Names
+
+MISSPELT = {
+    "WORKER_CONCURENCY": "WORKER_CONCURRENCY",
+    "redis_uri": "REDIS_URL",
+    "OPENAI_KEY": "OPENAI_API_KEY",
+    "SUPABASE_SERVICE_KEY": "SUPABASE_SERVICE_ROLE_KEY",
+    "CORS_ORIGIN": "CORS_ORIGINS",
+    "LOGLEVEL": "LOG_LEVEL",
+}
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELT.items())
+def test_a_variable_that_looks_like_a_setting_is_pointed_out(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "the-secret")
+    assert misspelt()[name] == meant
+    monkeypatch.delenv(name)
+    assert name not in misspelt()
+    Path(".env").write_text(f"{name}=the-secret\n")
+    assert misspelt()[name] == meant
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SSL_CERT_DIR",
+        "HOSTNAME",
+        "SUPABASE_ANON_KEY",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "WEARON_PORT",
+        "A" * 10**5,
+    ],
+)
+def test_a_variable_of_another_program_is_not(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    assert name not in misspelt()
+
+
+def test_beside_the_setting_itself_the_variable_may_be_another_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URI", "redis://other")
+    monkeypatch.setenv("REDIS_URL", "redis://ours")
+    assert "REDIS_URI" not in misspelt()
 
 
 # Image models

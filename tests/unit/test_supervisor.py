@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from wearon import supervisor as module
-from wearon.supervisor import PartGaveUp, PartState, Supervisor
+from wearon.supervisor import ComponentGaveUp, ComponentState, Supervisor
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +19,17 @@ async def test_a_part_that_dies_is_started_again_and_says_why() -> None:
 
     async def dies_twice() -> None:
         starts.put_nowait(1)
-        if parts.parts[0].restarts < 2:
+        if parts.components[0].restarts < 2:
             raise RuntimeError("no luck")
         await asyncio.Event().wait()
 
     parts.start("fragile", dies_twice)
     for _ in range(3):
         await starts.get()
-    (part,) = parts.parts
-    assert (part.state, part.restarts, part.error) == (PartState.RUNNING, 2, "RuntimeError: no luck")
+    (part,) = parts.components
+    assert (part.state, part.restarts, part.error) == (ComponentState.RUNNING, 2, "RuntimeError: no luck")
     await parts.stop_all()
-    assert part.state is PartState.STOPPED
+    assert part.state is ComponentState.STOPPED
 
 
 async def test_a_part_that_ends_by_itself_has_died_too() -> None:
@@ -39,7 +39,7 @@ async def test_a_part_that_ends_by_itself_has_died_too() -> None:
         return
 
     parts.start("short", ends)
-    with pytest.raises(PartGaveUp, match="short: ended by itself"):
+    with pytest.raises(ComponentGaveUp, match="short: ended by itself"):
         await parts.wait_until_one_gives_up()
 
 
@@ -53,10 +53,10 @@ async def test_a_part_that_cannot_come_back_is_given_up() -> None:
         raise OSError("out of order")
 
     parts.start("broken", broken)
-    with pytest.raises(PartGaveUp, match="broken: OSError: out of order"):
+    with pytest.raises(ComponentGaveUp, match="broken: OSError: out of order"):
         await parts.wait_until_one_gives_up()
     assert tries == 4
-    assert parts.parts[0].state is PartState.FAILED
+    assert parts.components[0].state is ComponentState.FAILED
 
 
 async def test_steady_parts_start_from_the_first_pause_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ async def test_steady_parts_start_from_the_first_pause_again(monkeypatch: pytest
     parts.start("now and then", dies)
     for _ in range(20):
         await runs.get()
-    assert parts.parts[0].state is not PartState.FAILED
+    assert parts.components[0].state is not ComponentState.FAILED
     await parts.stop_all()
 
 
@@ -118,7 +118,7 @@ async def test_a_part_that_lost_its_cancellation_is_cancelled_again(monkeypatch:
     await waiting.wait()
     await parts.stop("deaf")
     assert len(swallowed) == 3
-    assert parts.parts[0].state is PartState.STOPPED
+    assert parts.components[0].state is ComponentState.STOPPED
 
 
 async def test_a_part_that_is_not_needed_is_never_given_up() -> None:
@@ -133,8 +133,8 @@ async def test_a_part_that_is_not_needed_is_never_given_up() -> None:
     giving_up = asyncio.create_task(parts.wait_until_one_gives_up())
     for _ in range(20):
         await starts.get()
-    (part,) = parts.parts
-    assert (part.state, part.error) == (PartState.RESTARTING, "OSError: out of order")
+    (part,) = parts.components
+    assert (part.state, part.error) == (ComponentState.RESTARTING, "OSError: out of order")
     assert not giving_up.done()
     giving_up.cancel()
     await parts.stop_all()

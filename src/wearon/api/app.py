@@ -8,56 +8,62 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
-from wearon.api import estimate, files, metrics
-from wearon.api.console.login import Doorkeeper
+from wearon.api import description, docs_page, estimate, feedback, files, health, metrics, problems, upload
+from wearon.api.charts import PREFIX, add_chart_routes
 from wearon.api.console.mount import mount_console
 from wearon.api.console.studios import UPLOADS
-from wearon.api.description import describe
-from wearon.api.guesses import Guesses
-from wearon.api.health import HealthReport
+from wearon.api.dependencies import ApiServices
 from wearon.api.middleware import BearerToken, BodyLimit, HeadAsGet, RequestId
 from wearon.api.observation import Observation
 from wearon.api.overload import CheapRefusal
-from wearon.api.parts import ApiParts
-from wearon.api.token import ApiToken
+from wearon.api.roles import NO_TOKENS, Access, Door
+from wearon.api.this_machine import ThisMachineOnly
+from wearon.api.token import Tokens
+from wearon.api.upload_memory import UploadMemory
 from wearon.sizing import NoPerson
 
 log = structlog.get_logger()
 
 
-def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: Sequence[str] = ()) -> FastAPI:
-    """Build the app; `api_token` closes everything but `/health`, `cors_origins` opens it to those browsers."""
+def create_app(services: ApiServices, access: Access = NO_TOKENS, *, cors_origins: Sequence[str] = ()) -> FastAPI:
+    """Build the app. `access` says who may do what; `cors_origins` opens it to pages of those origins."""
     app = FastAPI(
-        title="WearOn worker",
+        **description.INFO,
         docs_url=None,
         redoc_url=None,
         # Their target would be built from the caller's Host header.
         redirect_slashes=False,
-        # FastAPI's own: `Observation` does that, without what a caller sends, and looking whether it is wanted took
-        # 0.1 ms a request.
+        # `Observation` collects both, without what a caller sends; FastAPI's own check whether to collect takes 0.1 ms
+        # a request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.parts = parts
-    app.include_router(estimate.router)
-    if parts.local_platform is not None:
+    app.state.services = services
+    app.state.upload_memory = UploadMemory()
+    app.include_router(upload.router)  # before the route for JSON, which takes what this one leaves
+    app.include_router(estimate.router, tags=["sizes"])
+    app.include_router(feedback.router, tags=["feedback"])
+    if services.local_platform is not None:
         app.include_router(files.router)
-    if parts.local_platform is not None or api_token:
-        app.include_router(metrics.router)  # in production never without a token
-
-    _add_health(app, parts)
+        app.include_router(docs_page.router)
+    is_local = services.local_platform is not None
+    if is_local or access.holders(Door.METRICS):  # production shows its inside to those with a token only
+        app.include_router(metrics.router)
+    if is_local or access.holders(Door.ACTIONS):
+        add_chart_routes(app)
+    app.include_router(health.router, tags=["health"])
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(NoPerson, _nobody_to_measure)
     app.add_exception_handler(Exception, _unexpected)
     # Added last, passed first.
     app.add_middleware(HeadAsGet)
-    app.add_middleware(CheapRefusal, pose_pool=parts.pose_pool)
-    app.add_middleware(BodyLimit, uploads=UPLOADS)
-    guesses = Guesses()
-    token = ApiToken(api_token, guesses, parts.metrics) if api_token else None
-    if parts.console is not None and (parts.local_platform is not None or api_token):  # in production with a token only
-        mount_console(app, parts.console, Doorkeeper(api_token, guesses=guesses) if api_token else None, token)
-    if token is not None:
-        app.add_middleware(BearerToken, token=token)
+    app.add_middleware(CheapRefusal, pose_pool=services.pose_pool)
+    app.add_middleware(BodyLimit, uploads=UPLOADS, passing=upload.is_upload)
+    if is_local and not access.tokens:
+        app.add_middleware(ThisMachineOnly, path=PREFIX)
+    tokens = Tokens(access, services.metrics)
+    if is_local or access.holders(Door.CONSOLE):
+        mount_console(app, services, tokens)
+    app.add_middleware(BearerToken, tokens=tokens)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -66,32 +72,16 @@ def create_app(parts: ApiParts, *, api_token: str | None = None, cors_origins: S
             allow_headers=["Authorization", "X-Request-Id", "traceparent"],  # besides the harmless ones
             expose_headers=["X-Request-Id", "Retry-After"],
         )
-    app.add_middleware(RequestId, observation=Observation(parts.metrics, parts.tracing))
-    describe(app, needs_token=bool(api_token))
+    app.add_middleware(RequestId, observation=Observation(services.metrics, services.tracing))
+    description.describe(app, access.wanted)
     return app
-
-
-def _add_health(app: FastAPI, parts: ApiParts) -> None:
-    """The paths that load balancers and containers ask, with and without a slash at the end."""
-
-    @app.get("/health/", include_in_schema=False)
-    @app.get("/health")
-    async def health() -> HealthReport:
-        """What works, part by part."""
-        return await parts.health.report()
-
-    @app.get("/health/live/", include_in_schema=False)
-    @app.get("/health/live")
-    async def live() -> dict[str, str]:
-        """The process answers. Asks nobody else: for container health checks."""
-        return {"status": "ok"}
 
 
 async def _malformed(_request: Request, error: Exception) -> JSONResponse:
     """FastAPI's own answer without the caller's input: that may be what JSON cannot say, such as NaN."""
     assert isinstance(error, RequestValidationError)
     detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
-    return JSONResponse({"detail": detail}, 422)
+    return JSONResponse({"detail": detail, "code": problems.MALFORMED, "hint": problems.MALFORMED_HINT}, 422)
 
 
 async def _nobody_to_measure(_request: Request, error: Exception) -> JSONResponse:

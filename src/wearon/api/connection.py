@@ -3,7 +3,7 @@
 httptools parses (llhttp, in C): strict, a hundred times as fast as h11, and without any bound. The bounds are here, and
 count before work is done: bytes besides the body (a head, and what chunks are wrapped in) as they are fed to the
 parser, fields, and requests that wait behind one another. So a body in chunks of one byte, a field that never ends or
-a flood of requests in one packet costs the loop a few milliseconds at most, whoever sends it, and before any token.
+a flood of requests in one packet costs the loop a few milliseconds at most, even before a token is checked.
 
 What cannot be read, or in two ways, is refused, and a refused request is the last one of its connection: nothing after
 it is parsed. The connection then lingers for a moment, because closing a socket with unread bytes resets it, and the
@@ -25,13 +25,17 @@ from uvicorn.server import ServerState
 
 from wearon.api import estimate
 from wearon.api.crowd import Crowd
-from wearon.api.middleware import RequestId
+from wearon.api.middleware import OPEN_PATHS, RequestId
+from wearon.api.observation import Observation
+from wearon.api.request_head import has_body, is_unambiguous
+from wearon.metrics import Metrics
+from wearon.observability.tracing import Tracing
 
 log = structlog.get_logger()
 
 HEAD_SECONDS = 10.0
-"""From connecting, or from its first byte on a connection that is kept, to the end of a request's head. It fits into
-one packet, so this is one lost packet and its repetitions; whoever needs longer is holding the connection."""
+"""From connecting, or from its first byte on a connection that is kept, to the end of a request's head. A head fits
+into one packet, so this covers one lost packet and its repetitions; a slower client only holds the connection."""
 
 HEAD_BYTES = 16 * 1024
 """A request's line and fields; honest ones have 1-2 KB. What chunks are wrapped in counts, too."""
@@ -53,17 +57,20 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 16 * 1024 * 1024
 LINGER_BYTES_UNREADABLE = 256 * 1024
 """How much may still come behind the last answer: what was on its way, such as the rest of a picture that was
-too large, so that the answer arrives. It is thrown away without a look. Who did not keep to HTTP gets less."""
+too large, so that the answer arrives. It is discarded unread. After a violation of HTTP less is accepted."""
 
 DROP_EVERY_S = 0.01
-"""Between two reads of what is thrown away, 256 KB each: somebody who sends as fast as he can costs no more."""
+"""Between two reads of what is discarded, 256 KB each, so that a client at full speed costs no more."""
 
 UNSENT_SECONDS = 10.0
 """For 48 KB of an answer to be taken by a client that has let 64 KB pile up, and for the rest of the last answer: that
-is slower than any line on which somebody waits for it."""
+is slower than any usable line."""
 
 BUSY_RETRY_AFTER_S = "2"
 """Connections come free when estimates end, within a second."""
+
+PACED = frozenset({401, 403, 404, 405, 413, 429, 503})
+"""Refusals that cost the caller nothing. They are delayed when they are many (`Pace`), as are answers on open paths."""
 
 UNREADABLE = "The request cannot be read"
 
@@ -156,8 +163,8 @@ class PunctualConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         version, method = self.parser.get_http_version(), self.parser.get_method()
-        if not _unambiguous(version, method, self.headers) or (
-            self.parser.should_upgrade() and _has_body(self.headers)
+        if not is_unambiguous(version, method, self.headers) or (
+            self.parser.should_upgrade() and has_body(self.headers)
         ):
             self._give_up(400, UNREADABLE)
         if len(self.pipeline) >= PIPELINED:
@@ -186,8 +193,12 @@ class PunctualConnection(HttpToolsProtocol):
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             async def send_last(message: Any) -> None:
-                if cycle.more_body and message["type"] == "http.response.start":
-                    cycle.keep_alive = False  # nobody is going to read the rest of the request
+                if message["type"] == "http.response.start":
+                    if app is not busy and (pause := self._pause(scope["path"], message["status"])):
+                        self._crowd.waits(self)  # another caller may need its place meanwhile
+                        await asyncio.sleep(pause)
+                    if cycle.more_body:
+                        cycle.keep_alive = False  # the rest of the request stays unread
                 await send(message)
 
             await app(scope, receive, send_last)
@@ -208,7 +219,6 @@ class PunctualConnection(HttpToolsProtocol):
             self._await_head()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # uvicorn's words
-        """See uvicorn."""
         self._refuse(400, UNREADABLE)
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -217,7 +227,7 @@ class PunctualConnection(HttpToolsProtocol):
     # What the crowd calls.
 
     def make_room(self) -> None:
-        """Somebody else needs the place."""
+        """Close, because another connection needs the place."""
         self._hang_up("crowded")
 
     # Refusing and ending.
@@ -259,7 +269,20 @@ class PunctualConnection(HttpToolsProtocol):
             else:
                 self._say(status, detail)
 
+    def _pause(self, path: str, status: int) -> float:
+        if path in OPEN_PATHS:
+            return self._crowd.health_answers.pause()
+        return self._crowd.refusals.pause() if status in PACED else 0.0
+
     def _say(self, status: int, detail: str) -> None:
+        pause = self._crowd.refusals.pause()
+        if pause and not self.transport.is_closing():
+            self._crowd.waits(self)
+            self._waiting = self.loop.call_later(pause, self._say_now, status, detail)
+        else:
+            self._say_now(status, detail)
+
+    def _say_now(self, status: int, detail: str) -> None:
         request_id = f"req_{secrets.token_hex(12)}"
         log.info("request cannot be read", request_id=request_id, status=status, reason=detail)
         self._crowd.count("unreadable")
@@ -341,7 +364,9 @@ class _Exit(asyncio.Transport):
         self._connection = connection
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._connection.transport.write(data)
+        # Of requests in a row uvicorn tells only the newest that they were cut off; uvloop's write would raise.
+        if not self.is_closing():
+            self._connection.transport.write(data)
 
     def close(self) -> None:
         self._connection.end()
@@ -350,31 +375,11 @@ class _Exit(asyncio.Transport):
         return self._connection.transport.is_closing()
 
 
-def _unambiguous(version: str, method: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a proxy before us cannot have read the head in another way; llhttp has looked at lengths and spelling."""
-    hosts = codings = 0
-    for name, value in fields:
-        if name == b"host":
-            hosts += 1
-        elif name == b"transfer-encoding":
-            codings += 1
-            if value.strip().lower() != b"chunked":
-                return False
-    if method == b"CONNECT" or version not in {"1.0", "1.1"}:
-        return False
-    return hosts == 1 and codings <= 1 if version == "1.1" else hosts <= 1 and codings == 0
-
-
-def _has_body(fields: list[tuple[bytes, bytes]]) -> bool:
-    """What wants to be upgraded would be read without its body."""
-    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in fields)
-
-
 async def _say_busy(scope: Scope, receive: Receive, send: Send) -> None:
     detail = estimate.UNAVAILABLE if scope["path"] == "/estimate-body" else "Too many connections"
     headers = {"Retry-After": BUSY_RETRY_AFTER_S, "Connection": "close"}
     await JSONResponse({"detail": detail}, 503, headers)(scope, receive, send)
 
 
-busy: ASGIApp = RequestId(_say_busy)
+busy: ASGIApp = RequestId(_say_busy, Observation(Metrics(), Tracing()))
 """Instead of the app when there are too many connections."""

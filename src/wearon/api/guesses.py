@@ -1,4 +1,4 @@
-"""Wrong tokens: how many one client, and all together, may send before they are slowed down and turned away."""
+"""Limits for wrong tokens, of one client and of all together: beyond them, callers are delayed and refused."""
 
 import ipaddress
 import time
@@ -8,24 +8,24 @@ from collections.abc import Callable
 WINDOW_S = 60.0
 TRIES_EACH = 5
 TRIES_ALL = 60
-"""Wrong tokens within a minute from one client, and from all: nobody mistypes more often than that."""
+"""Wrong tokens within a minute from one client, and from all clients: more are not mistyped, but guessed."""
 
-LOOKS_A_SECOND = 50.0
+CHECKS_A_SECOND = 50.0
 LONGEST_WAIT_S = 1.0
-"""Tokens of clients that have used up their tries are looked at one after the other at this rate, whatever they are
-and however many such clients there are; who would wait longer is turned away unheard. A token of 16 characters
-outlives that by ten million years, and the right one gets through although its client's address is a guesser's, too."""
+"""Once a client has used up its tries, its tokens are checked at this rate, in one queue for all such clients; a
+request that would wait longer is refused unchecked. Guessing 16 characters takes ten million years then, and the right
+token still gets through from an address that it shares with a guesser."""
 
 KNOWN_S = 3600.0
-"""So long a client that brought the right token is known. Behind a proxy everybody has one address: there, guessers
-must not make those wait who have the token."""
+"""How long a client that sent the right token is not delayed. Behind a proxy all clients have one address, and guesses
+must not delay the owner of the token there."""
 
 CLIENTS = 4096
-"""Remembered at most, of either kind: 2 MB. The one that was heard of longest ago is forgotten first."""
+"""How many clients of either kind are remembered, in 2 MB; the longest silent one is forgotten first."""
 
 
 class Guesses:
-    """Counts wrong tokens, whichever way they came."""
+    """Counts wrong tokens, as bearer token or in the console's login."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""
@@ -33,18 +33,18 @@ class Guesses:
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
         self._all: deque[float] = deque(maxlen=TRIES_ALL)
         self._known: OrderedDict[str, float] = OrderedDict()
-        self._next_look = 0.0
+        self._next_check = 0.0
 
     def turn(self, address: str) -> float | None:
-        """In how many seconds a token from there may be looked at; None: not at all now, too many wait."""
+        """In how many seconds a token from that address may be checked; None: too many wait already."""
         client, now = client_of(address), self._clock()
         if not self.own_wait_s(address) or self._is_known(client, now):
             return 0.0
-        # A clock that was put back must not make anybody wait for it.
-        at = max(now, min(self._next_look, now + LONGEST_WAIT_S + 1 / LOOKS_A_SECOND))
+        # A clock that was set back must not delay a client until it has caught up.
+        at = max(now, min(self._next_check, now + LONGEST_WAIT_S + 1 / CHECKS_A_SECOND))
         if at - now > LONGEST_WAIT_S:
             return None
-        self._next_look = at + 1 / LOOKS_A_SECOND
+        self._next_check = at + 1 / CHECKS_A_SECOND
         return at - now
 
     def own_wait_s(self, address: str) -> int:
@@ -52,11 +52,11 @@ class Guesses:
         return self._until_free(self._wrong.get(client_of(address), ()), TRIES_EACH)
 
     def wait_s(self, address: str) -> int:
-        """The same, or until all together have."""
+        """How long until that client and all clients together have a try again; 0: they have one."""
         return max(self.own_wait_s(address), self._until_free(self._all, TRIES_ALL))
 
     def note_wrong(self, address: str) -> None:
-        """Count one."""
+        """Count a wrong token."""
         client, now = client_of(address), self._clock()
         self._all.append(now)
         self._wrong.setdefault(client, deque(maxlen=TRIES_EACH)).append(now)
@@ -65,7 +65,7 @@ class Guesses:
             self._wrong.popitem(last=False)
 
     def note_right(self, address: str) -> None:
-        """That client has the token."""
+        """Remember that the client has the token."""
         client = client_of(address)
         self._known[client] = self._clock()
         self._known.move_to_end(client)
@@ -84,7 +84,7 @@ class Guesses:
 
 
 def client_of(address: str) -> str:
-    """Whom an address stands for: an IPv6 network of 64 bits is one customer's, who may take any address in it."""
+    """The client behind an address: all of an IPv6 network of 64 bits, because it belongs to one customer."""
     if ":" not in address:
         return address
     try:

@@ -1,10 +1,10 @@
-"""What every request passes: a request id and a log line, a body that is not too large, the right to be here."""
+"""What every request passes: request id and log line, HEAD, the bearer token, limits for the body."""
 
 import asyncio
 import re
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -15,41 +15,42 @@ from structlog.contextvars import bound_contextvars
 
 from wearon.api.console.access import STATIC, is_console
 from wearon.api.observation import Observation
-from wearon.api.token import ApiToken
+from wearon.api.token import Tokens
+from wearon.queue.audit_log import Actor, Via
 
 log = structlog.get_logger()
 
 GOOD_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-"""Whatever else a caller sends is not repeated into logs and headers; it gets an id of ours."""
+"""An id of another form is not repeated into logs and headers; the request gets one of ours instead."""
 
 MAX_BODY_BYTES = 16 * 1024
-"""The largest honest body is an estimate request with a signed URL and a size chart: some 4 KB."""
+"""The largest honest body is an estimate request with two signed URLs and a size chart: some 5 KB."""
 
 BODY_SECONDS = 5.0
-"""For the whole body to arrive: the caller itself gives up after 5 s."""
+"""Time for the whole body to arrive. The platform gives up after 5 s."""
 
 OPEN_PATHS = {"/health", "/health/", "/health/live", "/health/live/"}
-"""Asked by load balancers, which have no token."""
+"""Open without a token, because load balancers have none."""
 
 SIGNED_PREFIX = "/files/"
-"""The local mode's pictures: their URLs carry a signature of their own."""
+"""Local mode's pictures, whose URLs carry a signature of their own."""
 
 ROUTED = ("route", "root_path")
-"""What the router leaves in a request's scope, for whoever names the route in metrics and traces."""
+"""Keys that the router leaves in a request's scope; metrics and traces name the route by them."""
 
 QUIET_PATHS = {*OPEN_PATHS, "/metrics"}
-"""Asked all the time: no log line each."""
+"""Paths that machines ask all the time, so that their requests are not logged."""
 
 
 class RequestId:
-    """Takes the caller's `X-Request-Id` or makes one, binds it to every log line, gives it back, logs the request.
+    """Gives each request its id (the caller's `X-Request-Id`, or a new one), in log lines and answer, and logs it.
 
-    `observation` counts the request and begins its trace.
+    `observation` counts the request and starts its trace.
     """
 
-    def __init__(self, app: ASGIApp, observation: Observation | None = None) -> None:
+    def __init__(self, app: ASGIApp, observation: Observation) -> None:
         self._app = app
-        self._observation = observation or Observation()
+        self._observation = observation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -100,28 +101,32 @@ class HeadAsGet:
             if message["type"] == "http.response.start":
                 scope.update({name: get[name] for name in ROUTED if name in get})
                 await send(message)
-                # At once, also of an answer that would go on for hours: its sender is told that the caller has gone.
+                # Ends the live view's answer, too, which would go on for hours: it sees the caller as gone.
                 await send({"type": "http.response.body"})
 
         await self._app(get, receive, send_head)
 
 
 class BearerToken:
-    """Lets nobody in without the token, but for `OPEN_PATHS` and URLs that carry their own signature.
+    """Refuses requests without a bearer token that opens their path (`wearon.api.roles`).
 
-    The console has a guard of its own, which knows cookies, too.
+    `OPEN_PATHS`, and URLs that carry their own signature, need none. The console has a guard of its own, which also
+    accepts a cookie. The audit log knows the caller by the token's role.
     """
 
-    def __init__(self, app: ASGIApp, token: ApiToken) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
         self._app = app
-        self._token = token
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not _is_open(scope["path"]):
-            refusal = await self._token.refusal(scope)
-            if refusal is not None:
-                await refusal(scope, receive, send)
+            wanted = self._tokens.access.wanted(scope["path"])
+            found = await self._tokens.check(scope, wanted) if wanted else None
+            if isinstance(found, JSONResponse):
+                await found(scope, receive, send)
                 return
+            if found is not None:
+                scope.setdefault("state", {})["actor"] = Actor(found.value, Via.HTTP)
         await self._app(scope, receive, send)
 
 
@@ -131,10 +136,10 @@ def _is_open(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """Paths that take larger bodies, in more time, but only so many at once (each is held in memory)."""
+    """Paths that accept larger bodies and more time, but few at once, because each body is held in memory."""
 
-    paths: Collection[str]
-    max_bytes: int
+    max_bytes: Mapping[str, int]
+    """By path."""
     seconds: float
     at_once: int
 
@@ -142,8 +147,10 @@ class Uploads:
 class BodyLimit:
     """Answers 413 to a body over `MAX_BODY_BYTES` and 408 to one that drips; `uploads` have limits of their own.
 
-    The length counts as declared and as it streams in. Two different declarations are a 400: that is how requests are
-    smuggled past a proxy, which may read the other one.
+    The body of a request that is `passing` is not read here: its route bounds it.
+
+    The length counts as declared and as it streams in. Two declarations at once are a 400: they smuggle a request past
+    a proxy that reads the other one.
     """
 
     def __init__(
@@ -151,10 +158,12 @@ class BodyLimit:
         app: ASGIApp,
         methods: Collection[str] = ("POST", "PUT", "PATCH", "DELETE"),
         uploads: Uploads | None = None,
+        passing: Callable[[Scope], bool] = lambda _scope: False,
     ) -> None:
         self._app = app
         self._methods = frozenset(methods)
         self._uploads = uploads
+        self._passing = passing
         self._uploading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,11 +174,11 @@ class BodyLimit:
         if "content-length" in headers and "transfer-encoding" in headers:
             await _refuse(400, "Both Content-Length and Transfer-Encoding", close=True)(scope, receive, send)
             return
-        if scope["method"] not in self._methods:
+        if scope["method"] not in self._methods or self._passing(scope):
             await self._app(scope, receive, send)
             return
         uploads = self._uploads
-        if uploads is None or scope["path"] not in uploads.paths:
+        if uploads is None or scope["path"] not in uploads.max_bytes:
             await self._pass(MAX_BODY_BYTES, BODY_SECONDS, scope, receive, send)
             return
         if self._uploading >= uploads.at_once:
@@ -177,7 +186,7 @@ class BodyLimit:
             return
         self._uploading += 1
         try:
-            await self._pass(uploads.max_bytes, uploads.seconds, scope, receive, send)
+            await self._pass(uploads.max_bytes[scope["path"]], uploads.seconds, scope, receive, send)
         finally:
             self._uploading -= 1
 
@@ -189,7 +198,7 @@ class BodyLimit:
             await _refuse(408, f"Body not here within {seconds:g} s", close=True)(scope, receive, send)
             return
         except _BrokenOff:
-            # Nobody hears it, but the log and the counters say what happened.
+            # The caller is gone; the answer is for log and metrics.
             await _refuse(400, "The body broke off", close=True)(scope, receive, send)
             return
         if body is None:

@@ -1,37 +1,38 @@
-"""HTTP requests as metrics and spans. Whatever a caller sends, the labels stay within what the app's code names."""
+"""HTTP requests as metrics and spans. Labels are words of our code only, never what a caller sends."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from opentelemetry.trace import SpanKind
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from wearon.metrics import KNOWN_METHODS, Metrics
-from wearon.tracing import Kind, Tracing
+from wearon.observability.tracing import Tracing
 
 UNMATCHED = "unmatched"
-"""The route of paths that nobody has named: any number of them is one."""
+"""The one label for all paths that have no route."""
 
 QUIET = ("/health", "/metrics")
-"""Asked all the time by machines: counted, but no span each."""
+"""Paths that machines ask all the time: they are counted, but get no spans."""
 
 
 class Observation:
-    """Told of each request by the outermost middleware."""
+    """Counts and traces requests for the outermost middleware."""
 
-    def __init__(self, metrics: Metrics | None = None, tracing: Tracing | None = None) -> None:
-        self._metrics = metrics or Metrics()
-        self._tracing = tracing or Tracing()
+    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
+        self._metrics = metrics
+        self._tracing = tracing
 
     @contextmanager
     def of(self, scope: Scope, request_id: str) -> Iterator["Observed"]:
-        """The request is being answered within the block."""
+        """Follow a request, which is answered within the block."""
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
         observed = Observed(self._metrics, self._tracing, scope, method)
         with self._tracing.entry(
             method,
-            Kind.SERVER,
+            SpanKind.SERVER,
             request_id=request_id,
             traceparent=Headers(scope=scope).get("traceparent"),
             recorded=not scope["path"].startswith(QUIET),
@@ -39,12 +40,12 @@ class Observation:
             try:
                 yield observed
             finally:
-                # Without an answer there was an error, and the server says 500.
+                # No answer means an error, which the server answers with 500.
                 observed.answered(500)
 
 
 class Observed:
-    """One request. Its time ends with the head of its answer: a live view's answer goes on for hours."""
+    """One request. Its time ends with the head of the answer, because a live view's answer goes on for hours."""
 
     def __init__(self, metrics: Metrics, tracing: Tracing, scope: Scope, method: str) -> None:
         self._metrics = metrics
@@ -55,7 +56,7 @@ class Observed:
         self._answered = False
 
     def answered(self, status: int) -> None:
-        """The head of the answer goes out; only the first one counts."""
+        """Note that the head of the answer is sent; only the first call counts."""
         if self._answered:
             return
         self._answered = True
@@ -67,6 +68,6 @@ class Observed:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path, or where a folder of files is mounted, as the code has it."""
+    """The template of the path, or the mount point of a folder of files."""
     path = getattr(scope.get("route"), "path", None)
     return (path if isinstance(path, str) else scope.get("root_path")) or UNMATCHED

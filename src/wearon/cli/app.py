@@ -1,4 +1,4 @@
-"""All commands, and what they share: one-line errors, exit statuses, quiet ends."""
+"""The list of all commands, and what they share: errors in one line, exit statuses, an output that is closed."""
 
 import os
 import sys
@@ -25,14 +25,27 @@ COMMANDS = {
     "session": Lazy(
         "wearon.cli.session",
         "session",
-        "Tell one session's story: what was done for it, how it ended, and where the credit is.",
+        "Tell one session's history: what was done for it, how it ended, and where the credit is.",
+    ),
+    "sessions": Lazy(
+        "wearon.cli.sessions",
+        "sessions",
+        "List sessions, newest first: those of the last JOURNAL_HOURS, and older ones by a whole id.",
     ),
     "enqueue": Lazy("wearon.cli.enqueue", "enqueue", "Push one task, as a producer does."),
-    "estimate": Lazy("wearon.cli.estimate", "estimate", "Tell which size fits, from one photo and a height."),
+    "estimate": Lazy("wearon.cli.estimate", "estimate", "Tell which size fits, from a height and photos or a weight."),
+    "chart": Lazy(
+        "wearon.cli.chart", "app", "Check a shop's size chart, and look at and change those that are kept here."
+    ),
     "evaluate": Lazy(
         "wearon.cli.evaluate",
         "evaluate",
         "Score the size estimate of this code against known people: is a change better or worse?",
+    ),
+    "calibration": Lazy(
+        "wearon.cli.calibration",
+        "calibration",
+        "Tell what became of our sizes, and whether the stated probabilities need a recalibration.",
     ),
     "dead-letters": Lazy(
         "wearon.cli.dead_letters",
@@ -40,10 +53,34 @@ COMMANDS = {
         "Look at documents that could not become a picture, and put them right.",
     ),
     "refunds": Lazy("wearon.cli.refunds", "app", "Look at refunds that are outstanding, and try them again."),
+    "cancel": Lazy(
+        "wearon.cli.cancel",
+        "cancel",
+        "Cancel a session, or all that wait of one store: each is failed, and its credit refunded once.",
+    ),
+    "pause": Lazy(
+        "wearon.cli.pause", "pause", "Start no more jobs, of the whole fleet or of one store, until a resume."
+    ),
+    "resume": Lazy("wearon.cli.pause", "resume", "Start jobs again that an operator or the fleet itself has paused."),
     "reconcile": Lazy(
         "wearon.cli.reconcile",
         "reconcile",
         "Find sessions that nobody works on and refunds that are outstanding, and settle both.",
+    ),
+    "audit": Lazy(
+        "wearon.cli.audit",
+        "audit",
+        "Compare ended sessions with the credit ledgers, the stored pictures and the history.",
+    ),
+    "audit-log": Lazy(
+        "wearon.cli.audit_log",
+        "audit_log",
+        "List what operators did, newest first: who, when, what, and what was before and after.",
+    ),
+    "retention": Lazy(
+        "wearon.cli.retention",
+        "retention",
+        "Delete results and uploads that are older than RETENTION_HOURS, from the whole storage.",
     ),
 }
 
@@ -58,16 +95,17 @@ register(app, COMMANDS)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from wearon.cli.version import versions
 
-        print_text(f"wearon {version('wearon')}")
+        print_text("\n".join(versions()))
         raise typer.Exit
 
 
 @app.callback()
 def main(
     _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="Print version, commit and models.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """The WearOn worker: try-on tasks become pictures, and one photo becomes a size.
@@ -79,8 +117,8 @@ def main(
 def run() -> None:
     """Run the command line.
 
-    A failure that we understand is one line on stderr and status 1. When whoever reads our output goes away
-    (`| head -1`), we end without a word.
+    A failure that we understand is one line on stderr and status 1. When the reader of our output is gone
+    (`| head -1`), the command ends silently.
     """
     try:
         try:

@@ -1,4 +1,4 @@
-"""What commands that look after a running worker are connected to, and how their failures are told: in one line.
+"""Connections of the commands for a running worker, and their failures in one line.
 
 What these commands need is imported when they run, not when their help is shown.
 """
@@ -6,6 +6,9 @@ What these commands need is imported when they run, not when their help is shown
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from wearon.platform.base import Platform
+    from wearon.queue.audit_log import Actor, AuditLog
     from wearon.settings import Settings
 
 T = TypeVar("T")
@@ -24,31 +28,45 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Redis, and the platform when it is asked for."""
+    """Redis, and the platform for commands that ask for it."""
 
     settings: Settings
     redis: Redis
     stack: AsyncExitStack
 
+    @property
+    def actor(self) -> Actor:
+        """Who runs the command, for the audit log."""
+        from wearon.queue.audit_log import Actor, Via
+
+        return Actor(f"{_user()}@{socket.gethostname()}", Via.COMMAND)
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """Where what the command does is written down."""
+        from wearon.app.readers import make_audit_log
+
+        return make_audit_log(self.settings, self.redis)
+
     async def platform(self) -> Platform:
-        """The platform of the mode that we are in."""
-        from wearon import local_url
-        from wearon.assembly import open_platform
+        """The platform of this mode, closed when the command ends."""
+        from wearon.app.wiring import command_telemetry, open_platform
+        from wearon.local import url as local_url
         from wearon.net.listening import url_at
 
         settings = self.settings
         public_url = local_url.recall(settings.wearon_home) or url_at(settings.host, settings.port)
-        return await open_platform(self.stack, self.settings, public_url)
+        return await open_platform(self.stack, settings, public_url, command_telemetry(settings))
 
 
 def run_connected(command: Callable[[Connections], Coroutine[Any, Any, T]]) -> T:
-    """Run a command's coroutine with Redis at hand; raises CommandError when something cannot be reached."""
+    """Run a command's coroutine with a connection to Redis; raises CommandError when something cannot be reached."""
     from redis.exceptions import RedisError
 
     from wearon.cli.settings import settings_or_error
-    from wearon.logs import configure_logs
+    from wearon.observability.logging import configure_logs
+    from wearon.operations.actions import NotPossible
     from wearon.platform.base import PlatformError
-    from wearon.tryon.desk import NotPossible
 
     settings = settings_or_error()
     configure_logs("error", settings.log_format, settings.secrets)
@@ -65,10 +83,17 @@ def run_connected(command: Callable[[Connections], Coroutine[Any, Any, T]]) -> T
         raise CommandError(f"out of reach: {error}") from error
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # in a container, the uid may have no name
+        return f"uid {os.getuid()}"
+
+
 async def redis_url(settings: Settings) -> str:
-    """Where the queue is; local mode's server must be running."""
-    from wearon.assembly import local_redis_folder
-    from wearon.local_redis import LocalRedis
+    """The URL of the queue. In local mode its server must be running."""
+    from wearon.app.wiring import local_redis_folder
+    from wearon.local.redis_server import LocalRedis
 
     url = settings.redis_url or await LocalRedis.find(local_redis_folder(settings))
     if url is None:
@@ -78,7 +103,7 @@ async def redis_url(settings: Settings) -> str:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Connections]:
-    from wearon.redis import connect
+    from wearon.redis.clients import connect
 
     async with AsyncExitStack() as stack:
         redis = connect(await redis_url(settings), name="wearon-operator")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, confirm, out, plain, print_json, print_text
-from wearon.cli.progress import Shown, progress
+from wearon.cli.progress import progress
+from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from wearon.tryon.dead_letters import DeadLetter
-    from wearon.tryon.desk import LettersDesk
+    from wearon.operations.actions import DeadLetterActions
+    from wearon.operations.dead_letter_groups import BulkLetter, BulkStep, LetterGroup, LetterGroups
+    from wearon.queue.audit_log import Actor
+    from wearon.queue.dead_letters import DeadLetter
 
 app = typer.Typer(
     help="Look at documents that could not become a picture, and put them right.\n\nExample: wearon dead-letters list",
@@ -26,11 +29,52 @@ app = typer.Typer(
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, from `wearon dead-letters list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Group = Annotated[str | None, typer.Option(help="Only of this group, from `wearon dead-letters groups`.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than one letter.")]
+
+FATES = {
+    "pushed": "pushed again",
+    "no_task": "stay: they cannot become tasks",
+    "no_session": "stay: their sessions are not there, so they would come back at once",
+    "ended": "stay: their sessions are final already",
+    "discarded": "discarded",
+}
+
+
+@app.command()
+def groups(as_json: AsJson = False) -> None:
+    """Count dead letters by cause and producer version, the largest group first.
+
+    Example: wearon dead-letters groups
+    """
+
+    async def read(connections: Connections) -> LetterGroups:
+        return await (await _actions(connections)).groups()
+
+    found = run_connected(read)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    if not found.groups:
+        out.print("There are no dead letters.")
+        return
+    rows = [
+        (one.id, str(one.letters), str(one.usable), one.version or "-", _minute(one.first_at), one.reason)
+        for one in found.groups
+    ]
+    headings = ("group", "letters", "can be retried", "version", "first seen (UTC)", "reason")
+    print_table("", headings, rows, texts=["reason"])
+    shown = sum(one.letters for one in found.groups)
+    more = "" if shown == found.letters else f", {found.letters - shown} of them in smaller groups"
+    out.print(f"{found.letters} dead letters{more}; {found.usable} can be retried.", highlight=False)
 
 
 @app.command("list")
 def list_letters(
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100, as_json: AsJson = False
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    skip: Annotated[int, typer.Option(min=0, help="How many of the newest to pass over.")] = 0,
+    group: Group = None,
+    as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first.
 
@@ -38,19 +82,16 @@ def list_letters(
     """
 
     async def read(connections: Connections) -> list[DeadLetter]:
-        return list(await _desk(connections).list(limit))
+        return list(await (await _actions(connections)).list(limit, skip, group))
 
     letters = run_connected(read)
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters]})
-        return
-    if not letters:
+    elif letters:
+        rows = [(letter.id, letter.at, letter.session_id or "-", letter.reason) for letter in letters]
+        print_table("", ("id", "at", "session", "reason"), rows, texts=["reason"])
+    else:
         out.print("There are no dead letters.")
-        return
-    table = Table("id", "at", "session", "reason")
-    for letter in letters:
-        table.add_row(*map(plain, (letter.id, letter.at, letter.session_id or "-", letter.reason)))
-    out.print(table)
 
 
 @app.command()
@@ -59,11 +100,7 @@ def show(letter_id: Id, as_json: AsJson = False) -> None:
 
     Example: wearon dead-letters show 3fa9c0d1b2e4
     """
-
-    async def read(connections: Connections) -> DeadLetter:
-        return await _desk(connections).find(letter_id)
-
-    letter = run_connected(read)
+    letter = run_connected(lambda connections: _find(connections, letter_id))
     if as_json:
         print_json({**asdict(letter), "whole": letter.is_whole})
         return
@@ -77,26 +114,82 @@ def show(letter_id: Id, as_json: AsJson = False) -> None:
 def retry(
     letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The letters' ids.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All letters that there are.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")] = False,
+    group: Group = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would become of each.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Push documents again, as a producer does, and forget their letters.
 
-    A session that was failed and refunded for it stays so: for such a one, the shopper starts again.
+    Of a group, and of all, what would come back at once stays: what cannot become a task, and what has no session. A
+    session that was failed and refunded for it stays so: for such a one, the shopper starts again.
 
     Example: wearon dead-letters retry 3fa9c0d1b2e4
     """
-    if everything == bool(letter_ids):
-        raise CommandError("name the letters, or say --all")
-    ids = letter_ids or _all_ids()
-    if everything and ids and not yes:
-        confirm(f"Push {len(ids)} documents again?")
+    if everything + bool(letter_ids) + bool(group) != 1:
+        raise CommandError("name the letters, or a --group, or say --all")
+    if letter_ids:
+        _retry_each(letter_ids, as_json=as_json)
+        return
+    done: Sequence[BulkLetter] = ()
+    if dry_run or not yes:
+        done = _in_parts(
+            "Looking", lambda actions, by, at: actions.retry_some(group, by, at, dry_run=True), quiet=as_json
+        )
+        _tell(done, "would be ", quiet=as_json)
+    pushed = sum(letter.fate == "pushed" for letter in done)
+    if not dry_run and (yes or pushed):
+        if not yes:
+            confirm(f"Push {pushed} of {len(done)} documents again?")
+        done = _in_parts("Pushing again", lambda actions, by, at: actions.retry_some(group, by, at), quiet=as_json)
+        _tell(done, "", quiet=as_json)
+    if as_json:
+        told = [{"id": letter.id, "session_id": letter.session_id} for letter in done if letter.fate == "pushed"]
+        kept = [{"id": letter.id, "why": FATES[letter.fate]} for letter in done if letter.fate != "pushed"]
+        print_json({"dry_run": dry_run, "pushed": told, "refused": kept})
+    if any(letter.fate != "pushed" for letter in done):
+        raise CommandError("not every document can be pushed again: discard what stays, or mend what it lacks")
 
+
+@app.command()
+def discard(
+    letter_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The letter's id.")] = None,
+    group: Group = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget one dead letter, or a group, for good.
+
+    Example: wearon dead-letters discard 3fa9c0d1b2e4 --yes
+    """
+    if (letter_id is None) == (group is None):
+        raise CommandError("name the letter, or a --group")
+    if letter_id is not None:
+        letter = run_connected(lambda connections: _find(connections, letter_id))
+        if not yes:
+            confirm(f"Forget {letter.id} ({letter.reason})?")
+        run_connected(lambda connections: _discard_one(connections, letter_id))
+        if as_json:
+            print_json({"id": letter.id, "session_id": letter.session_id, "done": "discarded"})
+        else:
+            out.print(f"{plain(letter.id)}: discarded", highlight=False)
+        return
+    one = run_connected(lambda connections: _find_group(connections, group))
+    if not yes:
+        confirm(f"Forget {one.letters} dead letters ({one.reason})?")
+    done = _in_parts(
+        "Discarding", lambda actions, by, at: actions.discard_some(one.id, by, at, until=one.last_at), quiet=as_json
+    )
+    _tell(done, "", quiet=as_json)
+    if as_json:
+        print_json({"group": one.id, "discarded": [letter.id for letter in done]})
+
+
+def _retry_each(ids: Sequence[str], *, as_json: bool) -> None:
     async def push(connections: Connections) -> Retried:
-        return await _push_again(_desk(connections), ids, shown)
+        return await _push_again(await _actions(connections), ids, connections.actor)
 
-    with progress("Pushing again", quiet=as_json) as shown:
-        found = run_connected(push)
+    found = run_connected(push)
     if as_json:
         done = [{"id": letter.id, "session_id": letter.session_id} for letter in found.pushed]
         print_json({"pushed": done, "refused": [{"id": id_, "why": why} for id_, why in found.refused.items()]})
@@ -109,73 +202,82 @@ def retry(
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """Letters that were pushed, and why others were not, by id."""
+    """Letters that were pushed, and by id why others were not."""
 
     pushed: Sequence[DeadLetter]
     refused: Mapping[str, str]
 
 
-def _all_ids() -> list[str]:
-    """Oldest first, as they were pushed; a document that came several times has several letters of one id."""
-    from wearon.tryon.dead_letters import MAX_LETTERS
-
-    async def read(connections: Connections) -> list[str]:
-        return [letter.id for letter in await _desk(connections).list(MAX_LETTERS)]
-
-    return list(dict.fromkeys(reversed(run_connected(read))))
-
-
-async def _push_again(desk: LettersDesk, ids: Sequence[str], shown: Shown) -> Retried:
-    """One by one: a letter that cannot be pushed does not keep the others from it."""
-    from wearon.tryon.desk import NotPossible
+async def _push_again(actions: DeadLetterActions, ids: Sequence[str], by: Actor) -> Retried:
+    """Push one by one, so that a letter that cannot be pushed does not stop the others."""
+    from wearon.operations.actions import NotPossible
 
     pushed: list[DeadLetter] = []
     refused: dict[str, str] = {}
-    for done, letter_id in enumerate(ids):
-        shown.count(done, len(ids))
+    for letter_id in ids:
         try:
-            pushed.append(await desk.retry(letter_id))
+            pushed.append(await actions.retry(letter_id, by))
         except NotPossible as error:
             refused[letter_id] = str(error)
     return Retried(pushed, refused)
 
 
-@app.command()
-def discard(
-    letter_id: Id,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Forget one dead letter for good.
+def _in_parts(
+    what: str, part: Callable[[DeadLetterActions, Actor, int], Awaitable[BulkStep]], *, quiet: bool
+) -> Sequence[BulkLetter]:
+    """Do all parts of a group, one after the other."""
 
-    Example: wearon dead-letters discard 3fa9c0d1b2e4 --yes
-    """
+    async def do(connections: Connections) -> Sequence[BulkLetter]:
+        actions = await _actions(connections)
+        done: list[BulkLetter] = []
+        passed: int | None = 0
+        while passed is not None:
+            step = await part(actions, connections.actor, passed)
+            done += step.letters
+            passed = step.passed
+            shown.say(f"{len(done)} dead letters")
+        return done
 
-    async def read(connections: Connections) -> DeadLetter:
-        return await _desk(connections).find(letter_id)
-
-    async def forget(connections: Connections) -> None:
-        await _desk(connections).discard(letter.id)
-
-    letter = run_connected(read)
-    if not yes:
-        confirm(f"Forget {letter.id} ({letter.reason})?")
-    run_connected(forget)
-    _say(letter, "discarded", as_json=as_json)
+    with progress(what, quiet=quiet) as shown:
+        return run_connected(do)
 
 
-def _desk(connections: Connections) -> LettersDesk:
-    from wearon.tryon.dead_letters import DeadLetters
-    from wearon.tryon.desk import LettersDesk
+def _tell(done: Sequence[BulkLetter], would: str, *, quiet: bool) -> None:
+    if quiet:
+        return
+    counts = Counter(letter.fate.value for letter in done)
+    out.print(f"{len(done)} dead letters" + (":" if counts else "."), highlight=False)
+    for fate, count in counts.most_common():
+        out.print(f"  {count} {would if fate == 'pushed' else ''}{FATES[fate]}", highlight=False, soft_wrap=True)
 
-    return LettersDesk(DeadLetters(connections.redis))
+
+async def _find(connections: Connections, letter_id: str) -> DeadLetter:
+    return await (await _actions(connections)).find(letter_id)
 
 
-def _say(letter: DeadLetter, what: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"id": letter.id, "session_id": letter.session_id, "done": what})
-    else:
-        out.print(f"{plain(letter.id)}: {what}", highlight=False)
+async def _discard_one(connections: Connections, letter_id: str) -> DeadLetter:
+    return await (await _actions(connections)).discard(letter_id, connections.actor)
+
+
+async def _find_group(connections: Connections, group: str | None) -> LetterGroup:
+    found = (await (await _actions(connections)).groups()).groups
+    one = next((one for one in found if one.id == group), None)
+    if one is None:
+        raise CommandError(f"there is no group {group}")
+    return one
+
+
+async def _actions(connections: Connections) -> DeadLetterActions:
+    from wearon.events import Events
+    from wearon.operations.actions import DeadLetterActions
+    from wearon.queue.dead_letters import DeadLetters
+
+    letters = DeadLetters(connections.redis, Events())
+    return DeadLetterActions(letters, await connections.platform(), connections.audit_log)
+
+
+def _minute(at: str) -> str:
+    return at[:16].replace("T", " ")
 
 
 def _readable(payload: str) -> str:

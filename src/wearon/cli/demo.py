@@ -20,20 +20,20 @@ from rich.status import Status as Spinner
 
 from wearon.cli.output import CommandError, errors, out, plain
 from wearon.cli.producer import upload
-from wearon.local_redis import LocalRedis
-from wearon.logs import configure_logs
-from wearon.platform import LocalPlatform
+from wearon.local.platform import LocalPlatform
+from wearon.local.producer import new_request_id, task_document
+from wearon.local.redis_server import LocalRedis
+from wearon.observability.logging import configure_logs
 from wearon.platform.base import Channel, Session, Status
-from wearon.redis import connect
+from wearon.queue import keys
+from wearon.redis.clients import connect
 from wearon.samples import MAN_L, TSHIRT
-from wearon.tryon import keys
-from wearon.tryon.producer import new_request_id, task_document
 
 START_LIMIT_S = 60.0
-"""Starting takes 4 s; the very first time the pose model is put together, on a cold disk."""
+"""Limit for the start, which takes 4 s, and far longer from a cold disk."""
 
 PICTURE_LIMIT_S = 60.0
-"""One preview takes a second."""
+"""Limit for one preview, which takes a second."""
 
 STEPS = {
     "start": "session processing",
@@ -98,14 +98,17 @@ async def _demo() -> tuple[bytes, dict[str, Any]]:
 
 
 async def _show_steps(worker: "_Worker", spinner: Spinner) -> None:
-    async with asyncio.timeout(PICTURE_LIMIT_S):
-        async for line in worker.lines():
-            if line.get("event") == "step begins":
-                spinner.update(STEPS.get(line["step"], line["step"]))
-            elif line.get("event") == "step done":
-                _tick(f"{STEPS.get(line['step'], line['step'])} ({line['ms']} ms)")
-            if line.get("event") in {"session completed", "session failed"}:
-                return
+    try:
+        async with asyncio.timeout(PICTURE_LIMIT_S):
+            async for line in worker.lines():
+                if line.get("event") == "step begins":
+                    spinner.update(STEPS.get(line["step"], line["step"]))
+                elif line.get("event") == "step done":
+                    _tick(f"{STEPS.get(line['step'], line['step'])} ({line['ms']} ms)")
+                if line.get("event") in {"session completed", "session failed"}:
+                    return
+    except TimeoutError:
+        raise CommandError(f"no picture after {PICTURE_LIMIT_S:g} s: see what `wearon doctor` finds") from None
 
 
 async def _finished(platform: LocalPlatform, session: Session) -> Session:
@@ -137,7 +140,7 @@ class _Worker:
         self._last: deque[str] = deque(maxlen=8)
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Its log lines as they come; raises CommandError when it ends."""
+        """The log lines as they come; raises CommandError when the worker ends."""
         assert self._process.stderr
         async for raw in self._process.stderr:
             text = raw.decode(errors="replace").strip()
@@ -179,5 +182,15 @@ async def _worker(home: Path) -> AsyncIterator[_Worker]:
             await process.communicate()
 
 
-_NOT_FOR_THE_DEMO = {"REDIS_URL", "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "OPENAI_API_KEY", "API_TOKEN"}
+_NOT_FOR_THE_DEMO = {
+    "REDIS_URL",
+    "SUPABASE_URL",
+    "SUPABASE_SERVICE_ROLE_KEY",
+    "OPENAI_API_KEY",
+    "ESTIMATE_ACCESS",
+    "API_TOKEN",
+    "VIEWER_TOKEN",
+    "METRICS_TOKEN",
+    "ESTIMATE_TOKEN",
+}
 """Settings of a real worker must not leak into the demo's."""

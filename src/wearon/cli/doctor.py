@@ -25,13 +25,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     Example: wearon doctor --json
     """
     from wearon.doctor import Level, diagnose
-    from wearon.logs import configure_logs
-    from wearon.settings import inspect_settings
+    from wearon.observability.logging import configure_logs
+    from wearon.settings import inspect_settings, misspelt
 
     settings, problems = inspect_settings()
     configure_logs("critical", settings.log_format, settings.secrets)
     with progress("Looking", quiet=as_json) as shown:
-        diagnosis = asyncio.run(diagnose(settings, problems, lambda names: shown.say(", ".join(names))))
+        diagnosis = asyncio.run(diagnose(settings, problems, misspelt(), lambda names: shown.say(", ".join(names))))
     if as_json:
         print_json(_describe(diagnosis))
     else:

@@ -14,14 +14,14 @@ from wearon.cli.output import CommandError, out, plain, print_json, print_text
 from wearon.cli.producer import is_url, upload
 from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
-from wearon.logs import configure_logs
+from wearon.local.producer import new_request_id, task_document
+from wearon.observability.logging import configure_logs
 from wearon.platform.base import Channel, Platform, PlatformError, Session, SessionRef, Status
+from wearon.queue import keys
 from wearon.settings import Mode, Settings
-from wearon.tryon import keys
-from wearon.tryon.producer import new_request_id, task_document
 
-LOOK_S = {Mode.LOCAL: 0.2, Mode.PRODUCTION: 2.0}
-"""Between looks at the session row: the local one is a file, the other is billed."""
+READ_EVERY_S = {Mode.LOCAL: 0.2, Mode.PRODUCTION: 2.0}
+"""Between two readings of the session row: the local one is a file, production's is billed."""
 
 
 def enqueue(
@@ -66,7 +66,7 @@ def enqueue(
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for. `session_id` and `owner_id` are given in production, where the session exists already."""
+    """A try-on. `session_id` and `owner_id` are given in production, where the session exists already."""
 
     pictures: Sequence[str]
     channel: Channel
@@ -82,7 +82,7 @@ async def _prepare_only(settings: Settings, order: Order) -> str:
 
 
 async def _enqueue(settings: Settings, order: Order, shown: Shown, *, follow: bool) -> Session:
-    from wearon.redis import connect
+    from wearon.redis.clients import connect
 
     async with AsyncExitStack() as stack:
         redis = connect(await redis_url(settings), name="wearon-enqueue")
@@ -90,7 +90,7 @@ async def _enqueue(settings: Settings, order: Order, shown: Shown, *, follow: bo
         await redis.ping()  # before a credit is taken
         platform, ref, task = await _prepare(stack, settings, order)
         await redis.lpush(keys.TASKS, task)
-        return await _look(platform, ref, LOOK_S[settings.wearon_mode] if follow else None, shown)
+        return await _follow(platform, ref, READ_EVERY_S[settings.wearon_mode] if follow else None, shown)
 
 
 async def _prepare(stack: AsyncExitStack, settings: Settings, order: Order) -> tuple[Platform, SessionRef, str]:
@@ -106,8 +106,8 @@ async def _prepare(stack: AsyncExitStack, settings: Settings, order: Order) -> t
 async def _open_local_session(
     stack: AsyncExitStack, settings: Settings, order: Order, request_id: str
 ) -> tuple[Platform, SessionRef, Sequence[str]]:
-    from wearon import local_url
-    from wearon.platform import LocalPlatform
+    from wearon.local import url as local_url
+    from wearon.local.platform import LocalPlatform
 
     public_url = local_url.recall(settings.wearon_home)
     if public_url is None:
@@ -122,18 +122,18 @@ async def _open_local_session(
 async def _name_session(
     stack: AsyncExitStack, settings: Settings, order: Order
 ) -> tuple[Platform, SessionRef, Sequence[str]]:
-    from wearon.assembly import open_platform
+    from wearon.app.wiring import command_telemetry, open_platform
 
     if order.session_id is None or order.owner_id is None:
         raise CommandError("in production the session exists already: name it with --session and --owner")
     if not all(is_url(picture) for picture in order.pictures):
         raise CommandError("in production pictures are URLs, such as signed Storage URLs")
-    platform = await open_platform(stack, settings, public_url="")
+    platform = await open_platform(stack, settings, "", command_telemetry(settings))
     return platform, SessionRef(order.channel, order.owner_id, order.session_id), order.pictures
 
 
-async def _look(platform: Platform, ref: SessionRef, every_s: float | None, shown: Shown) -> Session:
-    """The session now (`every_s` None), or at its end, with its status shown meanwhile."""
+async def _follow(platform: Platform, ref: SessionRef, every_s: float | None, shown: Shown) -> Session:
+    """The session now (`every_s` None), or when it has ended, with its status shown until then."""
     while True:
         session = await platform.find_session(ref.channel, ref.session_id)
         if session is None:

@@ -6,53 +6,111 @@ from typing import Annotated
 
 import typer
 
+from wearon.cli.chart_file import usable_chart
 from wearon.cli.output import CommandError, out, plain, print_json
 from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
-from wearon.logs import configure_logs
-from wearon.sizing import EstimateRequest, NoPerson, Sex, SizeEstimate, annotated_estimate
+from wearon.cli.typed_units import height_cm, weight_kg
+from wearon.observability.logging import configure_logs
+from wearon.sizing import (
+    DEFAULT_CHART,
+    ColumnFit,
+    EstimateRequest,
+    Fit,
+    NoPerson,
+    Sex,
+    SizeEstimate,
+    annotated_estimate,
+    annotated_estimate_of_two,
+)
+
+LIMIT_S = 30.0
+"""For measuring: on any machine, two large pictures are done in a tenth of it."""
+
+ShopsChart = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The shop's sizes: CSV, JSON-LD, or what `chart check FILE --json` prints, which has more options.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+Annotate = Annotated[
+    Path | None,
+    typer.Option(help="Write the photo here, with landmarks and measuring lines drawn on; a second one beside it."),
+]
 
 
 def estimate(
-    photo: Annotated[Path, typer.Argument(help="A photo of the whole person.", exists=True, dir_okay=False)],
-    height: Annotated[float, typer.Option(min=100, max=250, help="The person's height in cm.")],
-    weight: Annotated[float | None, typer.Option(min=30, max=250, help="Weight in kg: makes it better.")] = None,
-    sex: Annotated[Sex | None, typer.Option(help="Makes a weight say more.")] = None,
-    annotate: Annotated[
-        Path | None, typer.Option(help="Write the photo here, with landmarks and measuring lines drawn on.")
+    height: Annotated[
+        float,
+        typer.Option(parser=height_cm, metavar="HEIGHT", help="The person's height: 170 (cm), 1.70m, 5'7\", 67in."),
+    ],
+    photo: Annotated[
+        Path | None,
+        typer.Argument(help="A photo of the whole person. Not needed with --weight.", exists=True, dir_okay=False),
     ] = None,
+    side: Annotated[
+        Path | None, typer.Option(help="A second photo, from the side.", exists=True, dir_okay=False)
+    ] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option(parser=weight_kg, metavar="WEIGHT", help="Makes it better: 70 (kg), 140lb, 10st4."),
+    ] = None,
+    sex: Annotated[Sex | None, typer.Option(help="Makes a weight say more.")] = None,
+    chart: ShopsChart = None,
+    fit_preference: Annotated[Fit, typer.Option(help="How the shopper likes clothes to sit.")] = Fit.REGULAR,
+    annotate: Annotate = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as the HTTP API gives it.")] = False,
 ) -> None:
-    """Tell which size fits, from one photo and a height.
+    """Tell which size fits, from a height and photos or a weight.
 
-    Example: wearon estimate me.jpg --height 178 --annotate measured.jpg
+    Example: wearon estimate me.jpg --height 178 --chart jeans.csv --annotate measured.jpg
     """
+    if photo is None and (weight is None or side or annotate):
+        raise CommandError("give a photo; only with --height and --weight alone there need be none")
     settings = settings_or_error()
     configure_logs("warning", settings.log_format)
-    request = EstimateRequest(height, weight, sex)
-    with progress("Loading the pose model", quiet=as_json) as shown:
-        answer, picture = asyncio.run(_estimate(photo, request, settings.pose_model_path, shown))
-    if annotate is not None:
-        _write(annotate, picture)
+    size_chart = usable_chart(chart) if chart else DEFAULT_CHART
+    request = EstimateRequest(height, weight, sex, size_chart, fit_preference)
+    pictures: tuple[bytes, ...] = ()
+    if photo is None:
+        answer = _without_photo(request)
+    else:
+        with progress("Loading the pose model", quiet=as_json) as shown:
+            answer, pictures = asyncio.run(_estimate(photo, side, request, settings.pose_model_path, shown))
+    written = _write(annotate, pictures) if annotate else []
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
         _print(answer)
-        if annotate is not None:
-            out.print(f"Measured photo written to [bold]{plain(annotate)}[/]", highlight=False)
+        for target in written:
+            out.print(f"Measured photo written to [bold]{plain(target)}[/]", highlight=False)
+
+
+def _without_photo(request: EstimateRequest) -> SizeEstimate:
+    from wearon.sizing.estimate import without_photo  # numpy
+
+    return without_photo(request)
 
 
 async def _estimate(
-    photo: Path, request: EstimateRequest, model: Path | None, shown: Shown
-) -> tuple[SizeEstimate, bytes]:
+    photo: Path, side: Path | None, request: EstimateRequest, model: Path | None, shown: Shown
+) -> tuple[SizeEstimate, tuple[bytes, ...]]:
+    from wearon.metrics import Metrics
     from wearon.pictures.decode import PictureError
     from wearon.pose.pool import PoseError, PosePool
 
-    pool = PosePool(model, processes=1)
+    pool = PosePool(model, 1, metrics=Metrics())
     try:
         await pool.start()
         shown.say("measuring")
-        return await pool.run(annotated_estimate, photo.read_bytes(), request, timeout=30.0)
+        if side is not None:
+            pair = photo.read_bytes(), side.read_bytes()
+            return await pool.run(annotated_estimate_of_two, *pair, request, timeout=LIMIT_S)
+        answer, drawn = await pool.run(annotated_estimate, photo.read_bytes(), request, timeout=LIMIT_S)
+        return answer, (drawn,)
     except NoPerson as error:
         raise CommandError(f"no size can be told from this photo ({error.code}): {error.hint}") from error
     except (PictureError, PoseError) as error:
@@ -61,24 +119,55 @@ async def _estimate(
         pool.close()
 
 
-def _write(target: Path, picture: bytes) -> None:
-    try:
-        target.write_bytes(picture)
-    except OSError as error:
-        raise CommandError(f"cannot write {target}: {error.strerror}") from error
+def _write(target: Path, pictures: tuple[bytes, ...]) -> list[Path]:
+    """The first picture goes to `target`, the one from the side beside it."""
+    targets = [target, target.with_stem(f"{target.stem}-side")][: len(pictures)]
+    for path, picture in zip(targets, pictures, strict=True):
+        try:
+            path.write_bytes(picture)
+        except OSError as error:
+            raise CommandError(f"cannot write {path}: {error.strerror}") from error
+    return targets
+
+
+def _size(answer: SizeEstimate) -> str:
+    span = answer.size_range
+    if answer.recommended_size is None or span is None:
+        return "[yellow]No size of this chart[/]"
+    return (
+        f"Size [bold green]{plain(answer.recommended_size)}[/]  (between {plain(span.lower)} and {plain(span.upper)}; "
+        f"confidence {answer.confidence:.0%})"
+    )
 
 
 def _print(answer: SizeEstimate) -> None:
-    span = answer.size_range
-    out.print(
-        f"Size [bold green]{plain(answer.recommended_size)}[/]  "
-        f"(between {span.lower} and {span.upper}; confidence {answer.confidence:.0%})",
-        highlight=False,
-    )
-    for name, value in answer.measurements.model_dump().items():
-        error = getattr(answer.standard_errors, name)
+    out.print(_size(answer), highlight=False)
+    if outside := answer.outside_chart:
+        out.print(f"  [yellow]{outside.code}[/]: {outside.message}", highlight=False)
+    errors = answer.standard_errors.model_dump()
+    measured = {name: (value, errors[name]) for name, value in answer.measurements.model_dump().items()}
+    measured |= {name: (more.value, more.standard_error) for name, more in answer.more_measurements.items()}
+    for name, (value, error) in measured.items():
         out.print(f"  {name.removesuffix('_cm'):9} {value:6.1f} cm  ± {error:.1f}", highlight=False)
     if answer.body_type:
         out.print(f"  body type {answer.body_type}", highlight=False)
+    sources = ", ".join(source.replace("_", " ") for source in answer.measured_from)
+    out.print(f"  measured from {sources}", highlight=False)
     for warning in answer.warnings:
         out.print(f"  [yellow]{warning.code}[/]: {warning.message}", highlight=False)
+    for size in answer.fit:
+        columns = ", ".join(_sits(one) for one in size.columns)
+        out.print(f"  {plain(size.size)} sits: {columns}", highlight=False)
+    for notice in answer.chart_warnings:
+        out.print(f"  [yellow]{notice.code}[/]: {plain(notice.message)}", highlight=False)
+    for question in answer.ask_next:
+        out.print(
+            f"  [cyan]next[/]: {question.message} (range narrower by {question.narrows_range_by:.1f} sizes)",
+            highlight=False,
+        )
+
+
+def _sits(one: ColumnFit) -> str:
+    if one.ease_cm is not None:
+        return f"{one.column} {one.word} ({one.ease_cm:+.1f} cm ease)"
+    return f"{one.column} {one.word or f'{one.garment_cm:.1f} cm'}"

@@ -18,7 +18,7 @@ from typer.main import get_command
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
-    """Where a command is: `object` of `module` is its function, or a Typer with commands of its own."""
+    """A command by name: `object` of `module` is its function, or a Typer with commands of its own."""
 
     module: str
     object: str
@@ -37,7 +37,8 @@ class Lazy:
 
 @contextmanager
 def nothing_collected() -> Iterator[None]:
-    """For imports: they make 130,000 objects and next to no garbage, and looking for it is a tenth of their time."""
+    """Switch the garbage collector off during imports: they make 130,000 objects and hardly any garbage, and it takes a
+    tenth of their time."""
     gc.disable()
     try:
         yield
@@ -57,10 +58,10 @@ def lazy_group(commands: Mapping[str, Lazy]) -> type[TyperGroup]:
 
 
 def register(app: typer.Typer, commands: Mapping[str, Lazy]) -> None:
-    """Let the commands be listed and completed."""
+    """Register the commands for help and completion."""
     for name, command in commands.items():
         app.command(name, help=command.summary)(_stands_in)
 
 
 def _stands_in() -> None:
-    """Never run: the group puts the command in its place."""
+    """Placeholder that is never run, because the group resolves the command itself."""

@@ -1,7 +1,7 @@
-"""How commands speak: results on stdout, everything else on stderr, errors as one line.
+"""Output of the commands: results on stdout, everything else on stderr, errors as one line.
 
-What others have chosen (ids, URLs, documents, messages) goes through `plain`, so that it is neither markup nor anything
-that a terminal obeys. The consoles see to the latter once more.
+Foreign text (ids, URLs, documents, messages) goes through `plain`, so that it is neither markup nor a control sequence.
+The consoles remove control sequences once more.
 """
 
 import json
@@ -13,14 +13,13 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
 
-from wearon.visible import visible
+from wearon.observability.visible import visible
 
 
 class VisibleConsole(Console):
     """A console whose texts hold no control or format characters: only its own colours and movements go out."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """See `rich.console.Console`."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text, keep="\n"), segment.style)
 
@@ -30,7 +29,7 @@ errors = VisibleConsole(stderr=True)
 
 
 class CommandError(Exception):
-    """The command did not do what it was asked; the message is one line (or one readable list) for a person."""
+    """The command failed; the message is one line, or one list, for people."""
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
@@ -38,17 +37,17 @@ class CommandError(Exception):
 
 
 def plain(text: object) -> str:
-    """A text that others have chosen, as a part of one of ours."""
+    """Foreign text, made safe to be part of ours."""
     return escape(visible(str(text)))
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """For scripts: one JSON document on stdout, in ASCII, without colours or wrapping."""
+    """Print one JSON document for scripts: in ASCII, without colours or wrapping."""
     print(json.dumps(document, indent=2))
 
 
 def print_text(text: str) -> None:
-    """A text of many lines on stdout, as it is but for what a terminal would obey."""
+    """Print a text of many lines without control characters."""
     print(visible(text))
 
 

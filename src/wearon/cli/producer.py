@@ -1,14 +1,14 @@
-"""Pictures that a command is given, as a producer's task names them."""
+"""Pictures that a command gets as file or URL, for a producer's task."""
 
 from pathlib import Path
 
 from wearon.cli.output import CommandError
-from wearon.platform import LocalPlatform
+from wearon.local.platform import LocalPlatform
 from wearon.platform.base import MAX_PICTURE_BYTES
 
 
 def is_url(picture: str) -> bool:
-    """Whether a picture is named by URL rather than by file."""
+    """Whether a picture is named by URL, not by file."""
     return picture.startswith(("http://", "https://"))
 
 

@@ -1,6 +1,6 @@
-"""Shows that long work goes on: a moving line on a terminal, a plain line every ten seconds otherwise, on stderr.
+"""Shows the progress of long work on stderr: a moving line on a terminal, otherwise a plain line every ten seconds.
 
-Nothing at all when the result is JSON: what scripts collect stays clean.
+Nothing is shown when the result is JSON, so that scripts collect nothing else.
 """
 
 import time
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PLAIN_LINE_EVERY_S = 10.0
-"""Where nothing can be drawn, such as the log of a build: enough to see that it lives."""
+"""Pause between plain lines, where nothing can be drawn, such as the log of a build."""
 
 
 class Shown:
-    """What is seen of the work; this one shows nothing."""
+    """Shows the progress of work; this class itself shows nothing."""
 
     def say(self, text: str) -> None:
-        """What is being done now."""
+        """Show what is being done now."""
 
     def count(self, done: int, total: int) -> None:
-        """How much of it is done."""
+        """Show how much of it is done."""
 
 
 class _OnTerminal(Shown):

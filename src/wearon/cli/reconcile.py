@@ -1,4 +1,4 @@
-"""`wearon reconcile`: the housekeeping's check, once and by hand."""
+"""`wearon reconcile`: one run of the reconciler, started by an operator."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from wearon.cli.output import out, plain, print_json
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
+    from wearon.operations.refund_groups import Refunds
     from wearon.platform.base import Session
-    from wearon.tryon.desk import Refunds
-    from wearon.tryon.refund_intents import Intent
+    from wearon.refunds.intents import Intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +35,40 @@ def reconcile(
     """Find sessions that nobody works on and refunds that are outstanding, and settle both.
 
     A session is an orphan when it is open, older than ten minutes, and nothing in Redis speaks of it. It is failed
-    and its credit is given back. A running worker does the same every five minutes.
+    and its credit is refunded. A running worker does this every five minutes by itself.
 
     Example: wearon reconcile --dry-run
     """
 
     async def check(connections: Connections) -> Found:
-        from wearon.tryon.desk import RefundsDesk
-        from wearon.tryon.job_queue import JobQueue
-        from wearon.tryon.recovery import Housekeeping
-        from wearon.tryon.refunds import RefundOutbox
+        from wearon.dependencies import Dependencies
+        from wearon.events import Events
+        from wearon.observability.tracing import Tracing
+        from wearon.operations.actions import RefundActions
+        from wearon.queue.audit_log import Action
+        from wearon.queue.jobs import JobQueue
+        from wearon.refunds.outbox import RefundOutbox
+        from wearon.tryon.reconciler import Reconciler
         from wearon.tryon.spool import Spool
 
         platform = await connections.platform()
-        outbox = RefundOutbox(connections.redis, platform)
-        desk = RefundsDesk(outbox)
-        queue, spool = JobQueue(connections.redis), Spool(connections.settings.spool_folder)
-        housekeeping = Housekeeping(connections.redis, platform, queue, outbox, spool)
+        events = Events()
+        outbox = RefundOutbox(connections.redis, platform, events, Tracing())
+        actions = RefundActions(outbox, connections.audit_log)
+        queue, spool = JobQueue(connections.redis), Spool(connections.settings.spool_folder, Dependencies())
+        reconciler = Reconciler(connections.redis, platform, queue, outbox, spool, events, deliver=None)
         if dry_run:
-            return Found(await housekeeping.find_orphans(), [], await desk.list())
+            return Found(await reconciler.find_orphans(), [], await actions.list())
         shown.say("failing orphans")
-        orphans = await housekeeping.fail_orphans()
+        orphans = await reconciler.fail_orphans()
+        if orphans:
+            sessions = [session.ref.session_id for session in orphans]
+            before, after = {"orphans": len(orphans)}, {"status": "failed"}
+            await connections.audit_log.note(
+                connections.actor, Action.FAIL_ORPHANS, "all", before=before, after=after, ids=sessions
+            )
         shown.say("giving back")
-        settled, left = await desk.settle_now(on_progress=shown.count)
+        settled, left = await actions.settle_now(connections.actor, on_progress=shown.count)
         return Found(orphans, settled, left)
 
     with progress("Reconciling", quiet=as_json) as shown:
@@ -65,7 +76,10 @@ def reconcile(
     if as_json:
         print_json({"dry_run": dry_run, **_describe(found)})
         return
-    done = "would be failed and refunded" if dry_run else "failed"
+    _show(found, "would be failed and refunded" if dry_run else "failed")
+
+
+def _show(found: Found, done: str) -> None:
     for session in found.orphans:
         out.print(
             f"orphan {plain(session.ref.session_id)} ({session.ref.channel}, {session.status} since "

@@ -1,4 +1,4 @@
-"""`wearon refunds`: credits that are to be given back and have not been yet."""
+"""`wearon refunds`: refunds that are outstanding or need review."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, confirm, out, plain, print_json
 from wearon.cli.progress import progress
+from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from wearon.tryon.desk import Refunds, RefundsDesk
-    from wearon.tryon.refund_intents import Intent
+    from wearon.operations.actions import RefundActions
+    from wearon.operations.refund_groups import Refunds
+    from wearon.refunds.intents import Intent, NeedsReview
 
 app = typer.Typer(
     help="Look at refunds that are outstanding, and try them again.\n\nExample: wearon refunds list",
@@ -23,37 +24,42 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Group = Annotated[str | None, typer.Option(help="Only of this group, from `wearon refunds list`.")]
 Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Only this session's; all without it.")]
 
 
 @app.command("list")
-def list_refunds(as_json: AsJson = False) -> None:
-    """List outstanding refunds, oldest first, and apart from them those that need a person.
+def list_refunds(
+    limit: Annotated[int, typer.Option(min=1, help="How many of each kind to print at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List outstanding refunds, oldest first, and apart from them those that need review.
 
     Example: wearon refunds list
     """
 
     async def read(connections: Connections) -> Refunds:
-        return await (await _desk(connections)).list()
+        return await (await _actions(connections)).list()
 
     refunds = run_connected(read)
     if as_json:
         print_json(describe(refunds))
     else:
-        show(refunds)
+        show(refunds, limit)
 
 
 @app.command()
-def retry(session: Session = None, as_json: AsJson = False) -> None:
+def retry(session: Session = None, group: Group = None, as_json: AsJson = False) -> None:
     """Try outstanding refunds now, without waiting for their pause to be over.
 
     Example: wearon refunds retry
     """
 
     async def settle(connections: Connections) -> tuple[Sequence[Intent], Refunds]:
-        return await (await _desk(connections)).settle_now(session, shown.count)
+        actions = await _actions(connections)
+        return await actions.settle_now(connections.actor, session, group, on_progress=shown.count)
 
-    with progress("Giving back", quiet=as_json) as shown:
+    with progress("Refunding", quiet=as_json) as shown:
         settled, left = run_connected(settle)
     if as_json:
         print_json({"settled": [intent.session_id for intent in settled], **describe(left)})
@@ -61,38 +67,53 @@ def retry(session: Session = None, as_json: AsJson = False) -> None:
         for intent in settled:
             out.print(f"session {plain(intent.session_id)}: settled", highlight=False)
         show(left)
-    if any(case.intent.session_id == session or session is None for case in left.outstanding):
+    tried = left.of_group(group) if group else (case.intent for case in left.outstanding)
+    if any(session in (None, intent.session_id) for intent in tried):
         raise CommandError("not every refund could be made; the worker goes on trying")
 
 
 @app.command()
 def resolve(
-    session: Annotated[str, typer.Argument(metavar="SESSION", help="The session that was put right by hand.")],
+    session: Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Whose refund was reviewed.")] = None,
+    group: Group = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Say that a person has put a session's charge right: it is not listed any more.
+    """Close the review of refunds, which a person has settled: they are not listed any more.
 
     Example: wearon refunds resolve 5b0c2c9e-6f0e-4f0e-9f57-2d3a6c1b9a10 --yes
     """
+    if (session is None) == (group is None):
+        raise CommandError("name the session, or a --group")
+
+    async def look(connections: Connections) -> Sequence[NeedsReview]:
+        return await (await _actions(connections)).in_review(session, group)
+
+    async def forget(connections: Connections) -> Sequence[Intent]:
+        return await (await _actions(connections)).resolve(connections.actor, session, group)
+
+    cases = run_connected(look)
     if not yes:
-        confirm(f"Has the charge of session {session} been put right?")
+        confirm(
+            f"Has the charge of session {session} been put right?"
+            if session
+            else f"Have all {len(cases)} charges been put right ({cases[0].why})?"
+        )
+    for intent in run_connected(forget):
+        out.print(f"session {plain(intent.session_id)}: put right", highlight=False)
 
-    async def forget(connections: Connections) -> None:
-        await (await _desk(connections)).resolve(session)
 
-    run_connected(forget)
-    out.print(f"session {plain(session)}: put right", highlight=False)
+async def _actions(connections: Connections) -> RefundActions:
+    from wearon.events import Events
+    from wearon.observability.tracing import Tracing
+    from wearon.operations.actions import RefundActions
+    from wearon.refunds.outbox import RefundOutbox
 
-
-async def _desk(connections: Connections) -> RefundsDesk:
-    from wearon.tryon.desk import RefundsDesk
-    from wearon.tryon.refunds import RefundOutbox
-
-    return RefundsDesk(RefundOutbox(connections.redis, await connections.platform()))
+    outbox = RefundOutbox(connections.redis, await connections.platform(), Events(), Tracing())
+    return RefundActions(outbox, connections.audit_log)
 
 
 def describe(refunds: Refunds) -> dict[str, Any]:
-    """For scripts."""
+    """The refunds for scripts."""
     return {
         "outstanding": [
             {**case.intent.told(), "late": case.intent.is_late, "error": case.error} for case in refunds.outstanding
@@ -101,22 +122,42 @@ def describe(refunds: Refunds) -> dict[str, Any]:
     }
 
 
-def show(refunds: Refunds) -> None:
-    """For people."""
-    if refunds.outstanding:
-        table = Table("session", "channel", "age", "failed because", "last error", title="Outstanding refunds")
-        for case in refunds.outstanding:
-            age = f"{case.intent.age_s:.0f} s" + (" LATE" if case.intent.is_late else "")
-            table.add_row(*_columns(case.intent, age), plain(case.error) or "-")
-        out.print(table)
-    else:
+def show(refunds: Refunds, limit: int = 100) -> None:
+    """Print the refunds for people: all counted by cause, and the oldest ones of each kind."""
+    if not refunds.outstanding:
         out.print("No refund is outstanding.")
+    rows: list[Sequence[str]]
+    if len(refunds.groups) < len(refunds.outstanding) + len(refunds.by_hand):
+        rows = [
+            (one.id, str(one.refunds), "needs review" if one.needs_review else "outstanding", one.cause or "-")
+            for one in refunds.groups
+        ]
+        print_table("Refunds by cause", ("group", "refunds", "state", "cause"), rows, texts=["cause"])
+    if refunds.outstanding:
+        headings = ("session", "channel", "age", "failed because", "last error")
+        rows = [
+            (*_who(case.intent), _age(case.intent), case.intent.reason, case.error or "-")
+            for case in refunds.outstanding[:limit]
+        ]
+        title = f"Outstanding refunds{_of(len(refunds.outstanding), limit)}"
+        print_table(title, headings, rows, texts=["failed because", "last error"])
     if refunds.by_hand:
-        table = Table("session", "channel", "request", "failed because", "why", title="Need a person")
-        for person in refunds.by_hand:
-            table.add_row(*_columns(person.intent, person.intent.request_id), plain(person.why))
-        out.print(table)
+        headings = ("session", "channel", "request", "failed because", "why")
+        rows = [
+            (*_who(case.intent), case.intent.request_id, case.intent.reason, case.why)
+            for case in refunds.by_hand[:limit]
+        ]
+        title = f"Need review{_of(len(refunds.by_hand), limit)}"
+        print_table(title, headings, rows, texts=["failed because", "why"])
 
 
-def _columns(intent: Intent, third: str) -> tuple[str, str, str, str]:
-    return plain(intent.session_id), intent.channel.value, plain(third), plain(intent.reason)
+def _who(intent: Intent) -> tuple[str, str]:
+    return intent.session_id, intent.channel.value
+
+
+def _age(intent: Intent) -> str:
+    return f"{intent.age_s:.0f} s" + (" LATE" if intent.is_late else "")
+
+
+def _of(count: int, limit: int) -> str:
+    return f": the {limit} oldest of {count}" if count > limit else ""

@@ -9,8 +9,8 @@ import typer
 from wearon.cli.lazy import nothing_collected
 from wearon.cli.output import CommandError, errors, plain
 from wearon.cli.settings import settings_or_error
-from wearon.logs import configure_logs
-from wearon.settings import Mode, Settings, SettingsError, foreign_uses, serving_problems
+from wearon.observability.logging import configure_logs
+from wearon.settings import Mode, Settings, foreign_uses
 
 log = structlog.get_logger()
 
@@ -28,15 +28,13 @@ def serve(
     Example: wearon serve --no-api
     """
     settings = settings_or_error()
-    if problems := serving_problems(settings):
-        raise CommandError(str(SettingsError(problems)), status=2)
     configure_logs(settings.log_level, settings.log_format, settings.secrets, for_good=True)
     for problem in foreign_uses(Path(".env")).values():  # one may have meant it, but should know
         log.warning("a secret of the environment goes where .env says", problem=problem)
     with nothing_collected():  # imported here, because they take a second that `wearon --help` should not
-        from wearon.local_redis import LocalRedisError
-        from wearon.serve import Addresses, Roles, ServeError, run
-        from wearon.supervisor import PartGaveUp
+        from wearon.app.serve import Addresses, Components, ServeError, run
+        from wearon.local.redis_server import LocalRedisError
+        from wearon.supervisor import ComponentGaveUp
 
     def announce(addresses: Addresses) -> None:
         if settings.wearon_mode is Mode.LOCAL:
@@ -45,16 +43,16 @@ def serve(
     if not (consumer or worker or api):
         raise CommandError("nothing to run: every part is left out")
     try:
-        run(settings, Roles(consumer=consumer, worker=worker, api=api), announce)
+        run(settings, Components(consumer=consumer, worker=worker, api=api), announce)
     except (ServeError, LocalRedisError) as error:
         raise CommandError(str(error)) from error
-    except PartGaveUp as error:
+    except ComponentGaveUp as error:
         raise CommandError(f"a part cannot be kept running: {error}", status=3) from error
 
 
 def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str | None) -> None:
-    from wearon.assembly import local_redis_folder
-    from wearon.redis import without_password
+    from wearon.app.wiring import local_redis_folder
+    from wearon.redis.clients import without_password
 
     reached = plain(public_url or "")
     listening = f"  HTTP API         {reached}\n  Console          {reached}/console\n" if reached else ""

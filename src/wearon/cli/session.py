@@ -1,4 +1,4 @@
-"""`wearon session`: why did this one fail, and did they get the credit back?"""
+"""`wearon session`: why a session failed, and whether its credit was refunded."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, out, plain, print_json
 
 if TYPE_CHECKING:
-    from wearon.overview.models import RefundStory, SessionStory, SessionSummary, StoryEvent
+    from wearon.operations.models import HistoryEvent, RefundHistory, SessionHistory, SessionSummary
 
 REFUND_COLOURS = {
     "not_owed": "green",
@@ -22,25 +22,25 @@ REFUND_COLOURS = {
 }
 
 LOG_LINES = 20
-"""The last ones, which tell how it ended; `--json` has all that are kept."""
+"""The last lines, which tell how it ended; `--json` has all lines that are kept."""
 
 
 def session(
     term: Annotated[str, typer.Argument(metavar="ID", help="A session, request, user or store id.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell one session's story: what was done for it, how it ended, and where the credit is.
+    """Tell one session's history: what was done for it, how it ended, and where the credit is.
 
     A user's or store's id, or a request id of several sessions, lists them.
 
     Example: wearon session 5b0c2c9e-6f0e-4f0e-9f57-2d3a6c1b9a10
     """
-    found, story = run_connected(lambda connections: _look(connections, term))
-    if story is not None:
+    found, history = run_connected(lambda connections: _find(connections, term))
+    if history is not None:
         if as_json:
-            print_json(story.model_dump(mode="json"))
+            print_json(history.model_dump(mode="json"))
         else:
-            _tell(story)
+            _tell(history)
         return
     if not found:
         raise CommandError(f"there is no session of {term}")
@@ -50,14 +50,14 @@ def session(
         out.print(_list(found))
 
 
-async def _look(connections: Connections, term: str) -> "tuple[Sequence[SessionSummary], SessionStory | None]":
-    """The sessions that the term names, and the story when it is one."""
-    from wearon.assembly import make_overview
+async def _find(connections: Connections, term: str) -> "tuple[Sequence[SessionSummary], SessionHistory | None]":
+    """The sessions that the term names, and the history if it is one."""
+    from wearon.app.readers import make_sessions, make_status_reader
 
-    platform = await connections.platform()
-    overview = make_overview(connections.settings, connections.redis, platform)
-    found = await overview.find_sessions(term)
-    return found, await overview.story(found[0].session_id) if len(found) == 1 else None
+    settings, redis = connections.settings, connections.redis
+    sessions, _ = make_sessions(settings, redis, await connections.platform(), make_status_reader(settings, redis))
+    found = await sessions.find(term)
+    return found, await sessions.read(found[0].session_id) if len(found) == 1 else None
 
 
 def _list(found: "Sequence[SessionSummary]") -> Table:
@@ -75,30 +75,33 @@ def _list(found: "Sequence[SessionSummary]") -> Table:
     return table
 
 
-def _tell(story: "SessionStory") -> None:
-    session = story.session
+def _tell(history: "SessionHistory") -> None:
+    session = history.session
     for name, value in (
         ("session", f"{session.session_id} ({session.channel}, {session.status})"),
         ("owner", session.owner_id),
         ("request", session.request_id),
         ("created", f"{session.created_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("now", story.where),
-        ("reason", None if story.reason and story.reason in story.where else story.reason),
+        ("now", history.advice.headline if history.advice else history.where),
+        ("reason", history.reason if history.advice or (history.reason or "") not in history.where else None),
+        ("to do", history.advice and history.advice.operator),
+        ("clerk says", history.advice and history.advice.clerk),
+        ("shopper can", history.advice and history.advice.shopper),
         ("shopper read", session.error_message),
-        ("took", _costs(story)),
+        ("took", _costs(history)),
     ):
         if value:
             _line(name, plain(value))
-    _tell_refund(story.refund)
-    if story.events:
-        out.print(_time_line(story.events))
-    for line in story.log[-LOG_LINES:]:
+    _tell_refund(history.refund)
+    if history.events:
+        out.print(_time_line(history.events))
+    for line in history.log[-LOG_LINES:]:
         fields = " ".join(f"{name}={value}" for name, value in line.fields.items())
         text = f"{line.at:%H:%M:%S} {line.level:<8} {line.event} {fields}"
         out.print(plain(text), highlight=False, soft_wrap=True)
 
 
-def _tell_refund(refund: "RefundStory") -> None:
+def _tell_refund(refund: "RefundHistory") -> None:
     colour = REFUND_COLOURS.get(refund.state.value, "yellow")
     words = refund.state.value.replace("_", " ")
     _line("credit", f"[{colour}]{words}[/]{': ' if refund.sentence else ''}{plain(refund.sentence)}")
@@ -108,17 +111,17 @@ def _tell_refund(refund: "RefundStory") -> None:
         _line("", f"[yellow]last error: {plain(refund.last_error)}[/]")
 
 
-def _costs(story: "SessionStory") -> str:
+def _costs(history: "SessionHistory") -> str:
     parts = [
-        None if story.processing_time_ms is None else f"{story.processing_time_ms / 1000:.1f} s",
-        None if story.estimated_cost_usd is None else f"{story.estimated_cost_usd} USD",
-        story.model and f"made by {story.model}",
-        f"{story.credits_used} credit{'' if story.credits_used == 1 else 's'}",
+        None if history.processing_time_ms is None else f"{history.processing_time_ms / 1000:.1f} s",
+        None if history.estimated_cost_usd is None else f"{history.estimated_cost_usd} USD",
+        history.model and f"made by {history.model}",
+        f"{history.credits_used} credit{'' if history.credits_used == 1 else 's'}",
     ]
     return ", ".join(plain(part) for part in parts if part)
 
 
-def _time_line(events: "Sequence[StoryEvent]") -> Table:
+def _time_line(events: "Sequence[HistoryEvent]") -> Table:
     table = Table("at (UTC)", "after", "what", "took", "details", "worker", box=SIMPLE)
     began = events[0].at
     for event in events:
@@ -127,11 +130,16 @@ def _time_line(events: "Sequence[StoryEvent]") -> Table:
             f"{event.at:%H:%M:%S}",
             f"{(event.at - began).total_seconds():.1f} s",
             plain(event.title) + attempt,
-            "-" if event.seconds is None else f"{event.seconds:.1f} s",
+            "-" if event.seconds is None else _took(event.seconds),
             plain(event.detail or "-"),
             plain(event.worker or "-"),
         )
     return table
+
+
+def _took(seconds: float) -> str:
+    """What is short in milliseconds: 0.0 s would say nothing."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.05 else f"{seconds:.1f} s"
 
 
 def _line(name: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Settings for commands: a readable list instead of a traceback when they are wrong."""
+"""Settings for commands, with a list instead of a traceback when they are wrong."""
 
 from wearon.cli.output import CommandError
 from wearon.settings import Settings, SettingsError, load_settings

@@ -1,4 +1,4 @@
-"""`wearon status`: the fleet at this moment, in a terminal."""
+"""`wearon status`: the status of the fleet, in a terminal."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +9,10 @@ from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import CommandError, out, print_json
 
 if TYPE_CHECKING:
-    from wearon.overview.now import Present
+    from wearon.operations.status import StatusReader
 
 EVERY_S = 2.0
-"""Between looks, each of which is one Redis command. Steps of a job take seconds, and workers report every four."""
+"""Between two readings of one Redis command each. Steps of a job take seconds, and workers report every four."""
 
 
 def status(
@@ -21,20 +21,21 @@ def status(
 ) -> None:
     """Show what waits, what runs and what is wrong, live until Ctrl-C.
 
-    Into a pipe it is printed once. Where Redis does not answer, that is shown too; printed once, the status is 1 then.
+    Into a pipe it is printed once. Printed once, the exit status is 1 unless the fleet's status is ok: Redis does not
+    answer, or a refund is late.
 
     Example: wearon status --once
     """
-    from wearon.cli.now_view import draw
+    from wearon.cli.status_view import draw
 
     if as_json or once or not out.is_terminal:
-        now = run_connected(lambda connections: _present(connections).now())
+        fleet = run_connected(lambda connections: _reader(connections).read())
         if as_json:
-            print_json(now.model_dump(mode="json"))
+            print_json(fleet.model_dump(mode="json"))
         else:
-            out.print(draw(now))
-        if now.queues is None:
-            raise CommandError("Redis does not answer")
+            out.print(draw(fleet))
+        if fleet.status != "ok":
+            raise CommandError(fleet.problems[0])
         return
     try:
         run_connected(_show_live)
@@ -45,25 +46,19 @@ def status(
 async def _show_live(connections: Connections) -> None:
     from rich.live import Live
 
-    from wearon.cli.now_view import draw
-    from wearon.tryon.cancellation import heed_cancellation
+    from wearon.cli.status_view import draw
+    from wearon.redis.cancellation import heed_cancellation
 
-    present = _present(connections)
-    with Live(draw(await present.now()), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
+    reader = _reader(connections)
+    with Live(draw(await reader.read()), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             heed_cancellation()
             await asyncio.sleep(EVERY_S)
-            live.update(draw(await present.now()), refresh=True)
+            live.update(draw(await reader.read()), refresh=True)
 
 
-def _present(connections: Connections) -> "Present":
-    """Needs Redis only: a platform that is away must not keep anybody from looking."""
-    from wearon.overview.look import Looker
-    from wearon.overview.now import Present
+def _reader(connections: Connections) -> "StatusReader":
+    """A reader that needs Redis only, so that the status can be seen while the platform is away."""
+    from wearon.app.readers import make_status_reader
 
-    settings = connections.settings
-    return Present(
-        Looker(connections.redis),
-        mode=settings.wearon_mode.value,
-        requests_per_minute=settings.openai_requests_per_minute,
-    )
+    return make_status_reader(connections.settings, connections.redis)

@@ -1,4 +1,4 @@
-"""`wearon doctor`: whether everything that the worker needs is there and as it should be. Changes nothing.
+"""`wearon doctor`: checks that everything the worker needs is there and as it should be, and changes nothing.
 
 `diagnose` runs the checks; each finding is ok, a warning or a fault, and a fault says which promise of
 `docs/guarantees.md` it breaks.

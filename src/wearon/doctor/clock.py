@@ -1,4 +1,4 @@
-"""Whether our clock agrees with somebody else's."""
+"""Compares this machine's clock with that of a service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ NOTICED_S = 2.0
 
 TOO_FAR_S = 60.0
 """What GENERATION_DEADLINE_S (540 s) leaves until the platform's cron fails a session (600 s), and a tenth of the age
-from which a session can be an orphan: beyond it, sessions are ended that somebody still works on."""
+from which a session can be an orphan: beyond it, sessions are ended while a worker still has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """Somebody else's clock, between two readings of ours. `step_s` is how coarse theirs is."""
+    """A service's clock, read between two readings of ours. `step_s` is how coarse theirs is."""
 
     asked: datetime
     theirs: datetime
@@ -45,9 +45,9 @@ def http_reading(asked: datetime, headers: Mapping[str, str], answered: datetime
 
 
 def judge_clock(check: str, whose: str, reading: ClockReading | None) -> Finding:
-    """The finding about it."""
+    """The finding about a reading of a clock."""
     if reading is None:
-        return warning(check, f"{whose} does not tell its time", "compare this machine's clock by hand")
+        return warning(check, f"{whose} does not tell its time", "compare this machine's clock with another one")
     ahead_s = reading.ahead_s
     if abs(ahead_s) < NOTICED_S:
         return ok(check, f"agrees with {whose}")

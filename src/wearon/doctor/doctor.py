@@ -1,7 +1,7 @@
 """Runs all checks of a mode side by side, each with its own time limit."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,15 +9,17 @@ from pathlib import Path
 import httpx
 from redis.exceptions import RedisError
 
-from wearon.assembly import local_redis_folder
+from wearon.app.wiring import local_redis_folder
 from wearon.doctor import machine
+from wearon.doctor.access import check_access
 from wearon.doctor.findings import Finding, Level, Promise, fault
 from wearon.doctor.openai import check_openai
 from wearon.doctor.redis import check_redis
-from wearon.doctor.supabase import SupabaseDoctor
-from wearon.local_redis import LocalRedis
-from wearon.logs import Redaction
+from wearon.doctor.supabase import REQUEST_S, SupabaseDoctor
+from wearon.local.redis_server import LocalRedis
 from wearon.net.tls import trusting
+from wearon.net.whole_answers import asking
+from wearon.observability.redaction import Redaction
 from wearon.settings import Mode, Settings
 
 NETWORK_LIMIT_S = 20.0
@@ -27,14 +29,14 @@ MACHINE_LIMIT_S = 10.0
 """A disk that needs longer for a megabyte is not well."""
 
 POSE_LIMIT_S = 60.0
-"""Loading the model takes 2 to 5 s, putting it together for the first time on a cold disk much longer."""
+"""Loading the model takes 2 to 5 s, from a cold disk much longer."""
 
 Examine = Callable[[], AsyncGenerator[Finding, None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at. `breaks` is what is in doubt when it cannot be looked at."""
+    """One check. `breaks` is the promise that is in doubt when the check cannot be made."""
 
     name: str
     examine: Examine
@@ -51,28 +53,33 @@ class Diagnosis:
 
     @property
     def level(self) -> Level:
-        """The worst."""
+        """The level of the worst finding."""
         levels = {finding.level for finding in self.findings}
         return next(level for level in (Level.FAULT, Level.WARNING, Level.OK) if level in levels | {Level.OK})
 
 
 async def diagnose(
-    settings: Settings, problems: Sequence[str], on_progress: Callable[[Sequence[str]], None] = lambda _: None
+    settings: Settings,
+    problems: Sequence[str],
+    misspelt: Mapping[str, str],
+    on_progress: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Diagnosis:
     """Check everything that these settings allow to be checked; changes nothing.
 
-    `problems` is what was wrong with the settings. `on_progress` is told the names of the checks that still run.
+    `problems` is what was wrong with the settings, `misspelt` variables -> the settings that they look like.
+    `on_progress` gets the names of the checks that still run.
     """
     async with AsyncExitStack() as stack:
         checks = await checks_of(stack, settings)
         found = await run_checks(checks, on_progress)
     clean = Redaction(settings.secrets).clean_text
     cleaned = [replace(finding, message=clean(finding.message)) for finding in found]
-    return Diagnosis(settings.wearon_mode, [*machine.check_settings(settings, problems), *cleaned])
+    ours = [*machine.check_settings(settings, problems, misspelt), *check_access(settings)]
+    return Diagnosis(settings.wearon_mode, [*ours, *cleaned])
 
 
 async def checks_of(stack: AsyncExitStack, settings: Settings) -> list[Check]:
-    """What there is to look at in this mode, as far as it is named in the settings."""
+    """The checks of this mode, as far as the settings name what to check."""
     if settings.wearon_mode is Mode.LOCAL:
         services = await _local_checks(settings)
     else:
@@ -93,7 +100,7 @@ async def checks_of(stack: AsyncExitStack, settings: Settings) -> list[Check]:
 
 
 async def run_checks(checks: Sequence[Check], on_progress: Callable[[Sequence[str]], None]) -> list[Finding]:
-    """All at once; their findings in the order of the checks."""
+    """Run all checks at once, and return their findings in the order of the checks."""
     under_way = [check.name for check in checks]
 
     async def run(check: Check) -> list[Finding]:
@@ -107,7 +114,7 @@ async def run_checks(checks: Sequence[Check], on_progress: Callable[[Sequence[st
 
 
 async def _run(check: Check) -> list[Finding]:
-    """A check that takes too long or crashes keeps what it has found, and that is a fault."""
+    """Run one check. One that takes too long or crashes keeps what it has found, and is a fault."""
     found: list[Finding] = []
     try:
         async with asyncio.timeout(check.limit_s), aclosing(check.examine()) as findings:
@@ -117,9 +124,9 @@ async def _run(check: Check) -> list[Finding]:
         found.append(fault(check.name, f"no answer within {check.limit_s:g} s", "see whether it hangs", check.breaks))
     except (httpx.HTTPError, RedisError, OSError) as error:
         found.append(fault(check.name, f"broke off: {type(error).__name__}", "see the network between", check.breaks))
-    except Exception as error:  # noqa: BLE001 (whatever it is, the other checks go on, and this one is told)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the other checks go on, and this one is a fault)
         reason = f"the check itself failed: {type(error).__name__}: {error}"
-        found.append(fault(check.name, reason, "look by hand; this is a fault of the doctor, too", check.breaks))
+        found.append(fault(check.name, reason, "check it yourself; this is a fault of the doctor, too", check.breaks))
     return found
 
 
@@ -138,12 +145,10 @@ async def _production_checks(stack: AsyncExitStack, settings: Settings) -> list[
     if (redis_url := settings.redis_url) is not None:
         checks.append(Check("redis", lambda: check_redis(redis_url), NETWORK_LIMIT_S, Promise.EVERY_TASK_ENDS))
     if settings.supabase_url and settings.supabase_service_role_key:
-        client = await stack.enter_async_context(
-            httpx.AsyncClient(trust_env=False, verify=trusting(settings.authorities))
-        )
+        client = await stack.enter_async_context(asking(REQUEST_S, trusting(settings.authorities)))
         key = settings.supabase_service_role_key.get_secret_value()
         supabase = SupabaseDoctor(settings.supabase_url, key, client)
-        ends, back = Promise.EVERY_TASK_ENDS, Promise.GIVEN_BACK_ONCE
+        ends, back = Promise.EVERY_TASK_ENDS, Promise.REFUNDED_ONCE
         checks += [
             Check("supabase", supabase.check_project, NETWORK_LIMIT_S, ends),
             Check("supabase tables", supabase.check_tables, NETWORK_LIMIT_S, ends),

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -18,7 +18,7 @@ class Promise(StrEnum):
     """Rows of the table in `docs/guarantees.md`, word for word (a test compares them)."""
 
     EVERY_TASK_ENDS = "Every task ends: as completed, as failed with one refund, or in the dead letters"
-    GIVEN_BACK_ONCE = "A failed generation gives back what the ledger says was taken, once"
+    REFUNDED_ONCE = "A failed generation refunds what the ledger says was taken, once"
     PAID_ONCE = "Once OpenAI has answered, no crash, outage or shutdown on the same disk makes us pay again"
     SIZES_ALWAYS = "/estimate-body answers whether or not Redis, Supabase and OpenAI do"
     PICTURES_PRIVATE = "A shopper's pictures open with a signed URL only"
@@ -37,15 +37,15 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """All is well there."""
+    """A finding that all is well."""
     return Finding(check, Level.OK, message)
 
 
 def warning(check: str, message: str, hint: str) -> Finding:
-    """Somebody should look at it."""
+    """A finding that an operator should know of."""
     return Finding(check, Level.WARNING, message, hint)
 
 
 def fault(check: str, message: str, hint: str, breaks: Promise) -> Finding:
-    """Somebody must put it right."""
+    """A finding that an operator must put right."""
     return Finding(check, Level.FAULT, message, hint, breaks)

@@ -1,4 +1,4 @@
-"""This machine: the disk under the spool, descriptors, port, pose model, and local mode's own Redis and SQLite."""
+"""Checks of this machine: spool and its disk, descriptors, port, pose model, local mode's own Redis and SQLite."""
 
 import asyncio
 import os
@@ -6,21 +6,23 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import httpx
 
-from wearon.descriptors import MOST_HTTP, Budget, divide, limit_after_raising
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
+from wearon.local.redis_binary import LocalRedisError, has_known_fault, server_binary
+from wearon.metrics import Metrics
 from wearon.net.listening import listen, url_at
+from wearon.net.whole_answers import asking
 from wearon.platform.session_rows import SESSION_TABLES
 from wearon.pose.pool import PoseError, PosePool
-from wearon.redis_binary import LocalRedisError, has_known_fault, server_binary
+from wearon.resources.descriptors import MOST_HTTP, Budget, divide, limit_after_raising
 from wearon.samples import MAN_L
-from wearon.settings import LEAST_TOKEN_CHARACTERS, Mode, Settings
+from wearon.settings import LEAST_RETENTION_HOURS, Mode, Settings
 from wearon.sizing import EstimateRequest, NoPerson, estimate_size
 
 PAID_ANSWER_MB = 8
@@ -29,7 +31,7 @@ PAID_ANSWER_MB = 8
 LEAST_FREE_MB = 100
 
 COMFORT = 10
-"""So many times what is needed may be free before it is worth a word: logs and Redis live on disks, too."""
+"""A warning comes when less than so many times the need is free: logs and Redis live on disks, too."""
 
 FORGETFUL = {
     "tmpfs": "lies in memory, which a restart of the machine empties",
@@ -46,7 +48,7 @@ PORT_S = 2.0
 
 
 async def check_spool(folder: Path, concurrency: int) -> AsyncGenerator[Finding, None]:
-    """Whether what was paid for can be kept."""
+    """Check that the spool can keep what was paid for."""
     there = await asyncio.to_thread(_existing, folder)
     problem = await asyncio.to_thread(_try_to_keep, there)
     if problem is not None:
@@ -69,7 +71,7 @@ async def check_spool(folder: Path, concurrency: int) -> AsyncGenerator[Finding,
 
 
 def judge_space(free_mb: int, concurrency: int) -> Finding:
-    """Whether the pictures under way fit onto the disk."""
+    """The finding about free space: whether the pictures under way fit onto the disk."""
     needed_mb = max(LEAST_FREE_MB, concurrency * PAID_ANSWER_MB)
     told = f"{free_mb:,} MB free"
     if free_mb < needed_mb:
@@ -85,12 +87,12 @@ def judge_space(free_mb: int, concurrency: int) -> Finding:
 
 
 async def check_descriptors(concurrency: int) -> AsyncGenerator[Finding, None]:
-    """Whether the process may have as many connections as it takes."""
+    """Check that the process may have as many connections as it takes."""
     yield judge_descriptors(divide(limit_after_raising(), concurrency))
 
 
 def judge_descriptors(budget: Budget) -> Finding:
-    """`budget` as `wearon serve` will share it out here, once it has raised its limit."""
+    """The finding about descriptors. `budget` is what `wearon serve` has here, once it has raised its limit."""
     shares = f"paid work {budget.paid_work}, downloads {budget.downloads}, HTTP connections {budget.http}"
     if not budget.enough:
         return fault(
@@ -105,7 +107,7 @@ def judge_descriptors(budget: Budget) -> Finding:
 
 
 async def check_port(host: str, port: int) -> AsyncGenerator[Finding, None]:
-    """Whether the API can listen, or does already."""
+    """Check that the API can listen, or does already."""
     if port == 0:
         yield ok("port", "any free one")
         return
@@ -124,8 +126,8 @@ async def check_port(host: str, port: int) -> AsyncGenerator[Finding, None]:
 
 
 async def check_pose_model(model: Path | None) -> AsyncGenerator[Finding, None]:
-    """Whether the model loads, and says what it should of a sample."""
-    pool = PosePool(model, processes=1)
+    """Check that the model loads, and gives a sample its size."""
+    pool = PosePool(model, 1, metrics=Metrics())
     photo = await asyncio.to_thread(MAN_L.read)
     request = EstimateRequest(MAN_L.height_cm)
     began = time.monotonic()
@@ -150,7 +152,7 @@ async def check_pose_model(model: Path | None) -> AsyncGenerator[Finding, None]:
 
 
 async def check_local_redis() -> AsyncGenerator[Finding, None]:
-    """For a local mode that is not running: whether it could start its Redis."""
+    """Check that a local mode that does not run could start its Redis."""
     try:
         binary = await asyncio.to_thread(server_binary)
     except LocalRedisError as error:
@@ -162,14 +164,14 @@ async def check_local_redis() -> AsyncGenerator[Finding, None]:
         yield warning(
             "redis",
             f"{told}, which may lack the fix of CVE-2025-49844",
-            "install a newer one, unless your distribution has mended it; nobody but you can reach it",
+            "install a newer one, unless your distribution has mended it; only you can reach it",
         )
     else:
         yield ok("redis", told)
 
 
 def _version_of(binary: str) -> str:
-    """The first line that it prints of itself."""
+    """The first words of what the server prints about its version."""
     try:
         run = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
@@ -178,7 +180,7 @@ def _version_of(binary: str) -> str:
 
 
 async def check_local_platform(home: Path) -> AsyncGenerator[Finding, None]:
-    """Local mode's sessions and credits, without making or changing anything."""
+    """Check local mode's sessions and credits, without making or changing anything."""
     database = home / "platform.sqlite3"
     if not database.exists():
         yield ok("sessions", f"{database} is made at the first start")
@@ -195,31 +197,33 @@ async def check_local_platform(home: Path) -> AsyncGenerator[Finding, None]:
         )
 
 
-def check_settings(settings: Settings, problems: Sequence[str]) -> list[Finding]:
-    """What is wrong with them, and what is allowed but unwise."""
+def check_settings(settings: Settings, problems: Sequence[str], misspelt: Mapping[str, str]) -> list[Finding]:
+    """The findings about the settings: what is wrong, what is allowed but unwise, and what nothing reads."""
     found = [
         fault("settings", problem, "the worker does not start before this is put right", Promise.EVERY_TASK_ENDS)
         for problem in problems
     ]
-    if settings.host not in {"127.0.0.1", "localhost", "::1"} and settings.api_token is None:
-        found.append(
-            warning(
-                "settings",
-                f"API_TOKEN is not set, and {settings.host} is not loopback",
-                "set it, or let a proxy decide who may call",
-            )
-        )
-    short = settings.api_token is not None and len(settings.api_token) < LEAST_TOKEN_CHARACTERS
-    if short and settings.wearon_mode is Mode.LOCAL:  # in production it is a problem
-        found.append(
-            warning("settings", "API_TOKEN is so short that it can be guessed", "make one with `openssl rand -hex 32`")
-        )
     if settings.wearon_mode is Mode.PRODUCTION:
+        found += _about_retention(settings.retention_hours)
         found += [
             warning("settings", unsent.words, "take it out, or see .env.example for what models take")
             for unsent in settings.settings_not_sent
         ]
+    found += [
+        warning("settings", f"nothing reads {name}", f"is {meant} meant? .env.example has all names")
+        for name, meant in misspelt.items()
+    ]
     return found or [ok("settings", f"complete, {settings.wearon_mode} mode")]
+
+
+def _about_retention(hours: float | None) -> list[Finding]:
+    if hours is None:
+        why = "RETENTION_HOURS is not set: no picture is deleted here, and shoppers are promised deletion after 6 hours"
+        return [warning("settings", why, "set it to 6, unless something else deletes what the bucket's folders hold")]
+    if hours > LEAST_RETENTION_HOURS:
+        why = f"RETENTION_HOURS is {hours:g}, and shoppers are promised deletion after 6 hours"
+        return [warning("settings", why, "set it to 6, unless your shoppers are promised something else")]
+    return []
 
 
 def _existing(folder: Path) -> Path:
@@ -268,7 +272,7 @@ def _try_to_listen(host: str, port: int) -> str | None:
 async def _is_ours(host: str, port: int) -> bool:
     """Whether a worker answers there."""
     try:
-        async with httpx.AsyncClient(timeout=PORT_S, trust_env=False) as client:
+        async with asking(PORT_S) as client:
             answer = await client.get(f"{url_at(host, port)}/health/live")
             return bool(answer.status_code == 200 and answer.json() == {"status": "ok"})
     except (httpx.HTTPError, ValueError):

@@ -1,4 +1,4 @@
-"""OpenAI's key and models, by looking the models up: nothing is made and nothing is paid."""
+"""Checks of OpenAI's key and models, by looking the models up: nothing is made and nothing is paid."""
 
 import ssl
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -9,17 +9,17 @@ import httpx
 
 from wearon.doctor.clock import http_reading, judge_clock
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
-from wearon.net.tls import trusting
-from wearon.tryon.generator import KeyRejected, ModelUnavailable, QuotaExhausted, RateLimited, ServiceUnavailable
-from wearon.tryon.openai_answers import error_of
-from wearon.tryon.openai_last_days import days_left, last_day, tell_last_day
+from wearon.net.whole_answers import asking
+from wearon.tryon.image_model import KeyRejected, ModelUnavailable, QuotaExhausted, RateLimited, ServiceUnavailable
+from wearon.tryon.openai.answers import error_of
+from wearon.tryon.openai.last_days import days_left, last_day, tell_last_day
 
 OWN_HOST = "api.openai.com"
 
 VERY_SOON_DAYS = 7
-"""As in `monitoring/alerts.yml`: whoever is paged looks here next."""
+"""The limit of the alarm in `monitoring/alerts.yml`: an operator who is paged runs the doctor next."""
 
-ALL_FAIL = "every generation fails and is given back"
+ALL_FAIL = "every generation fails and is refunded"
 
 REQUEST_S = 10.0
 """A look-up takes a fraction of a second."""
@@ -28,7 +28,7 @@ REQUEST_S = 10.0
 async def check_openai(
     key: str, base_url: str, model: str, tls: ssl.SSLContext | None = None, fallbacks: Sequence[str] = ()
 ) -> AsyncGenerator[Finding, None]:
-    """Whether the key is taken, whether it may use the models, and whether their last days are near."""
+    """Check that the key is taken, that it may use the models, and that their last days are not near."""
     if not key.isascii() or not key.isprintable() or " " in key:
         yield fault(
             "openai key",
@@ -41,7 +41,7 @@ async def check_openai(
     headers = {"Authorization": f"Bearer {key}"}
     asked = datetime.now(UTC)
     try:
-        async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False, verify=tls or trusting()) as client:
+        async with asking(REQUEST_S, tls) as client:
             answer, *others = [
                 await client.get(f"{base_url}/models/{quote(name, safe='/:@')}", headers=headers)
                 for name in (model, *fallbacks)
@@ -66,7 +66,7 @@ async def check_openai(
 
 
 def judge_last_day(answer: httpx.Response, model: str, setting: str) -> Iterator[Finding]:
-    """Says something only when it is near."""
+    """The finding about a last day, only when it is near."""
     day = last_day(model, answer.content)
     words = day and tell_last_day(model, day)
     if day is None or not words:
@@ -79,7 +79,7 @@ def judge_last_day(answer: httpx.Response, model: str, setting: str) -> Iterator
 
 
 def judge_fallback(answer: httpx.Response, model: str) -> Iterator[Finding]:
-    """What the look-up of a fallback model says, unless all is well."""
+    """The findings about a fallback model, unless all is well."""
     if answer.status_code == 404 and isinstance(error_of(404, answer.headers, answer.content), ModelUnavailable):
         yield warning(
             "openai model",
@@ -90,7 +90,7 @@ def judge_fallback(answer: httpx.Response, model: str) -> Iterator[Finding]:
 
 
 def judge_model(answer: httpx.Response, host: str, model: str, others: Sequence[str] = ()) -> Finding:
-    """What the look-up says. `others`: fallback models that are there."""
+    """The finding about the first model. `others` are the fallback models that are there."""
     if answer.status_code == 200:
         return ok("openai", f"{host} takes the key, and {model} is there (whether money is left shows only in use)")
     error = error_of(answer.status_code, answer.headers, answer.content)

@@ -1,8 +1,9 @@
-"""Redis as the worker needs it: new enough, keeping what it is given, near enough, and letting our user do all we do.
+"""Checks of Redis: new enough, keeping what it is given, near enough, and letting our user do all that we do.
 
-Reads only (PING, INFO, CONFIG GET); what else we send is tried in a transaction that is given up.
+It only reads (PING, INFO, CONFIG GET, and pauses); all other commands that we send are tried in a transaction that is
+discarded.
 
-Hosted ones tell less: Upstash has no CONFIG, and its INFO has no word about persistence or eviction.
+Hosted servers tell less: Upstash has no CONFIG, and its INFO has no word about persistence or eviction.
 """
 
 import re
@@ -17,25 +18,29 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from wearon.doctor.clock import ClockReading, judge_clock
 from wearon.doctor.findings import Finding, Level, Promise, fault, ok, warning
-from wearon.redis import connect, connection_pool, without_password
-from wearon.redis_errors import RedisRefuses
-from wearon.redis_url import BadRedisUrl
-from wearon.tryon import redis_rights
+from wearon.queue import redis_rights
+from wearon.queue.pauses import FLEET, Pause, Pauses
+from wearon.redis.clients import connect, connection_pool, without_password
+from wearon.redis.errors import RedisRefuses
+from wearon.redis.url import BadRedisUrl
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.connection import AbstractConnection
 
 LEAST_VERSION = (6, 2)
-"""BLMOVE, by which a task is never in nobody's hands, came with it."""
+"""BLMOVE came with it, which moves a task from list to list: it is always in one of them."""
 
 _VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
 SLOW_MS = 100.0
-"""To a far region. The hand-over, start and end of a job are a dozen commands one after another."""
+"""To a far region. A job waits for some seven commands, one after another."""
 
 PINGS = 5
 """A median that one slow answer does not move; each is a billed command."""
+
+MAX_PAUSES = 5
+"""Pauses that are told, the fleet's first."""
 
 NEARLY_FULL = 0.8
 """Of `maxmemory`. With noeviction, a full Redis takes no task and no refund intent."""
@@ -45,7 +50,7 @@ Info = Mapping[str, Any]
 
 
 async def check_redis(url: str) -> AsyncGenerator[Finding, None]:
-    """Everything about the Redis at `url`."""
+    """Check everything about the Redis at `url`."""
     try:
         client = connect(url, name="wearon-doctor")
     except BadRedisUrl as error:
@@ -84,6 +89,8 @@ async def _look(client: "Redis", where: str) -> AsyncGenerator[Finding, None]:
     yield ok("redis", f"{where} answers")
     yield judge_latency(pings_ms)
     yield judge_clock("redis clock", "Redis", await _clock(client))
+    for pause in await _pauses(client):
+        yield judge_pause(pause)
     info = await _info(client)
     yield judge_version(info)
     yield judge_role(info)
@@ -94,16 +101,25 @@ async def _look(client: "Redis", where: str) -> AsyncGenerator[Finding, None]:
 
 
 def judge_latency(pings_ms: list[float]) -> Finding:
-    """How far away it is."""
+    """The finding about its distance."""
     typical = median(pings_ms)
     told = f"answers in {typical:.1f} ms (the slowest of {len(pings_ms)}: {max(pings_ms):.1f} ms)"
     if typical <= SLOW_MS:
         return ok("redis latency", told)
-    return warning("redis latency", told, "run the worker in the region of its Redis: each job asks it a dozen times")
+    return warning("redis latency", told, "run the worker in the region of its Redis: each job asks it seven times")
+
+
+def judge_pause(pause: Pause) -> Finding:
+    """The finding about a pause: shoppers wait, which somebody may have forgotten."""
+    store = "" if pause.tenant == FLEET else f" --store {pause.tenant.removeprefix('b2b:')}"
+    whose = "the fleet" if pause.tenant == FLEET else pause.tenant
+    since = f"since {pause.since:%Y-%m-%d %H:%M} UTC"
+    told = f"{whose} is paused {since} by {pause.by or 'an operator'}: {pause.reason or 'no reason was given'}"
+    return warning("pause", told, f"no job of it is started until `wearon resume{store}`")
 
 
 def judge_version(info: Info) -> Finding:
-    """Whether it knows the commands that we use."""
+    """The finding about its version: whether it knows the commands that we use."""
     told = str(info.get("redis_version", ""))
     found = _VERSION.match(told)
     least = ".".join(map(str, LEAST_VERSION))
@@ -120,7 +136,7 @@ def judge_version(info: Info) -> Finding:
 
 
 def judge_role(info: Info) -> Finding:
-    """Whether it takes writes, and scripts over several keys."""
+    """The finding about its role: whether it takes writes, and scripts over several keys."""
     if info.get("role") in {"slave", "replica"}:
         return fault(
             "redis role", "is a replica, which refuses writes", "put the primary in REDIS_URL", Promise.EVERY_TASK_ENDS
@@ -138,7 +154,7 @@ def judge_role(info: Info) -> Finding:
 
 
 def judge_persistence(info: Info, save: str | None, appendfsync: str | None) -> Finding:
-    """What a restart of Redis leaves. `save` and `appendfsync` are CONFIG's, None where that is refused."""
+    """The finding about what a restart of Redis leaves. `save` and `appendfsync` come from CONFIG, None if refused."""
     name, advice = "redis persistence", "set appendonly yes (appendfsync everysec)"
     if "aof_enabled" not in info:
         return warning(
@@ -156,17 +172,17 @@ def judge_persistence(info: Info, save: str | None, appendfsync: str | None) -> 
             name,
             f"cannot write to its disk ({', '.join(broken)})",
             "see Redis' log and its disk",
-            Promise.GIVEN_BACK_ONCE,
+            Promise.REFUNDED_ONCE,
         )
     if save:
         return warning(name, f"snapshots only (save {save}): a crash forgets the tasks and refunds since", advice)
     if save is None:
         return warning(name, "no append-only file; whether there are snapshots cannot be told", advice)
-    return fault(name, "nothing is kept: a restart forgets tasks and refunds", advice, Promise.GIVEN_BACK_ONCE)
+    return fault(name, "nothing is kept: a restart forgets tasks and refunds", advice, Promise.REFUNDED_ONCE)
 
 
 def judge_eviction(info: Info, configured: str | None) -> Finding:
-    """Whether it throws keys away when memory is short."""
+    """The finding about eviction: whether it throws keys away when memory is short."""
     policy = info.get("maxmemory_policy") or configured
     if policy is None:
         return warning(
@@ -185,7 +201,7 @@ def judge_eviction(info: Info, configured: str | None) -> Finding:
 
 
 def judge_memory(info: Info) -> Finding:
-    """How full it is, where there is a limit."""
+    """The finding about its memory, where there is a limit."""
     used, limit = int(info.get("used_memory", 0)), int(info["maxmemory"])
     told = f"{used / 2**20:.0f} of {limit / 2**20:.0f} MB"
     if used < NEARLY_FULL * limit:
@@ -213,6 +229,14 @@ async def _clock(client: "Redis") -> ClockReading | None:
     return ClockReading(asked, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), datetime.now(UTC))
 
 
+async def _pauses(client: "Redis") -> list[Pause]:
+    """Those of the fleet and of a few tenants."""
+    try:
+        return list((await Pauses(client).list()).values())[:MAX_PAUSES]
+    except (ResponseError, RedisRefuses):  # of another type, or no right: other checks say so
+        return []
+
+
 async def _info(client: "Redis") -> Info:
     try:
         return dict(await client.info())
@@ -230,10 +254,10 @@ async def _config(client: "Redis", name: str) -> str | None:
 
 
 async def _check_rights(url: str) -> Finding:
-    """Whether the user in the URL may do all that we do. Nothing of it is done."""
+    """Check that the user in the URL may do all that we do. None of it takes effect."""
     pool = connection_pool(url, name="wearon-doctor")
     try:
-        connection = await pool.get_connection()
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         # An empty one first: without a transaction around them, the commands would be done.
         missing = await _refused(connection, redis_rights.EMPTY)
         missing = missing or await _refused(connection, redis_rights.REHEARSAL)

@@ -1,8 +1,8 @@
-"""Supabase as the worker needs it: tables with their columns, refund functions by signature, the bucket's limits.
+"""Checks of Supabase: tables with their columns, refund functions by signature, the bucket's limits.
 
-Nothing is changed, and nothing is run:
+Nothing is changed, and no function is run:
 
-- Columns are asked for in selects of no rows; the right to write sessions in an update of a session that cannot be.
+- Columns are asked for in selects of no rows; the right to write sessions in an update of a session that cannot exist.
 - Functions are looked up in the description that PostgREST gives the service role of its API. What does not stand
   there as we need it (overloads hide each other, and a project may have the description switched off) is asked for
   with one argument more than any function has. PostgREST then finds no such function, runs nothing, and names the
@@ -67,7 +67,7 @@ to find the nearest. (Should a function really have it, nothing would be written
 for in a read-only transaction, and an empty text is no uuid.)"""
 
 NO_SESSION = UUID(int=0)
-"""The nil uuid: nobody makes a row of that id."""
+"""The nil uuid: no row has that id."""
 
 REQUEST_S = 8.0
 """Supabase ends a statement after 8 s; these take milliseconds."""
@@ -157,7 +157,7 @@ class SupabaseDoctor:
         )
 
     async def _check_table(self, table: str, columns: Sequence[str]) -> Finding:
-        breaks = Promise.GIVEN_BACK_ONCE if table in LEDGER else Promise.EVERY_TASK_ENDS
+        breaks = Promise.REFUNDED_ONCE if table in LEDGER else Promise.EVERY_TASK_ENDS
         answer = await self._select(table, columns)
         if answer.status_code == 200:
             if table not in LEDGER and (answer := await self._update_nothing(table)).status_code != 200:
@@ -238,7 +238,7 @@ class SupabaseDoctor:
 def _object(answer: httpx.Response) -> Mapping[str, Any]:
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -8,7 +8,7 @@ from wearon.doctor.findings import Finding, Promise, fault, ok, warning
 from wearon.platform.base import MAX_PICTURE_BYTES
 from wearon.platform.supabase_bucket import BUCKET, RESULT_TYPE, refuses_results, takes_too_little
 from wearon.platform.supabase_functions import FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS
-from wearon.supabase_keys import claims_of, is_public
+from wearon.settings.supabase_keys import claims_of, is_public
 
 FUNCTIONS: Mapping[str, frozenset[str]] = {
     "refund_credits": frozenset({"p_user_id", "p_amount", "p_description"}),
@@ -49,7 +49,7 @@ def described_arguments(description: Mapping[str, Any] | None, function: str) ->
 def judge_function(
     function: str, described: Described | None, nearest: frozenset[str] | None, *, is_described: bool
 ) -> Finding:
-    """About a function that is not described as it is needed. `is_described`: there was a description to look into."""
+    """The finding about a function that is not described as needed. `is_described`: PostgREST has described its API."""
     check, needed = "supabase functions", FUNCTIONS[function]
     signature = f"{function}({listed(needed)})"
     if nearest == needed and is_described and described is None:
@@ -57,7 +57,7 @@ def judge_function(
             check,
             f"{function} may not be run by this key",
             f"grant execute on function {function} to service_role",
-            Promise.GIVEN_BACK_ONCE,
+            Promise.REFUNDED_ONCE,
         )
     if nearest == needed:
         return ok(check, signature)
@@ -67,12 +67,12 @@ def judge_function(
         check,
         f"{has}: it is called with ({listed(needed)})",
         f"make {signature}; then reload PostgREST's schema cache (notify pgrst, 'reload schema')",
-        Promise.GIVEN_BACK_ONCE,
+        Promise.REFUNDED_ONCE,
     )
 
 
 def judge_key(key: str, now: float) -> list[Finding]:
-    """What the key itself tells, unasked: findings only when there is something to say."""
+    """The findings that the key itself gives, without asking Supabase; none when all is well."""
     check, advice = "supabase key", "put the project's service role (secret) key into SUPABASE_SERVICE_ROLE_KEY"
     if is_public(key):
         return [
@@ -97,7 +97,7 @@ def judge_key(key: str, now: float) -> list[Finding]:
 def judge_fail_and_refund(
     described: Described | None, nearest: frozenset[str] | None, *, is_described: bool
 ) -> Finding:
-    """About the optional function: what it is worth, where it is and where it is not."""
+    """The finding about the optional function, and what it is worth where it is not installed."""
     check = "supabase functions"
     if described is not None and described.fits(FAIL_AND_REFUND_ARGUMENTS):
         return ok(check, f"{FAIL_AND_REFUND} is installed: a b2c session is failed and refunded in one transaction")
@@ -176,5 +176,5 @@ def _judge_types(types: Sequence[str] | None) -> Finding | None:
 
 
 def listed(names: Sequence[str] | frozenset[str]) -> str:
-    """As they stand in a sentence."""
+    """Names as a sentence lists them."""
     return ", ".join(sorted(names))

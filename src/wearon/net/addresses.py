@@ -1,4 +1,4 @@
-"""Which addresses may be connected to for a stranger: the globally reachable ones.
+"""Which addresses an untrusted URL may lead to: the globally reachable ones.
 
 The lists are ours because Python's `is_global` changed within 3.11 and 3.12 (gh-113171), and because it lets
 translated forms pass whose IPv4 half it does not look at. Source: the IANA special-purpose address registries
@@ -13,12 +13,12 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from threading import Thread
 
-from wearon.fair_slots import FairSlots
+from wearon.resources.fair_slots import FairSlots
 
 IPAddress = IPv4Address | IPv6Address
 
 Resolver = Callable[[str], Awaitable[Sequence[IPAddress]]]
-"""From a host name to all its addresses. Raises OSError (socket.gaierror) when there are none."""
+"""A function from a host name to all its addresses. It raises OSError (socket.gaierror) when there are none."""
 
 _NOT_GLOBAL_V4 = tuple(
     IPv4Network(network)
@@ -61,7 +61,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 _LOOK_UPS = 64
-"""At once: four new names a second that each take 15 s to fail. A waiting thread has 20 KB of memory."""
+"""Look-ups at once: four new names a second that each take 15 s to fail. A waiting thread has 20 KB of memory."""
 
 _LOOK_UPS_OF_KNOWN = 16
 _LOOK_UPS_OF_A_DOMAIN = 8
@@ -82,8 +82,8 @@ class SystemResolver:
     """The system's getaddrinfo, each look-up in a thread of its own.
 
     A look-up cannot be ended: glibc waits ten seconds and more for a server that never answers. So there is room for
-    many of them, for a few of one domain, and for names that have answered before a room apart: strangers' names that
-    never answer take neither the others' nor, as the loop's shared threads would be, our own services'.
+    many of them, for a few of one domain, and for names that have answered before room of their own: names that never
+    answer take up neither that nor the loop's shared threads, which look up our own services.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class SystemResolver:
         def told(addresses: Sequence[IPAddress] | None, error: Exception | None) -> None:
             slots.release(domain)
             if answer.done():
-                return  # nobody waits any more
+                return  # its caller has gone
             if addresses is None:
                 answer.set_exception(error or OSError("no answer"))
             else:
@@ -129,12 +129,12 @@ def _look_up(host: str, loop: asyncio.AbstractEventLoop, told: Told) -> None:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         addresses = [ip_address(sockaddr[0]) for *_, sockaddr in found]
-    except Exception as error:  # noqa: BLE001 - whoever waits for it is told
+    except Exception as error:  # noqa: BLE001 (raised again in the task that waits)
         failed = error
     with suppress(RuntimeError):  # the loop has ended meanwhile
         loop.call_soon_threadsafe(told, addresses, failed)
 
 
 def _domain(host: str) -> str:
-    """What most names of one owner have in common: the last two labels."""
+    """The last two labels, which most names of one owner have in common."""
     return ".".join(host.split(".")[-2:])

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable
 
 ASKED_FOR = "gzip"
-"""As Accept-Encoding, by clients of services: httpx would ask for all that it can unpack without a bound."""
+"""Accept-Encoding of the services' clients: httpx would ask for all that it can unpack without a bound."""
 
 _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi"})
 """IANA's registry of content codings, without those that leave the bytes as they are."""

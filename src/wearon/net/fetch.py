@@ -1,4 +1,4 @@
-"""The one guarded downloader, for pictures that strangers point us at.
+"""The one guarded downloader, for pictures whose URLs come from outside.
 
 It sits below the HTTP clients, where one call is one exchange: redirects, cookies, proxies from the environment and
 decompression need not be switched off, they do not exist there.
@@ -15,33 +15,35 @@ from pathlib import Path
 
 import httpcore
 import httpx
+from opentelemetry.trace import SpanKind
 
-from wearon.errand import Purpose
 from wearon.metrics import Metrics
 from wearon.net.addresses import Resolver, SystemResolver
 from wearon.net.encodings import compressions
 from wearon.net.errors import FetchError
-from wearon.net.lanes import Answer, StrangersLane, TrustedLane
 from wearon.net.origins import Origin, Target
 from wearon.net.tls import trusting
-from wearon.tracing import Kind, Tracing, outgoing_headers
+from wearon.net.transports import Answer, PublicTransport, TrustedTransport
+from wearon.observability.tracing import Tracing, outgoing_headers
+from wearon.resources.work import Purpose
 
 __all__ = ["FetchError", "PictureFetcher"]
 
 MAX_BYTES = 10 * 1024 * 1024
-"""What the bucket takes at most, so no honest picture is larger."""
+"""The largest object that the bucket takes, so no honest picture is larger."""
 
 MAX_CONNECTIONS = 12
-"""At once, for each of estimates and generations, of trusted and of other origins: four times what 300 generations a
-minute with two pictures of 0.3 s each keep busy. 540 MB in the worst case, with those for `Purpose.ANSWER`."""
+"""Downloads at once, for each of estimates and generations, of trusted and of other origins: four times what 300
+generations a minute with two pictures of 0.3 s each keep busy. 540 MB in the worst case, with those for
+`Purpose.ANSWER`."""
 
 _OF_ANSWERS = 4
 """The part of them for pictures that OpenAI's answers point to: few do, and each may wait for seconds."""
 
 _SLOW_AFTER_S = 5.0
 _LEAST_BYTES_A_S = 20 * 1024
-"""What comes more slowly than this, from the connection on, is given up after 5 s: a photo of 3 MB would take 2.5
-minutes, and whoever sends a byte a second would keep a slot from others until the deadline."""
+"""A download that is slower than this, from the connection on, is given up after 5 s. A photo of 3 MB would take 2.5
+minutes, and a server that sends a byte a second would keep a slot from others until the deadline."""
 
 _SMALL_PIECE = 256
 _SMALL_PIECES = 1000
@@ -55,7 +57,7 @@ _OF_THE_GATEWAY = {401, 402, 403, 405, 407}
 """Answers that say nothing of the picture."""
 
 _RETRY_STATUSES = {408, 425, 429}
-"""Besides 5xx, the answers that mean: not now."""
+"""Answers that mean "not now", besides 5xx."""
 
 
 class PictureFetcher:
@@ -64,6 +66,8 @@ class PictureFetcher:
     def __init__(
         self,
         *,
+        metrics: Metrics,
+        tracing: Tracing,
         trusted_origins: Iterable[Origin | str],
         max_bytes: int = MAX_BYTES,
         max_connections: int = MAX_CONNECTIONS,
@@ -73,8 +77,6 @@ class PictureFetcher:
         tls: ssl.SSLContext | None = None,
         trusted_tls: ssl.SSLContext | None = None,
         own_file: Callable[[str], Path | None] = lambda _url: None,
-        metrics: Metrics | None = None,
-        tracing: Tracing | None = None,
     ) -> None:
         """`resolver` finds the addresses of untrusted names and `connector` makes connections to them.
 
@@ -88,22 +90,22 @@ class PictureFetcher:
             origin if isinstance(origin, Origin) else Origin.parse(origin) for origin in trusted_origins
         )
         self._max_bytes = max_bytes
-        self._metrics = metrics or Metrics()
-        self._tracing = tracing or Tracing()
+        self._metrics = metrics
+        self._tracing = tracing
         tls = tls or trusting()
         slots = {
             Purpose.ESTIMATE: max_connections,
             Purpose.GENERATION: max_connections,
             Purpose.ANSWER: -(-max_connections // _OF_ANSWERS),
         }
-        self._trusted = TrustedLane(trusted_tls or tls, slots, trusted_transport)
-        self._public = StrangersLane(tls, slots, resolver or SystemResolver(), connector or httpcore.AnyIOBackend())
+        self._trusted = TrustedTransport(trusted_tls or tls, slots, trusted_transport)
+        self._public = PublicTransport(tls, slots, resolver or SystemResolver(), connector or httpcore.AnyIOBackend())
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         """GET the URL: at most `max_bytes` of content type image/*, all of it within `deadline_s` seconds.
 
-        The time includes the name look-up, waiting for a free slot (of the task's errand), and the transfer. Raises
-        FetchError.
+        The time includes the name look-up, waiting for a free slot (see `wearon.resources.work`), and the transfer.
+        Raises FetchError.
         """
         if (file := self._own_file(url)) is not None:
             return await asyncio.to_thread(_read_file, file, self._max_bytes)
@@ -116,8 +118,8 @@ class PictureFetcher:
             return bytes_of(await self._fetch(target, deadline_s, trusted=trusted))
 
     async def _fetch(self, target: Target, deadline_s: float, *, trusted: bool) -> bytes:
-        lane = self._trusted if trusted else self._public
-        # A stranger's server learns nothing of whose picture it is asked for.
+        transport: TrustedTransport | PublicTransport = self._trusted if trusted else self._public
+        # An untrusted server learns nothing of whose picture it is asked for.
         known = outgoing_headers() if trusted else {}
         headers = {
             "Host": target.origin.netloc,
@@ -128,11 +130,11 @@ class PictureFetcher:
         }
         try:
             async with asyncio.timeout(deadline_s):
-                addresses = await lane.find(target)  # before it has a slot: names may be slow to be found
+                addresses = await transport.find(target)  # before it has a slot: names may be slow to be found
                 async with (
-                    lane.slot(target),
+                    transport.slot(target),
                     _pace(transient=trusted) as pace,
-                    lane.get(target, addresses, headers) as answer,
+                    transport.get(target, addresses, headers) as answer,
                 ):
                     _check_head(answer, self._max_bytes)
                     return await _read(answer.pieces, self._max_bytes, pace)
@@ -148,8 +150,7 @@ class PictureFetcher:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._trusted.aclose()
-        await self._public.aclose()
+        await self._trusted.aclose()  # of the other transport each request closes its own
 
     @contextmanager
     def _observed(self, origin: Origin, whose: str) -> Iterator[Callable[[bytes], bytes]]:
@@ -162,7 +163,7 @@ class PictureFetcher:
             return picture
 
         try:
-            with self._tracing.span("GET picture", Kind.CLIENT, {"server.address": origin.host}):
+            with self._tracing.span("GET picture", SpanKind.CLIENT, {"server.address": origin.host}):
                 yield count
             outcome = "fetched"
         except FetchError as error:
@@ -186,7 +187,7 @@ def _check_head(answer: Answer, max_bytes: int) -> None:
         page = content_type.startswith(b"text/html")
         raise FetchError("its content type is not image/*", transient=False, says_nothing=page)
     if compressions(answer.headers):
-        # Pictures are compressed already: unpacking whatever it is would only open the door to bombs.
+        # Pictures are compressed already: unpacking would only let decompression bombs in.
         raise FetchError("came compressed although that was not asked for", transient=False)
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > max_bytes:

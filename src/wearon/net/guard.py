@@ -1,4 +1,4 @@
-"""Connections to strangers: to public addresses only, and with an eye on what comes before the body."""
+"""Connections to untrusted servers: to public addresses only, with a bound on what comes before the body."""
 
 import asyncio
 import socket
@@ -13,20 +13,22 @@ from wearon.net.addresses import IPAddress, Resolver, is_globally_reachable
 from wearon.net.errors import FetchError
 
 _RESOLVE_LIMIT_S = 6.0
-"""glibc asks a second time after 5 s; whoever needs longer than that second answer is down."""
+"""glibc asks a second time after 5 s; a server that needs longer than that second answer is down."""
 
 _CONNECT_ATTEMPTS = 4
 _CONNECT_LIMIT_S = 1.2
-"""Before the next address is tried: enough for a lost SYN, which is sent again after 1 s."""
+"""Time for one address before the next is tried: enough for a lost SYN, which is sent again after 1 s."""
 
 _HEAD_LIMIT = 32 * 1024
 """Bytes of a response's head; honest ones have some 2 KB."""
 
 _HEAD_READ = 1024
-"""At once: what was read together is parsed without a pause (40 interim answers: 3 ms)."""
+"""Bytes of a head that are read at once: what was read together is parsed without a pause (40 interim answers: 3
+ms)."""
 
 _BODY_READ = 256 * 1024
-"""At once, and what uvloop takes from a socket at most. httpcore asks for 64 KB, and each piece costs 0.1 ms."""
+"""Bytes of a body that are read at once, as many as uvloop takes from a socket. httpcore asks for 64 KB, and each piece
+costs 0.1 ms."""
 
 
 async def public_addresses(host: str, resolver: Resolver) -> Sequence[IPAddress]:
@@ -105,7 +107,13 @@ class _HeadLimitingStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        return type(self)(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            return type(self)(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        except BaseException:
+            # httpcore closes it after an error, but not when the deadline cancels a handshake that never ends: each
+            # such server would keep a descriptor of ours.
+            await self._stream.aclose()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -114,14 +122,14 @@ class _HeadLimitingStream(httpcore.AsyncNetworkStream):
 class HeadWatch:
     """httpcore's `trace` extension of one request: tells its stream when the head has been read.
 
-    Only for connections that serve one request, as all to strangers do.
+    Only for connections that serve one request, as all to untrusted servers do.
     """
 
     def __init__(self) -> None:
         self._stream: _HeadLimitingStream | None = None
 
     async def __call__(self, event: str, info: Mapping[str, object]) -> None:
-        """Called at every step of the request."""
+        """httpcore calls this at every step of the request."""
         made = info.get("return_value")
         if isinstance(made, _HeadLimitingStream):  # by connecting, or by starting TLS on top
             self._stream = made

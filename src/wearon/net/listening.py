@@ -3,9 +3,7 @@
 import socket
 from ipaddress import IPv6Address, ip_address
 
-BACKLOG = 128
-"""Connections that the system takes before the loop does. All of them may be accepted in one turn of the loop, before
-any can be hung up on, so descriptors are set aside for them; what comes on top asks again after a second."""
+from wearon.resources.descriptors import BACKLOG
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -31,7 +29,7 @@ def url_of(listening: socket.socket) -> str:
 
 
 def url_at(host: str, port: int) -> str:
-    """The same for another process that was given this host and port."""
+    """The URL of a process that listens on this host and port."""
     host = host.removeprefix("[").removesuffix("]")
     if _is_wildcard(host):
         host = "127.0.0.1"

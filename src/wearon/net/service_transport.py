@@ -23,7 +23,8 @@ from wearon.net.encodings import Unreadable, compressions, unpacked
 from wearon.net.tls import trusting
 
 PIECE_BYTES = 256 * 1024
-"""Of a body, sent or read: httpx makes thirty pieces of a form, and each would cost 0.1 ms on its way to the socket."""
+"""Size of the pieces of a body: httpx makes thirty pieces of a form, and each would cost 0.1 ms on its way to the
+socket."""
 
 NOT_OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add: httpx has decided on them."""
@@ -60,7 +61,7 @@ class ServiceTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it, and return with the answer's head. Raises httpx's errors."""
         limits = request.extensions.get("timeout", {})
-        with _told_as_httpx_does():
+        with _as_httpx_errors():
             answer = await self._session().request(
                 request.method,
                 _url(request.url),
@@ -119,12 +120,12 @@ class ServiceTransport(httpx.AsyncBaseTransport):
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Around each sending. aiohttp repeats a GET, PUT or DELETE whose kept connection broke, but for its own errors."""
-    with _told_as_httpx_does():
+    with _as_httpx_errors():
         return await send(request)
 
 
 class _AnswerTo(aiohttp.ClientRequest):
-    """A request whose answer comes after it: what was said unasked on a kept connection is nobody's answer."""
+    """A request that refuses what came before it: bytes that lay unasked on a kept connection are not its answer."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if conn.protocol is not None and conn.protocol.should_close:
@@ -140,7 +141,7 @@ class _Answer(httpx.AsyncByteStream):
         self._packed_in = packed_in
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _told_as_httpx_does():
+        with _as_httpx_errors():
             pieces: AsyncIterator[bytes] = self._answer.content.iter_any()
             async for piece in unpacked(pieces, self._packed_in) if self._packed_in else pieces:
                 yield piece
@@ -180,8 +181,8 @@ def _url(url: httpx.URL) -> URL:
 
 
 @contextmanager
-def _told_as_httpx_does() -> Iterator[None]:
-    """Raise httpx's error for aiohttp's, whose texts quote headers and URLs: keys and tokens stand in those.
+def _as_httpx_errors() -> Iterator[None]:
+    """Raise httpx's errors instead of aiohttp's, whose texts quote headers and URLs with keys and tokens.
 
     Not chained, for tracebacks would quote them, too.
     """

@@ -1,7 +1,7 @@
 """What is left of a picture's file when everything but the picture is taken away.
 
 A file's table (chunks, segments) is walked here, before a decoder sees a byte of it. Decoders keep, unpack and check
-metadata that nobody wants from them: some thousand profiles cost seconds, and a text with a wrong checksum would refuse
+metadata that is of no use here: some thousand profiles cost seconds, and a text with a wrong checksum would refuse
 a picture that every browser shows. What of it changes the look, the orientation and the colour profile, is read here.
 
     Damaged        it has no header that a decoder could begin with

@@ -75,7 +75,7 @@ class _Found:
 
 
 def bare_jpeg(data: bytes) -> Bare:
-    """See `Bare`: the file's first picture. Raises Damaged, TooMuchWork."""
+    """Take the bare picture out of a JPEG: the file's first. Raises Damaged, TooMuchWork."""
     found = _Found()
     _walk(data, found)
     if len(found.frame) < 6:

@@ -34,7 +34,7 @@ all colour types, 20 megapixels each."""
 
 
 def bare_png(data: bytes) -> Bare:
-    """See `Bare`. Raises Damaged."""
+    """Take the bare picture out of a PNG. Raises Damaged."""
     chunks = _chunks(data)
     kind, content, checksum = next(chunks, (b"", b"", b""))
     if kind != b"IHDR" or len(content) != _HEADER.size or not _is_right(kind, content, checksum):

@@ -7,6 +7,7 @@ look alike by chance.)
 
 from collections.abc import Callable
 from contextlib import suppress
+from time import process_time
 
 from PIL import Image, ImageFile
 
@@ -32,7 +33,7 @@ Open = Callable[[bytes], ImageFile.ImageFile]
 
 
 class TooMuchMissing(ValueError):
-    """It may not be decoded as often as it takes to find out how much of it is there."""
+    """It may not be decoded as often as it takes to find out how much of it is there, or took too long already."""
 
 
 def load_cut_off(picture: Bare, open_picture: Open) -> tuple[Image.Image, float]:
@@ -43,18 +44,33 @@ def load_cut_off(picture: Bare, open_picture: Open) -> tuple[Image.Image, float]
     tries = int(MAX_WORK_S / picture.work_s)
     if tries < 2:
         raise TooMuchMissing
+    once_more = _WorkLimit()
     if picture.data.startswith(b"RIFF"):
-        one, other = _load_padded(picture.data, open_picture, tries)
+        one, other = _load_padded(picture.data, open_picture, tries, once_more)
     else:
-        one, other = _load_over(picture.data, open_picture)
+        one, other = _load_over(picture.data, open_picture, once_more)
     return one, _equal_rows(one, other) / one.height
 
 
-def _load_over(data: bytes, open_picture: Open) -> tuple[Image.Image, Image.Image]:
+class _WorkLimit:
+    """What a picture is said to take is a guess, what it has taken is known."""
+
+    def __init__(self) -> None:
+        self._began = process_time()
+
+    def __call__(self) -> None:
+        """To be called before it is decoded again. Raises TooMuchMissing."""
+        if process_time() - self._began > MAX_WORK_S / 2:
+            raise TooMuchMissing
+
+
+def _load_over(data: bytes, open_picture: Open, once_more: _WorkLimit) -> tuple[Image.Image, Image.Image]:
     """Let the decoder paint over zeros, then over ones, and keep that where it ran out of data."""
     if data.startswith(_JPEG):
         data += _JPEG_END
-    return _painted_over(0, open_picture(data)), _painted_over(1, open_picture(data))
+    one = _painted_over(0, open_picture(data))
+    once_more()
+    return one, _painted_over(1, open_picture(data))
 
 
 def _painted_over(value: int, image: ImageFile.ImageFile) -> Image.Image:
@@ -66,13 +82,14 @@ def _painted_over(value: int, image: ImageFile.ImageFile) -> Image.Image:
     return canvas
 
 
-def _load_padded(data: bytes, open_picture: Open, tries: int) -> tuple[Image.Image, Image.Image]:
+def _load_padded(data: bytes, open_picture: Open, tries: int, once_more: _WorkLimit) -> tuple[Image.Image, Image.Image]:
     """A WebP is decoded whole or not at all: give the decoder bytes to the end."""
     missing = 8 + int.from_bytes(data[4:8], "little") - len(data)
     if missing > _MOST_PADDING * len(data):
         raise OSError("most of it is missing")
     loaded: list[Image.Image] = []
     for padding in _WEBP_PADDINGS[:tries]:
+        once_more()
         image = open_picture(data + padding * missing)
         with suppress(OSError):
             image.load()

@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from wearon.child_answers import raises
 from wearon.pictures.bare import Bare, Damaged, TooMuchWork
 from wearon.pictures.bare_jpeg import MAX_SCANS, bare_jpeg
 from wearon.pictures.bare_png import bare_png
 from wearon.pictures.bare_webp import bare_webp
 from wearon.pictures.cut_off import MAX_WORK_S, TooMuchMissing, load_cut_off
 from wearon.pictures.jpeg_scans import Scans
-from wearon.shortage import is_shortage
+from wearon.processes.answers import raises
+from wearon.resources.shortage import is_shortage
 
 FORMATS = (
     JpegImagePlugin.JpegImageFile.format,
@@ -41,6 +41,9 @@ _JPEG_PADDING = bytes(16)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
+_HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+"""Brands of its file type box (ISO/IEC 23008-12, annex B)."""
+
 ORDINARY_BYTES = 256 * 1024 * 1024
 """More than a picture of 24 megapixels takes on its way through. Who fails with that much left wanted too much, or is
 damaged."""
@@ -49,7 +52,7 @@ MAX_PIXELS = 50_000_000
 """The largest phone pictures in use; 200 MB decoded. Of most PNGs and WebPs it is fewer: see `Bare.work_s`."""
 
 MAX_EDGE = 65_535
-"""As long as a JPEG's edge can be. A PNG of one column of 50 million pixels costs seconds, and shows nobody."""
+"""As long as a JPEG's edge can be. A PNG of one column of 50 million pixels costs seconds, and shows no person."""
 
 PREPARED_EDGE = 1024
 """What the image model looks at: more is scaled down on its side."""
@@ -85,7 +88,7 @@ _UPRIGHT = {
 
 
 _PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
-"""How transparent pixels are shrunk: colours that nobody sees must not shine through."""
+"""How transparent pixels are shrunk: invisible colours must not shine through."""
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -110,7 +113,7 @@ def prepare(data: bytes, max_edge: int = PREPARED_EDGE, quality: int = PREPARED_
 
 @raises(PictureError)
 def ensure_jpeg(data: bytes) -> bytes:
-    """The same bytes when they are a whole JPEG, a JPEG made from them when they are another whole picture.
+    """The bytes as they are when they are a whole JPEG, else a JPEG made from them.
 
     (A JPEG without end marker is made anew: not every viewer shows it.) For the image model's answers: what is cut
     off is refused, the customer has paid for all of it.
@@ -153,7 +156,7 @@ def _decoding() -> Iterator[None]:
             warnings.simplefilter("ignore")  # about odd EXIF and the like: not worth a line each in our log
             yield
     except Exception as error:
-        # Its frames hold pictures, and whoever runs us may hold the error until the next picture is there.
+        # Its frames hold pictures, and the process holds the error until the next picture is there.
         traceback.clear_frames(error.__traceback__)
         if isinstance(error, PictureError) or is_shortage(error):
             raise
@@ -165,7 +168,7 @@ def _decoding() -> Iterator[None]:
 def memory_is_left() -> bool:
     """Whether this process could get what ordinary pictures need. Nothing of it is used."""
     try:
-        bytearray(ORDINARY_BYTES)
+        bytes(ORDINARY_BYTES)  # unlike a bytearray, it is zeroed by the kernel when it is touched
     except MemoryError:
         return False
     return True
@@ -212,6 +215,8 @@ def _walked(data: bytes) -> Bare:
         return bare_png(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return bare_webp(data)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+        raise PictureError("is HEIC, which cannot be read")  # what iPhones make: worth a word of its own
     raise PictureError("is not a JPEG, PNG or WebP picture" if data else "is empty")
 
 
@@ -240,7 +245,7 @@ def _whole(bare: Bare, max_edge: int) -> _Loaded:
 
 
 def _if_whole(bare: Bare, max_edge: int) -> _Loaded | None:
-    """The same; None when the file was cut off."""
+    """The decoded picture; None when the file was cut off. Raises OSError when a part of it is missing."""
     try:
         return _whole(bare, max_edge)
     except OSError:
@@ -262,7 +267,7 @@ def _what_is_left(bare: Bare, max_edge: int) -> _Loaded:
 def _expect_all(image: ImageFile.ImageFile, found: Scans) -> None:
     """Make a JPEG's decoder complain when a part of the picture is missing.
 
-    When the end marker comes too early, libjpeg paints the rest grey and nobody tells. Where there is none it waits
+    When the end marker comes too early, libjpeg paints the rest grey without an error. Where there is none it waits
     for more, and then Pillow tells. With several scans it looks for the end before it paints anything, so there the
     marker must stay: then the scans tell.
     """

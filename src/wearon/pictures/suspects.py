@@ -14,22 +14,22 @@ from PIL import Image
 from wearon.pictures.decode import memory_is_left, prepare, to_jpeg
 
 MOST_STRIKES = 3
-"""So often a picture may lose a process that it has for itself before it is taken for the cause."""
+"""Processes of its own that a picture may lose before it counts as the cause."""
 
 MOST_SUSPECTS = 1000
-"""Who is remembered, some 150 bytes each. Honest ones go as soon as they are decoded."""
+"""Remembered at most, some 150 bytes each. Honest pictures are forgotten as soon as they are decoded."""
 
 CONTROL_FACTOR = 4
-"""So many times as long as the suspect ran do our own pictures run. Processes that are killed from outside, again and
-again, let hardly anybody go first and last so long then: in the worst case (one kill in five times a picture's time)
-one suspect in two thousand strikes three times in a row."""
+"""Our own pictures run this many times as long as the suspect did. Where processes are killed from outside again
+and again, our own pictures hardly ever come through in that time: in the worst case (one kill in five times a picture's
+time) one suspect in two thousand strikes three times in a row."""
 
 CONTROL_S = (0.2, 5.0)
 """Shortest and longest time of that."""
 
 
 class Suspects:
-    """Remembers them by what they are, not by their job: the same picture may come with many."""
+    """Remembers suspects by their content, not by their job: many jobs may bring the same picture."""
 
     def __init__(self) -> None:
         self._strikes: OrderedDict[bytes, int] = OrderedDict()
@@ -38,33 +38,33 @@ class Suspects:
         return bool(self._strikes)
 
     def knows(self, picture: bytes) -> bool:
-        """Whether it is one, by its `digest`."""
+        """Whether the picture with this `digest` is a suspect."""
         return picture in self._strikes
 
     def add(self, picture: bytes) -> None:
-        """It was not alone when its process was lost."""
+        """Note a picture that was not alone when its process was lost."""
         self._strikes.setdefault(picture, 0)
         self._strikes.move_to_end(picture)
         while len(self._strikes) > MOST_SUSPECTS:
             self._strikes.popitem(last=False)
 
     def strike(self, picture: bytes) -> bool:
-        """It was alone, and our own pictures came through: whether that was once too often."""
+        """Count a loss of a process that the picture had for itself; True when that was once too often."""
         self.add(picture)
         self._strikes[picture] += 1
         return self._strikes[picture] >= MOST_STRIKES
 
     def spare(self, picture: bytes) -> None:
-        """It was alone, but our own pictures did not come through: what was counted may have been like that, too."""
+        """Forget its strikes: our own pictures did not come through either, so the losses may have been chance."""
         self._strikes[picture] = 0
 
     def clear(self, picture: bytes) -> None:
-        """It was decoded, or refused for good."""
+        """Forget a picture that was decoded or refused."""
         self._strikes.pop(picture, None)
 
 
 def digest(picture: bytes) -> bytes:
-    """What a picture is known by; 6 ms for the largest."""
+    """The hash that a picture is known by; 6 ms for the largest."""
     return hashlib.sha256(picture).digest()
 
 

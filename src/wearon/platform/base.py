@@ -8,13 +8,13 @@ Every method makes one attempt. It raises
     PlatformError
     ├── PlatformUnavailable   no answer, or a 5xx: it may or may not have happened, so look before acting again
     └── PlatformRefused       a definite no (4xx): it has not happened. Who it is about says what follows (`About`):
-        ├── US                our key, our rights, the schema, the bucket, the gateway: an outage, it passes
+        ├── US                our key, our rights, the schema, the bucket (`BucketRefused`), the gateway: an outage
         ├── SESSION           this one session: final (`SessionUnreadable` is always that)
         └── PICTURE           this one stored picture: it is stored again
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -46,8 +46,12 @@ class PlatformRefused(PlatformError):
 
     @property
     def about(self) -> About:
-        """Who it is about."""
+        """Whom the refusal is about."""
         return About.US
+
+
+class BucketRefused(PlatformRefused):
+    """No picture can be stored: the bucket is missing, or takes no results."""
 
 
 class SessionUnreadable(PlatformRefused):
@@ -55,7 +59,7 @@ class SessionUnreadable(PlatformRefused):
 
     @property
     def about(self) -> About:
-        """Who it is about."""
+        """Whom the refusal is about."""
         return About.SESSION
 
 
@@ -86,7 +90,15 @@ MAX_PICTURE_BYTES = 10 * 1024 * 1024
 """The bucket takes no larger object; a larger one is refused."""
 
 OPEN_STATUSES = (Status.QUEUED, Status.PENDING, Status.PROCESSING)
-"""From these a session may still move; `pending` is a legacy state that only b2c has."""
+"""The states that a session may still leave; `pending` is a legacy state that only b2c has."""
+
+FINAL_STATUSES = (Status.COMPLETED, Status.FAILED)
+
+DELETED_AT_ONCE = 100
+"""Pictures that are deleted with one request, and sessions that are asked for before: their ids make a URL of 4 KB."""
+
+LEDGERS_AT_ONCE = 40
+"""Sessions whose ledger rows are asked for with one request: their ids make a URL of 5 KB, and gateways take 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a finished session is told. Token counts and cost are None when a paid answer did not carry them."""
+    """What is written into a finished session. Token counts and cost are None when a paid answer did not carry them."""
 
     generated_image_url: str
     processing_time_ms: int
@@ -150,6 +162,10 @@ class LedgerEntry:
 
     type: LedgerEntryType
     description: str
+    owner_id: str = field(default="", compare=False)
+    """Whose ledger it stands in."""
+    amount: int | None = field(default=None, compare=False)
+    """Credits, with the platform's own sign; None where the row does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +201,16 @@ class ShopperRefund:
 Refund = UserRefund | StoreRefund | ShopperRefund
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a folder in the platform's storage. Anybody may have chosen the name: nothing of it is trusted."""
+
+    name: str
+    """Within the folder."""
+    changed_at: datetime | None
+    """When the picture was stored there, the last time; None: it is a folder."""
+
+
 class RefundedAtOnce(StrEnum):
     """What `fail_and_refund` found or did. The values are those that the SQL function answers."""
 
@@ -193,7 +219,7 @@ class RefundedAtOnce(StrEnum):
     NOTHING_OWED = "nothing_owed"
     """`credits_used` is 0."""
     ENDED_ELSEWHERE = "ended_elsewhere"
-    """Somebody else had made the session final, and owns whatever follows from it."""
+    """Another process had made the session final, and owns its refund."""
     NO_SESSION = "no_session"
     """There is no such session of this user."""
 
@@ -202,7 +228,7 @@ class Platform(Protocol):
     """Sessions, credits and pictures."""
 
     async def find_session(self, channel: Channel, session_id: str) -> Session | None:
-        """Read the row whoever owns it; None when there is none."""
+        """Read the session's row, of any owner; None when there is none."""
 
     async def start_session(self, ref: SessionRef) -> bool:
         """queued | pending | processing -> processing. False: no such open session of this owner."""
@@ -224,8 +250,19 @@ class Platform(Protocol):
         `created_from` leaves out those that are older still: with the last one's `created_at` it is the next page.
         """
 
-    async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
-        """Sessions of both channels whose id, owner id or request id (b2b) is `term`, newest first."""
+    async def ended_sessions(
+        self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
+    ) -> Sequence[Session]:
+        """A page of the channel's `completed` and `failed` sessions, by `created_at` and id.
+
+        The next page is the one `after` the last session of this one. Rows that cannot be read are left out.
+        """
+
+    async def search_sessions(self, term: str, limit: int, created_before: datetime | None = None) -> Sequence[Session]:
+        """Sessions of both channels whose id, owner id or request id (b2b) is `term`, newest first.
+
+        With the last one's `created_at`, `created_before` asks for the next page.
+        """
 
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
         """The ledger rows of the session's charge.
@@ -233,6 +270,12 @@ class Platform(Protocol):
         b2b: all rows of the store with the session's `request_id` (none when it has none). b2c: refunds of the
         user whose description carries the session id.
         """
+
+    async def ledgers(self, sessions: Sequence[Session]) -> Mapping[SessionRef, Sequence[LedgerEntry]]:
+        """`ledger_entries` of at most `LEDGERS_AT_ONCE` sessions of one channel."""
+
+    async def refunds_naming(self, session: Session) -> Sequence[LedgerEntry]:
+        """Refunds of any owner of the channel whose description carries the session id. Slow: no index helps."""
 
     async def give_back(self, refund: Refund) -> bool:
         """Call the refund function. False: the ledger already had it (23505), nothing was paid now."""
@@ -262,6 +305,24 @@ class Platform(Protocol):
 
     async def sign_for_a_look(self, path: str) -> str | None:
         """A URL of what lies at `path` in our storage, for ten minutes; None when nothing does."""
+
+    async def list_folder(self, folder: str, limit: int, offset: int = 0) -> Sequence[Listed]:
+        """A page of what is right in a folder of our storage: folders, and pictures, the oldest first.
+
+        A folder is there as long as something lies in it; one that is not there has no entries.
+        """
+
+    async def delete_pictures(self, paths: Sequence[str]) -> int:
+        """Delete at most `DELETED_AT_ONCE` pictures for good; how many were there.
+
+        Raises ValueError, and deletes nothing, when a path is not of a shape that `picture_paths` knows.
+        """
+
+    async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
+        """Those of at most `DELETED_AT_ONCE` sessions that are not final, or became so after that moment.
+
+        So is one whose row cannot be read. One without a row needs no result.
+        """
 
     async def check(self) -> None:
         """Make one cheap request; raises when the platform cannot be used."""

@@ -17,15 +17,12 @@ class SessionMoves(ABC):
     """Four of the moves of `Platform`; a platform only has to know how to change a row conditionally."""
 
     async def start_session(self, ref: SessionRef) -> bool:
-        """See Platform."""
         return await self._move(ref, SESSION_TABLES[ref.channel].open_statuses, {"status": Status.PROCESSING})
 
     async def requeue_session(self, ref: SessionRef) -> bool:
-        """See Platform."""
         return await self._move(ref, (Status.PROCESSING,), {"status": Status.QUEUED})
 
     async def complete_session(self, ref: SessionRef, completion: Completion) -> bool:
-        """See Platform."""
         cost = completion.estimated_cost_usd
         changes = {
             "status": Status.COMPLETED,
@@ -40,7 +37,6 @@ class SessionMoves(ABC):
         return await self._move(ref, (Status.PROCESSING,), changes)
 
     async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
-        """See Platform."""
         changes = {
             "status": Status.FAILED,
             "error_message": error_message,

@@ -17,7 +17,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from wearon.platform.base import OPEN_STATUSES, Channel, Session, SessionRef, Status
+from wearon.platform.base import FINAL_STATUSES, OPEN_STATUSES, Channel, Session, SessionRef, Status
 
 
 class UnreadableRow(Exception):
@@ -58,20 +58,19 @@ def read_session(channel: Channel, row: Mapping[str, Any]) -> Session:
     except ValidationError as error:
         names = sorted({".".join(map(str, details["loc"])) for details in error.errors(include_input=False)})
         raise UnreadableRow(f"cannot read {', '.join(names)} of a row of {SESSION_TABLES[channel].name}") from None
-    return Session(
-        ref=SessionRef(channel, str(fields.owner_id), str(fields.id)),
-        status=fields.status,
-        credits_used=fields.credits_used,
-        created_at=fields.created_at,
-        request_id=fields.request_id,
-        error_message=fields.error_message,
-        generated_image_url=fields.generated_image_url,
-        completed_at=fields.completed_at,
-        processing_time_ms=fields.processing_time_ms,
-        input_tokens=fields.input_tokens,
-        output_tokens=fields.output_tokens,
-        estimated_cost_usd=fields.estimated_cost_usd,
-    )
+    ref = SessionRef(channel, str(fields.owner_id), str(fields.id))
+    return Session(ref, **fields.model_dump(exclude={"id", "owner_id"}))
+
+
+def needs_result(row: Mapping[str, Any], ended_after: datetime) -> bool:
+    """Whether the session of a row is not final, or became so after that moment: so is one that cannot be read."""
+    try:
+        ended = _Ended.model_validate(row)
+    except ValidationError:
+        return True
+    if ended.status not in FINAL_STATUSES:
+        return True
+    return ended.completed_at is not None and ended.completed_at > ended_after
 
 
 def as_uuid(text: str) -> str | None:
@@ -123,3 +122,8 @@ class _Row(BaseModel):
     input_tokens: Annotated[int | None, _ForPeople] = None
     output_tokens: Annotated[int | None, _ForPeople] = None
     estimated_cost_usd: Annotated[Decimal | None, _ForPeople] = None
+
+
+class _Ended(BaseModel):
+    status: str
+    completed_at: _Moment | None

@@ -19,7 +19,11 @@ import structlog
 from wearon.dependencies import Dependencies
 from wearon.metrics import Metrics
 from wearon.net.service_transport import ServiceTransport
+from wearon.net.whole_answers import WholeAnswers
+from wearon.observability.tracing import Tracing
 from wearon.platform.base import (
+    FINAL_STATUSES,
+    LEDGERS_AT_ONCE,
     Channel,
     LedgerEntry,
     LedgerEntryType,
@@ -33,16 +37,15 @@ from wearon.platform.base import (
     UserRefund,
 )
 from wearon.platform.session_moves import SessionMoves
-from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, as_uuid, read_session, timestamp
-from wearon.platform.supabase_answers import Refusal, WholeAnswers, raise_for_answer
+from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, as_uuid, needs_result, read_session, timestamp
+from wearon.platform.supabase_answers import Refusal, raise_for_answer
 from wearon.platform.supabase_attempts import Attempts
 from wearon.platform.supabase_functions import FAIL_AND_REFUND, NO_SUCH_FUNCTION, OptionalFunction, function_call
 from wearon.platform.supabase_pictures import STORAGE_SECONDS, SupabasePictures
-from wearon.platform.supabase_watch import WatchedTransport
-from wearon.tracing import Tracing
+from wearon.platform.supabase_transport import ObservedTransport
 
 if TYPE_CHECKING:
-    from postgrest import AsyncQueryRequestBuilder
+    from postgrest import AsyncQueryRequestBuilder, AsyncSelectRequestBuilder
     from supabase import AsyncClient
 
 REST_SECONDS = 10.0
@@ -58,6 +61,9 @@ KEEP_ALIVE_SECONDS = 20.0
 """Well below the 60 s after which gateways hang up: a request into a closing connection is an answer lost."""
 
 UNIQUE_VIOLATION = "23505"
+
+MAX_REQUEST_ID = 100
+"""Characters of one that is asked for together with others; producers' have 36."""
 
 log = structlog.get_logger()
 
@@ -85,12 +91,12 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         url: str,
         service_role_key: str,
         *,
+        metrics: Metrics,
+        tracing: Tracing,
+        dependencies: Dependencies,
         rest_seconds: float = REST_SECONDS,
         storage_seconds: float = STORAGE_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
-        metrics: Metrics | None = None,
-        tracing: Tracing | None = None,
-        dependencies: Dependencies | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> "SupabasePlatform":
         """Make the client. Nothing is sent yet: a platform that is down does not keep the worker from starting."""
@@ -99,7 +105,7 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         connections = ServiceTransport(max_connections=max_connections, keep_alive_s=KEEP_ALIVE_SECONDS, tls=tls)
         http = httpx.AsyncClient(
             timeout=httpx.Timeout(max(rest_seconds, storage_seconds), connect=CONNECT_SECONDS),
-            transport=WatchedTransport(WholeAnswers(connections), metrics or Metrics(), tracing or Tracing()),
+            transport=ObservedTransport(WholeAnswers(connections), metrics, tracing),
             trust_env=False,  # a proxy variable or .netrc must not decide where the service role key goes
             event_hooks={"response": [raise_for_answer]},
         )
@@ -111,13 +117,12 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         )
         client = await acreate_client(url, service_role_key, options)
         _ = client.postgrest, client.storage  # made when first used, which would hold up the first job by 40 ms
-        attempts = Attempts(dependencies or Dependencies())
+        attempts = Attempts(dependencies)
         return cls(client, http, url, attempts, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
 
     # Sessions
 
     async def find_session(self, channel: Channel, session_id: str) -> Session | None:
-        """See Platform."""
         table = SESSION_TABLES[channel]
         query = self._client.table(table.name).select(*table.columns).eq("id", session_id)
         rows = await self._rows("find session", query)
@@ -126,7 +131,7 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     async def unfinished_sessions(
         self, created_before: datetime, limit: int, created_from: datetime | None = None
     ) -> Sequence[Session]:
-        """See Platform. A row that cannot be read is logged and left out: it must not hide all the others."""
+        """A row that cannot be read is logged and left out: it must not hide all the others."""
         found: list[Session] = []
         for channel, table in SESSION_TABLES.items():
             query = (
@@ -142,8 +147,25 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
             found.extend(_readable(channel, await self._rows("list unfinished sessions", query)))
         return sorted(found, key=lambda session: session.created_at)[:limit]
 
-    async def search_sessions(self, term: str, limit: int) -> Sequence[Session]:
-        """See Platform. A row that cannot be read is logged and left out, here too."""
+    async def ended_sessions(
+        self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
+    ) -> Sequence[Session]:
+        table = SESSION_TABLES[channel]
+        query = (
+            self._client.table(table.name)
+            .select(*table.columns)
+            .in_("status", FINAL_STATUSES)
+            .gte("created_at", timestamp(after.created_at if after else created_from))
+            .lt("created_at", timestamp(created_before))
+        )
+        if after:  # rows that a producer writes in one transaction are all of one moment
+            moment, session_id = timestamp(after.created_at), UUID(after.ref.session_id)
+            query = query.or_(f'created_at.gt."{moment}",id.gt.{session_id}')
+        query = query.order("created_at").order("id").limit(limit)
+        return list(_readable(channel, await self._rows("list ended sessions", query)))
+
+    async def search_sessions(self, term: str, limit: int, created_before: datetime | None = None) -> Sequence[Session]:
+        """A row that cannot be read is logged and left out, here too."""
         found: list[Session] = []
         for channel, table in SESSION_TABLES.items():
             query = self._client.table(table.name).select(*table.columns)
@@ -154,6 +176,8 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
                 query = query.eq("request_id", term)
             else:
                 continue
+            if created_before is not None:
+                query = query.lt("created_at", timestamp(created_before))
             query = query.order("created_at", desc=True).limit(limit)
             found.extend(_readable(channel, await self._rows("search sessions", query)))
         return sorted(found, key=lambda session: session.created_at, reverse=True)[:limit]
@@ -161,37 +185,76 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     # Credits
 
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
-        """See Platform."""
-        # All columns: the contract names some of each ledger's, and asking for one that is not there is an error.
         if session.ref.channel is Channel.B2C:
-            query = (
-                self._client.table("credit_transactions")
-                .select("*")
-                .eq("user_id", session.ref.owner_id)
-                .eq("type", LedgerEntryType.REFUND)
-                .like("description", f"%{UUID(session.ref.session_id)}%")  # a uuid has no wildcards
-            )
+            naming = f"%{UUID(session.ref.session_id)}%"  # a uuid has no wildcards
+            query = self._refunds_of_users().eq("user_id", session.ref.owner_id).like("description", naming)
         elif session.request_id is None:
             return []
         else:
-            query = (
-                self._client.table("store_credit_transactions")
-                .select("*")
-                .eq("store_id", session.ref.owner_id)
-                .eq("request_id", session.request_id)
-                .in_("type", tuple(LedgerEntryType))
-            )
-        rows = await self._rows("read ledger", query, "read the ledger")
-        return [_ledger_entry(row) for row in rows]
+            query = self._charges_of_stores().eq("store_id", session.ref.owner_id).eq("request_id", session.request_id)
+        return [entry for _, entry in await self._entries(query)]
+
+    async def ledgers(self, sessions: Sequence[Session]) -> Mapping[SessionRef, Sequence[LedgerEntry]]:
+        found: dict[SessionRef, Sequence[LedgerEntry]] = {session.ref: () for session in sessions}
+        users = [session for session in sessions if session.ref.channel is Channel.B2C]
+        if users:
+            found |= await self._refunds_of(users)
+        stores = [session for session in sessions if 0 < len(session.request_id or "") <= MAX_REQUEST_ID]
+        if stores:
+            found |= await self._charges_of(stores)
+        for session in sessions:
+            if len(session.request_id or "") > MAX_REQUEST_ID:
+                found[session.ref] = await self.ledger_entries(session)
+        return found
+
+    async def _refunds_of(self, sessions: Sequence[Session]) -> dict[SessionRef, Sequence[LedgerEntry]]:
+        naming = ",".join(f"description.like.*{UUID(session.ref.session_id)}*" for session in sessions)
+        users = {session.ref.owner_id for session in sessions}
+        entries = await self._entries(self._refunds_of_users().in_("user_id", users).or_(naming))
+        return {
+            ref: [
+                entry for _, entry in entries if entry.owner_id == ref.owner_id and ref.session_id in entry.description
+            ]
+            for ref in (session.ref for session in sessions)
+        }
+
+    async def _charges_of(self, sessions: Sequence[Session]) -> dict[SessionRef, Sequence[LedgerEntry]]:
+        stores = {session.ref.owner_id for session in sessions}
+        requests = {session.request_id or "" for session in sessions}
+        entries = await self._entries(self._charges_of_stores().in_("store_id", stores).in_("request_id", requests))
+        return {
+            session.ref: [
+                entry
+                for row, entry in entries
+                if (entry.owner_id, row.get("request_id")) == (session.ref.owner_id, session.request_id)
+            ]
+            for session in sessions
+        }
+
+    async def refunds_naming(self, session: Session) -> Sequence[LedgerEntry]:
+        stores = self._charges_of_stores().eq("type", LedgerEntryType.REFUND)
+        query = stores if session.ref.channel is Channel.B2B else self._refunds_of_users()
+        naming = query.like("description", f"%{UUID(session.ref.session_id)}%").limit(LEDGERS_AT_ONCE)
+        return [entry for _, entry in await self._entries(naming)]
+
+    # All columns: the contract names some of each ledger's, and asking for one that is not there is an error.
+
+    def _refunds_of_users(self) -> "AsyncSelectRequestBuilder":
+        return self._client.table("credit_transactions").select("*").eq("type", LedgerEntryType.REFUND)
+
+    def _charges_of_stores(self) -> "AsyncSelectRequestBuilder":
+        return self._client.table("store_credit_transactions").select("*").in_("type", tuple(LedgerEntryType))
+
+    async def _entries(self, query: "AsyncQueryRequestBuilder") -> Sequence[tuple[Mapping[str, Any], LedgerEntry]]:
+        return [(row, _ledger_entry(row)) for row in await self._rows("read ledger", query, "read the ledger")]
 
     async def give_back(self, refund: Refund) -> bool:
-        """See Platform."""
         function, arguments = function_call(refund)
         try:
             async with self._attempts(function, self._rest_seconds):
                 await self._client.rpc(function, arguments).execute()
         except Refusal as refusal:
-            # The users' ledger has no such key: there, the same code would mean that nothing was given back.
+            # The users' ledger has no such key: there, the same code would mean that nothing was refunded.
             if refusal.code == UNIQUE_VIOLATION and not isinstance(refund, UserRefund):
                 return False
             raise
@@ -200,7 +263,7 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     async def fail_and_refund(
         self, ref: SessionRef, error_message: str, completed_at: datetime, description: str
     ) -> RefundedAtOnce | None:
-        """See Platform. Offered where the operator has installed the function."""
+        """Offered where the operator has installed the function."""
         if self._fail_and_refund.is_absent:
             return None
         arguments = {
@@ -221,14 +284,20 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         self._fail_and_refund.seen()
         return found
 
+    # Retention
+
+    async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
+        table = SESSION_TABLES[channel]
+        query = self._client.table(table.name).select("id", "status", "completed_at").in_("id", session_ids)
+        rows = await self._rows("look for open sessions", query)
+        return {str(row.get("id")) for row in rows if needs_result(row, ended_after)}
+
     # The platform itself
 
     async def check(self) -> None:
-        """See Platform."""
         await self._rows("check", self._client.table("generation_sessions").select("id").limit(1))
 
     async def aclose(self) -> None:
-        """See Platform."""
         await self._http.aclose()
 
     # Inside
@@ -272,7 +341,13 @@ def _session(channel: Channel, row: Mapping[str, Any]) -> Session:
 
 
 def _ledger_entry(row: Mapping[str, Any]) -> LedgerEntry:
+    amount = row.get("amount")
     try:
-        return LedgerEntry(LedgerEntryType(row["type"]), str(row["description"] or ""))
+        return LedgerEntry(
+            LedgerEntryType(row["type"]),
+            str(row["description"] or ""),
+            str(row.get("user_id") or row.get("store_id") or ""),
+            amount if isinstance(amount, int) else None,
+        )
     except (KeyError, ValueError):
         raise PlatformUnavailable("read ledger: a row has no known type or no description") from None

@@ -12,7 +12,7 @@ way into an error of ours.
         ├── PICTURE         Storage's not_found and NoSuchKey: that object is not there
         └── US              all else. Key: 401, PGRST301, PGRST303, Storage's AccessDenied. Money: 402. Rights: 403,
                             42501. Schema or bucket: PGRST2xx, NoSuchBucket. Database: 25006 and 0A000 (read-only, in
-                            recovery). Gateway: HTML, 405. Bucket's limits: 409, 413, 415. What nobody has seen yet
+                            recovery). Gateway: HTML, 405. Bucket's limits: 409, 413, 415. All that is unknown
 
 Only what is surely about one session may fail it: whatever else it was, it is an outage, and those pass.
 """
@@ -26,7 +26,8 @@ from typing import Any
 
 import httpx
 
-from wearon.net.encodings import ASKED_FOR
+from wearon.dependencies import RefusalKind
+from wearon.net.whole_answers import AnswerTooLarge
 from wearon.platform.base import About, PlatformRefused, PlatformUnavailable
 
 TRY_AGAIN_STATUSES = frozenset({408, 423, 425, 429})
@@ -45,22 +46,16 @@ ABOUT_ONE_ROW = re.compile(r"2[23][0-9A-Z]{3}")
 is left are a row's values and constraints."""
 
 A_CODE = re.compile(r"[\w ]{0,40}", re.ASCII)
-"""What may be shown of a code: a server can write anything there."""
+"""A code that may be shown: a server can write anything there."""
 
 READ_ONLY_CODES = frozenset({"25006", "0A000"})
-"""What a statement gets that would write, on a database that is a standby or in recovery."""
-
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
-"""Unpacked. The largest honest answer is a list of unfinished sessions: some 300 bytes each."""
+"""SQLSTATEs of a statement that would write, on a database that is a standby or in recovery."""
 
 REASON_CHARACTERS = 300
-"""Enough for PostgREST's longest hint-free message; a page of HTML helps nobody in a log."""
-
-OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-"""Headers that are no longer true of an answer that has been read and unpacked."""
+"""Enough for PostgREST's longest hint-free message; a page of HTML is of no use in a log."""
 
 _READ_CHARACTERS = 8 * REASON_CHARACTERS
-"""Of a message, before anything is looked for in it: a proxy may write megabytes."""
+"""How much of a message is looked through: a proxy may write megabytes."""
 
 _E_MAIL = re.compile(r"""[^\s<>"'=(),;:@]++(@[^\s<>"'=(),;]++)?""")
 """Each word whole, with or without the rest of an address: a word is looked through once, however long it is."""
@@ -87,7 +82,7 @@ class Refusal(PlatformRefused):
 
     @property
     def about(self) -> About:
-        """Who it is about."""
+        """Whom the refusal is about."""
         if self.code in MISSING_OBJECT_CODES:
             return About.PICTURE
         return About.SESSION if ABOUT_ONE_ROW.fullmatch(self.code) else About.US
@@ -96,6 +91,13 @@ class Refusal(PlatformRefused):
     def is_about_the_key(self) -> bool:
         """Whether nothing at all is granted to it: then anything that is granted shows that it is over."""
         return self.status == 401 or self.code == "AccessDenied"
+
+    @property
+    def kind(self) -> RefusalKind:
+        """Which incident it is a part of."""
+        if self.is_about_the_key:
+            return RefusalKind.KEY_REFUSED
+        return RefusalKind.BUCKET_MISSING if self.code in MISSING_BUCKET_CODES else RefusalKind.REFUSED
 
     @property
     def words(self) -> str:
@@ -123,35 +125,6 @@ class AnsweredNo(Exception):
         super().__init__(f"{status} {code}: {message}" if code else f"{status}: {message}")
         self.status = status
         self.code = code
-
-
-class WholeAnswers(httpx.AsyncBaseTransport):
-    """Reads answers to their end before anybody looks at them, and gives up those over `MAX_ANSWER_BYTES`.
-
-    httpx itself would collect whatever comes until the time is over: gigabytes. Below here, `ServiceTransport` unpacks.
-    """
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises AnsweredNo, and what the transport raises."""
-        request.headers["Accept-Encoding"] = ASKED_FOR
-        answer = await self._transport.handle_async_request(request)
-        answer.request = request
-        body = bytearray()
-        try:
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise AnsweredNo(answer.status_code, "", f"larger than {MAX_ANSWER_BYTES} bytes")
-        finally:
-            await answer.aclose()
-        headers = [pair for pair in answer.headers.multi_items() if pair[0] not in OF_THE_TRANSFER]
-        return httpx.Response(answer.status_code, headers=headers, content=bytes(body), extensions=answer.extensions)
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
 
 
 async def raise_for_answer(response: httpx.Response) -> None:
@@ -191,6 +164,8 @@ async def attempt(action: str, seconds: float) -> AsyncIterator[None]:
         raise Refusal(reason, answer.status, answer.code) from None
     except TimeoutError:
         raise PlatformUnavailable(f"{action}: no answer within {seconds:g} s") from None
+    except AnswerTooLarge as error:
+        raise PlatformUnavailable(f"{action}: {error}") from None
     except httpx.HTTPError as error:
         # Only the kind: a protocol error quotes the header that it dislikes, and that may be the key.
         raise PlatformUnavailable(f"{action}: {type(error).__name__}") from None

@@ -5,22 +5,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from wearon.dependencies import Dependencies, Dependency
+from wearon.dependencies import Dependencies, Dependency, RefusalKind
 from wearon.platform.base import About, PlatformUnavailable
 from wearon.platform.supabase_answers import Refusal, attempt
 
 REST = "Supabase"
 STORAGE = "Supabase Storage"
-"""The services by which refusals are told apart, as `/health` names them."""
+"""The services that `/health` names in refusals."""
 
 SILENT_SECONDS = 5.0
-"""A request that waits for its answer longer than this is told in `/health` before it is given up."""
+"""A request that waits for its answer longer than this stands in `/health` before it is given up."""
 
 SLOW_SECONDS = 1.0
 """A row is read or written in some 20 ms, and in 300 ms across an ocean. Uploads may take their time."""
 
 SLOW_IN_A_ROW = 3
-"""So many slow answers, one after the other, are told: a single one happens."""
+"""How many slow answers in a row are reported: a single one means nothing."""
 
 
 class Attempts:
@@ -40,21 +40,22 @@ class Attempts:
         """
         asked = f"{service}: {asked or action}"
         began = time.monotonic()
+        away = RefusalKind.STORAGE_AWAY if service == STORAGE else RefusalKind.REST_AWAY
         silent = asyncio.get_running_loop().call_later(
-            SILENT_SECONDS, self.refused, f"{service} has not answered for {SILENT_SECONDS:g} s", service
+            SILENT_SECONDS, self.refused, f"{service} has not answered for {SILENT_SECONDS:g} s", service, away
         )
         try:
             async with attempt(action, seconds):
                 yield
         except PlatformUnavailable as error:
-            self.refused(f"{service} gives no usable answer ({error})", service)
+            self.refused(f"{service} gives no usable answer ({error})", service, away)
             raise
         except Refusal as refusal:
             self.granted(service)
             if refusal.about is not About.US or refusal.code == expected:
                 self.granted(asked)
             else:
-                self.refused(refusal.words, service if refusal.is_about_the_key else asked)
+                self.refused(refusal.words, service if refusal.is_about_the_key else asked, refusal.kind)
             raise
         finally:
             silent.cancel()
@@ -65,13 +66,13 @@ class Attempts:
         if service == REST:
             self._slow = self._slow + 1 if took_s > SLOW_SECONDS else 0
             if self._slow >= SLOW_IN_A_ROW:
-                self.refused(f"{service} answers slowly ({took_s:.1f} s)", service)
+                self.refused(f"{service} answers slowly ({took_s:.1f} s)", service, RefusalKind.SLOW)
                 return
         self.granted(service)
 
-    def refused(self, words: str, asked: str) -> None:
+    def refused(self, words: str, asked: str, kind: RefusalKind = RefusalKind.REFUSED) -> None:
         """Tell in `/health` that what is asked for is refused."""
-        self._reports.refused(Dependency.SUPABASE, words, asked)
+        self._reports.refused(Dependency.SUPABASE, words, asked, kind)
 
     def granted(self, asked: str) -> None:
         """Tell it no longer."""

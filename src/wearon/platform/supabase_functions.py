@@ -52,7 +52,7 @@ def function_call(refund: Refund) -> tuple[str, dict[str, Any]]:
 
 
 class OptionalFunction:
-    """What is known about a function that a project may have."""
+    """Remembers whether a project has an optional function."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -65,11 +65,11 @@ class OptionalFunction:
         return self._missed_at is not None and self._clock() - self._missed_at < ABSENT_FOR_S
 
     def seen(self) -> None:
-        """It has answered."""
+        """Note that the function has answered."""
         self._seen_at, self._missed_at = self._clock(), None
 
     def missed(self) -> bool:
-        """PostgREST says that there is none: whether that is believed."""
+        """Note that PostgREST says that there is none; whether that is believed."""
         if self._seen_at is not None and self._clock() - self._seen_at < BELIEVED_FOR_S:
             return False
         self._missed_at = self._clock()

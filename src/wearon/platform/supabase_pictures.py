@@ -2,19 +2,24 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import httpx
+from pydantic import AwareDatetime, BaseModel, TypeAdapter
 
+from wearon.dependencies import RefusalKind
 from wearon.platform.base import (
     LOOK_URL_SECONDS,
     PICTURE_URL_SECONDS,
+    Listed,
     PlatformError,
     PlatformRefused,
     PlatformUnavailable,
     SessionRef,
 )
-from wearon.platform.supabase_answers import MISSING_BUCKET_CODES, MISSING_OBJECT_CODES, Refusal
+from wearon.platform.picture_paths import check_deletable
+from wearon.platform.supabase_answers import MISSING_BUCKET_CODES, MISSING_OBJECT_CODES, Refusal, attempt
 from wearon.platform.supabase_attempts import STORAGE, Attempts
 from wearon.platform.supabase_bucket import BUCKET, why_no_result_fits
 
@@ -30,10 +35,10 @@ FIRST_UPLOAD_SECONDS = 10.0
 on a slow one. Only a picture whose first `QUICK_UPLOADS` were lost so is given more, up to `STORAGE_SECONDS`."""
 
 QUICK_UPLOADS = 3
-"""They outlast half a minute of connections that are dead and do not say so, and are over soon after it."""
+"""Uploads of one picture with the short limit. They outlast half a minute of connections that died silently."""
 
 MOST_UPLOADS_REMEMBERED = 1000
-"""Beyond them, which is a long outage, none is given more time."""
+"""How many lost pictures are remembered. In a longer outage the rest get no more time."""
 
 NOTHING_PAID_SECONDS = 15.0
 """After an upload that failed, nothing new is paid for so long: jobs whose picture is paid try again every few seconds,
@@ -47,6 +52,24 @@ OBJECT_PATH = re.compile(rf"/storage/v1/object/(?:(?:sign|public|authenticated)/
 
 PLAIN_PATH = re.compile(r"[\w!.*'() &$@=;:+,/-]{1,1024}", re.ASCII)
 """The characters that Storage allows in an object's name, but for the question mark."""
+
+
+class _Entry(BaseModel):
+    """An entry of a listing. A folder is only a part of the names of objects: it has no id and no times."""
+
+    name: str
+    id: str | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+
+    @property
+    def listed(self) -> Listed:
+        if self.id is None or self.created_at is None:
+            return Listed(self.name, None)
+        return Listed(self.name, max(self.created_at, self.updated_at or self.created_at))
+
+
+_ENTRIES = TypeAdapter(list[_Entry])
 
 
 class SupabasePictures:
@@ -74,7 +97,7 @@ class SupabasePictures:
         self._upload_failed_at: float | None = None
 
     async def check_bucket(self) -> None:
-        """See Platform. Asked once, and again after an upload that failed."""
+        """Asked once, and again after an upload that failed."""
         if self._upload_failed_at is not None and time.monotonic() - self._upload_failed_at < NOTHING_PAID_SECONDS:
             raise PlatformUnavailable("Storage has just failed to take a picture")
         if self._bucket_is_fit:
@@ -92,13 +115,12 @@ class SupabasePictures:
                 raise
             told = None  # a Storage that does not tell of its buckets
         if isinstance(told, dict) and (why := why_no_result_fits(told)):
-            self._attempts.refused(why, BUCKET_LOOKED_AT)
+            self._attempts.refused(why, BUCKET_LOOKED_AT, RefusalKind.BUCKET_MISSING)
             raise PlatformRefused(why)
         self._attempts.granted(BUCKET_LOOKED_AT)
         self._bucket_is_fit = True
 
     async def store_picture(self, ref: SessionRef, jpeg: bytes) -> None:
-        """See Platform."""
         lost = self._uploads_lost.get(ref, 0)
         patience = FIRST_UPLOAD_SECONDS * max(1, lost - QUICK_UPLOADS + 2)
         seconds = min(self._storage_seconds, patience)
@@ -115,7 +137,6 @@ class SupabasePictures:
         self._upload_failed_at = None
 
     async def has_picture(self, ref: SessionRef) -> bool:
-        """See Platform."""
         try:
             async with self._attempts("look for picture", self._rest_seconds, STORAGE):
                 await self._bucket.info(ref.picture_path)
@@ -126,7 +147,6 @@ class SupabasePictures:
         return True
 
     async def sign_picture(self, ref: SessionRef) -> str:
-        """See Platform."""
         async with self._attempts("sign picture", self._rest_seconds, STORAGE):
             signed = await self._bucket.create_signed_url(ref.picture_path, PICTURE_URL_SECONDS)
         url = signed["signedURL"]
@@ -135,7 +155,6 @@ class SupabasePictures:
         return url
 
     def stored_path(self, url: str) -> str | None:
-        """See Platform."""
         try:
             asked = httpx.URL(url)
         except (httpx.InvalidURL, ValueError):
@@ -146,7 +165,6 @@ class SupabasePictures:
         return found["path"] if found and _is_plain(found["path"]) else None
 
     async def sign_for_a_look(self, path: str) -> str | None:
-        """See Platform."""
         if not _is_plain(path):
             return None
         try:
@@ -157,6 +175,19 @@ class SupabasePictures:
                 return None
             raise
         return signed["signedURL"] or None
+
+    async def list_folder(self, folder: str, limit: int, offset: int = 0) -> Sequence[Listed]:
+        """Not told to `/health`, nor is `delete_pictures`: no job waits for either (see `operations.retention`)."""
+        async with attempt("list pictures", self._storage_seconds):
+            found = await self._bucket.list(
+                folder, {"limit": limit, "offset": offset, "sortBy": {"column": "updated_at", "order": "asc"}}
+            )
+            return [entry.listed for entry in _ENTRIES.validate_python(found)]
+
+    async def delete_pictures(self, paths: Sequence[str]) -> int:
+        check_deletable(paths)
+        async with attempt("delete pictures", self._storage_seconds):
+            return len(_ENTRIES.validate_python(await self._bucket.remove(list(paths))))
 
     @property
     def _bucket(self) -> "AsyncBucketProxy":

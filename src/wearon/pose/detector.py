@@ -44,7 +44,7 @@ class Detector:
             from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
 
             class _Unclosed(PoseLandmarker):  # type: ignore[misc] # mediapipe has no types
-                """Left to the process's end when nobody closes it: there mediapipe comes too late, and raises."""
+                """Ignores the interpreter's exit when it was not closed: mediapipe's own `__del__` raises then."""
 
                 def __del__(self) -> None:
                     pass
@@ -61,14 +61,14 @@ class Detector:
             self._mediapipe = mediapipe
             self._landmarker = _Unclosed.create_from_options(options)
             # The first inference takes far longer than the others, and prints warnings that mean nothing here. It
-            # needs somebody in the picture: in an empty one the landmark network does not run.
+            # needs a person in the picture: in an empty one the landmark network does not run.
             with Image.open(WARM_UP_PICTURE) as picture:
                 self.detect(picture)
 
     def detect(self, picture: "Image.Image | NDArray[np.uint8]") -> list[Pose]:
-        """People in an upright picture, the one who takes up most of it first.
+        """Find the people in an upright picture, largest first.
 
-        An RGB picture may be given as its pixels (height, width, 3): who has made them already spares a copy.
+        An RGB picture may be given as its pixels (height, width, 3), which spares a copy when they are there already.
         """
         import numpy as np
 
@@ -81,10 +81,13 @@ class Detector:
                 mask=_mask(mask.numpy_view()),
                 width=pixels.shape[1],
                 height=pixels.shape[0],
+                world=np.array([(p.x, p.y, p.z) for p in bones], dtype=np.float32),
             )
-            for points, mask in zip(found.pose_landmarks, found.segmentation_masks or (), strict=True)
+            for points, bones, mask in zip(
+                found.pose_landmarks, found.pose_world_landmarks, found.segmentation_masks or (), strict=True
+            )
         ]
-        if len(poses) > 1:  # as a rule there is one, whose area nobody needs
+        if len(poses) > 1:  # one person, as a rule, needs no sorting
             poses.sort(key=lambda pose: float(pose.mask.sum()), reverse=True)
         return poses
 
@@ -116,26 +119,36 @@ def _keep_to_ourselves() -> None:
         os.unsetenv(exception_to_it)
 
 
+_LACKS = (
+    # It is linked with them for graphics cards, which we do not use; earlier wheels brought them along.
+    (
+        ("libEGL", "libGLESv2", "libGLdispatch"),
+        "mediapipe needs libEGL and libGLESv2 of the system (Debian, Ubuntu: apt install libegl1 libgles2; Fedora: "
+        "dnf install libglvnd-egl libglvnd-gles)",
+    ),
+    (
+        ("libGL.so", "libgthread"),
+        "this is the OpenCV for desktops, which pip installs for mediapipe over ours: pip uninstall "
+        "opencv-contrib-python, then pip install --force-reinstall --no-deps opencv-python-headless",
+    ),
+)
+
+
 @contextmanager
 def _asking_for_system_libraries() -> Iterator[None]:
-    """Say what is to be installed where mediapipe's own library cannot be loaded for the lack of others.
-
-    It is linked with them for graphics cards, which we do not use; earlier wheels brought them along.
-    """
+    """Say what to do where mediapipe's own library, or OpenCV, cannot be loaded for the lack of others."""
     try:
         yield
-    except OSError as error:
-        if not any(library in str(error) for library in ("libEGL", "libGLESv2", "libGLdispatch")):
-            raise
-        raise OSError(
-            f"{error}: mediapipe needs libEGL and libGLESv2 of the system (Debian, Ubuntu: apt install libegl1 "
-            "libgles2; Fedora: dnf install libglvnd-egl libglvnd-gles)"
-        ) from error
+    except (OSError, ImportError) as error:
+        for libraries, what_to_do in _LACKS:
+            if any(library in str(error) for library in libraries):
+                raise OSError(f"{error}: {what_to_do}") from error
+        raise
 
 
 @contextmanager
 def _without_extras() -> Iterator[None]:
-    """Let mediapipe import empty modules for what nobody does here.
+    """Let mediapipe import empty modules for what is not done here.
 
     matplotlib, for drawing, is half of the start-up time; sounddevice looks for its library by way of a compiler.
     """

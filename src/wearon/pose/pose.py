@@ -42,7 +42,7 @@ class Joint(IntEnum):
 
 
 _OTHER_SIDE = [0, 4, 5, 6, 1, 2, 3, *(point + 1 if point % 2 else point - 1 for point in range(7, 33))]
-"""For each of BlazePose's points its counterpart: left is odd and right is even, but for the eyes."""
+"""The counterpart of each of BlazePose's points: left is odd and right is even, but for the eyes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +58,19 @@ class Pose:
     """(height, width): how surely each pixel belongs to this person, 0..1."""
     width: int
     height: int
+    world: "NDArray[np.float32] | None" = None
+    """(33, 3): the joints in metres from the middle of the hips, as the model imagines them in space; x to the right of
+    the picture, y down. None for a pose that no model found."""
+
+    @property
+    def skeleton(self) -> "NDArray[np.float32]":
+        """The joints in space (33, 3): in metres, or flat, in heights of the picture, when no model imagined them."""
+        if self.world is not None:
+            return self.world
+        flat = self.landmarks[:, :3].copy()
+        flat[:, 0] *= self.width / self.height
+        flat[:, 2] = 0
+        return flat
 
     def point(self, joint: Joint) -> tuple[float, float]:
         """The joint's place in pixels (x to the right, y down)."""
@@ -72,4 +85,8 @@ class Pose:
         """The same person in the picture's mirror image."""
         landmarks = self.landmarks[_OTHER_SIDE]
         landmarks[:, 0] = 1 - landmarks[:, 0]
-        return Pose(landmarks, self.mask[:, ::-1].copy(), self.width, self.height)
+        world = None
+        if self.world is not None:
+            world = self.world[_OTHER_SIDE]
+            world[:, 0] = -world[:, 0]
+        return Pose(landmarks, self.mask[:, ::-1].copy(), self.width, self.height, world)

@@ -13,17 +13,17 @@ class Sample:
 
     @property
     def path(self) -> Traversable:
-        """Where it is; a `Path` unless the package is imported from an archive."""
+        """The file's place; a `Path` unless the package is imported from an archive."""
         return resources.files(__name__) / self.file_name
 
     def read(self) -> bytes:
-        """Its bytes."""
+        """The JPEG's bytes."""
         return self.path.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
 class Person(Sample):
-    """Somebody standing, seen whole and from the front.
+    """A person who stands, seen whole and from the front.
 
     A render has no height of its own. `height_cm` is a plausible one at which the girths that its proportions imply
     make `size` on the default chart.

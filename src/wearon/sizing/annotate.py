@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from wearon.pose import Pose
 from wearon.sizing.estimate import Examination
 from wearon.sizing.result import SizeEstimate
+from wearon.sizing.sight import Photo
 from wearon.sizing.silhouette import INSIDE
 
 HEIGHT = 1024
@@ -24,17 +25,37 @@ _FIRST_BODY_JOINT = 11
 
 
 def draw(examination: Examination, *, with_sizes: bool = True) -> bytes:
-    """The JPEG alone."""
-    pose = examination.pose
-    scale = HEIGHT / pose.height
-    photo = examination.picture.resize((round(pose.width * scale), HEIGHT), Image.Resampling.LANCZOS)
-    photo.paste(_OUTLINE, (0, 0), _outline(pose, photo.size))
-    sheet = Image.new("RGB", (max(photo.width, 560), HEIGHT + (_BAR_HEIGHT if with_sizes else 0)), _PAPER)
-    left = (sheet.width - photo.width) // 2
-    sheet.paste(photo, (left, 0))
+    """The JPEG of the photo from the front, or of what was sent when that cannot be measured."""
+    photo = examination.front.photo if examination.front else examination.photo
+    pose = examination.front.scene.pose if examination.front else None
+    if examination.front is None and examination.side and examination.side.photo is photo:
+        pose = examination.side.pose
+    return _draw(photo, pose, examination, lines=examination.front is not None, with_sizes=with_sizes)
+
+
+def draw_all(examination: Examination, *, with_sizes: bool = True) -> tuple[bytes, ...]:
+    """JPEGs of the photos that the answer was made from, the one from the front first."""
+    pictures = [draw(examination, with_sizes=with_sizes)] if examination.front or not examination.side else []
+    if examination.side:
+        view = examination.side
+        sizes = with_sizes and not pictures
+        pictures.append(_draw(view.photo, view.pose, examination, lines=False, with_sizes=sizes))
+    return tuple(pictures)
+
+
+def _draw(photo: Photo, pose: Pose | None, examination: Examination, *, lines: bool, with_sizes: bool) -> bytes:
+    scale = HEIGHT / photo.picture.height
+    picture = photo.picture.resize((round(photo.picture.width * scale), HEIGHT), Image.Resampling.LANCZOS)
+    if pose:
+        picture.paste(_OUTLINE, (0, 0), _outline(pose, picture.size))
+    sheet = Image.new("RGB", (max(picture.width, 560), HEIGHT + (_BAR_HEIGHT if with_sizes else 0)), _PAPER)
+    left = (sheet.width - picture.width) // 2
+    sheet.paste(picture, (left, 0))
     canvas = ImageDraw.Draw(sheet)
-    _draw_joints(canvas, pose, scale, left)
-    _draw_lines(canvas, examination, scale, left)
+    if pose:
+        _draw_joints(canvas, pose, scale, left)
+    if lines:
+        _draw_lines(canvas, examination, scale, left)
     if with_sizes:
         _draw_sizes(canvas, examination.estimate, sheet.width)
     buffer = io.BytesIO()
@@ -76,9 +97,10 @@ def _draw_lines(canvas: ImageDraw.ImageDraw, examination: Examination, scale: fl
 
 
 def _draw_sizes(canvas: ImageDraw.ImageDraw, estimate: SizeEstimate, width: int) -> None:
-    title = f"{estimate.recommended_size}   {estimate.confidence:.0%} sure"
-    if estimate.size_range.lower != estimate.size_range.upper:
-        title += f"   between {estimate.size_range.lower} and {estimate.size_range.upper}"
+    span = estimate.size_range
+    title = f"{estimate.recommended_size}   {estimate.confidence:.0%} sure" if span else "No size of this chart fits"
+    if span and span.lower != span.upper:
+        title += f"   between {span.lower} and {span.upper}"
     canvas.text((20, HEIGHT + 12), title, font=ImageFont.load_default(size=24), fill=_INK)
     font = ImageFont.load_default(size=18)
     cell = (width - 40) / len(estimate.size_probabilities)

@@ -1,12 +1,12 @@
 """Statistics of real bodies: what a stated weight and sex say about girths, and girths from breadths.
 
 For each sex the logarithms of some measurements of ANSUR II are taken as jointly normal; the numbers are in
-bodies.json, fitted by `sizing/train.py`. Logarithms make weight, which goes with the product of lengths, linear.
+bodies.json, fitted by `research/train.py`. Logarithms make weight, which goes with the product of lengths, linear.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -39,17 +39,9 @@ STATED_WEIGHT_ERROR = 0.03
 reports are off by 1 to 2 kg: Gorber et al. 2007, Obesity Reviews 8:307)."""
 
 
-OTHER_PEOPLE = 1.5
+OTHER_PEOPLE = 1.1
 """Factor on the variances of ANSUR's soldiers: shops have customers of other ages and builds, too. On ANSUR itself 1
 would be best, by 1 % of the error."""
-
-OTHER_SHAPES = 4.0
-OTHER_BUILDS = 0.05
-"""Without a weight, what is typical of a sex is taken for its shape, hardly for its build: the variances four times
-ANSUR's, and besides 0.05 for being larger or smaller all over (a standard error of 22 %: no opinion). At these the
-sex changes nothing on the synthetic people, whose builds are spread evenly, and helps on ANSUR (docs/sizing.md)."""
-_BUILD = np.array([1.0, 1.0, 1.0, 0.3])
-"""How chest, waist, hip and shoulder go with the build: bones grow less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +50,10 @@ class Population:
 
     mean: Array
     covariance: Array
+    shift: Array = field(default_factory=lambda: np.zeros((3, 4)))
+    """(3, 4): what chest, natural waist, hip and shoulder are more than ANSUR's rows of that stature and weight say: a
+    constant, and slopes of the logarithms of the stature in m and of the body mass index in 25 kg/m². The measurements
+    are defined otherwise than ANSUR's; fitted to people who have both."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +96,10 @@ def conditional(population: Population, wanted: tuple[str, ...], known: tuple[st
 def populations() -> Mapping[Sex, Population]:
     """Both sexes, as they ship with the package."""
     data = json.loads(FILE.read_text())["populations"]
-    return {Sex(sex): Population(np.array(p["mean"]), np.array(p["covariance"])) for sex, p in data.items()}
+    return {
+        Sex(sex): Population(np.array(p["mean"]), np.array(p["covariance"]), np.array(p.get("shift", np.zeros((3, 4)))))
+        for sex, p in data.items()
+    }
 
 
 def girths_from_breadths(
@@ -120,41 +119,33 @@ def girths_from_breadths(
     return result
 
 
-def with_statements(
-    mean: Array, covariance: Array, height_cm: float, weight_kg: float | None, sex: Sex | None
-) -> tuple[Array, Array, float]:
-    """Measurements after a stated weight or sex: logarithms of chest, natural waist, hip and shoulder (4), covariance.
+def typical(sex: Sex | None, height_cm: float, weight_kg: float, *, shifted: bool = True) -> list[tuple[Array, Array]]:
+    """Chest, natural waist, hip and shoulder of people of that stature, weight and sex, so far as they are said.
 
-    What is typical of people of that stature, weight and sex, so far as they are said, is a second opinion,
-    independent of the photo. Third, how many standard errors both opinions differ by.
+    Mean and covariance of the logarithms of centimetres, for each sex that it may be; as ANSUR has them when they are
+    not `shifted`.
     """
-    means, covariances, odds, distances = [], [], [], []
-    for population in _of(sex):
-        typical, spread = _typical(population, height_cm, weight_kg)
-        off = typical - mean
-        precision = np.linalg.inv(covariance + spread)
-        gain = covariance @ precision
-        means.append(mean + gain @ off)
-        covariances.append(covariance - gain @ covariance)
-        distances.append(off @ precision @ off)
-        odds.append(0.5 * (np.linalg.slogdet(precision)[1] - distances[-1]))
-    share = _shares(np.array(odds))
-    mixed = share @ np.array(means)
-    apart = [np.outer(one - mixed, one - mixed) for one in means]
-    total = np.einsum("s,sij->ij", share, np.array(covariances) + np.array(apart))
-    return mixed, total, float(np.sqrt(share @ np.array(distances) / len(mean)))
+    return [_typical(population, height_cm, weight_kg, shifted=shifted) for population in _of(sex)]
 
 
-def _typical(population: Population, height_cm: float, weight_kg: float | None) -> tuple[Array, Array]:
-    """What the photo measures of people of that stature and weight: mean and covariance of the logarithms."""
-    if weight_kg is None:
-        told = conditional(population, _PHOTO_COLUMNS, (STATURE,))
-        spread = OTHER_SHAPES * told.covariance + OTHER_BUILDS * np.outer(_BUILD, _BUILD)
-        return told.mean(np.log([[height_cm]]))[0] - _PHOTO_SHIFT, spread
+def _typical(population: Population, height_cm: float, weight_kg: float, *, shifted: bool) -> tuple[Array, Array]:
     told = conditional(population, _PHOTO_COLUMNS, (STATURE, WEIGHT))
     misstated = told.gain[:, 1] * STATED_WEIGHT_ERROR
     spread = OTHER_PEOPLE * told.covariance + np.outer(misstated, misstated)
-    return told.mean(np.log([[height_cm, weight_kg]]))[0] - _PHOTO_SHIFT, spread
+    mean = told.mean(np.log([[height_cm, weight_kg]]))[0] - _PHOTO_SHIFT
+    return (mean + _shift(population, height_cm, weight_kg) if shifted else mean), spread
+
+
+def as_surveyed(logs: Array, sex: Sex | None, height_cm: float, weight_kg: float | None) -> Array:
+    """Logarithms of chest, natural waist, hip and shoulder (4) as ANSUR would have measured them, navel and all."""
+    weight_kg = weight_kg or 25 * (height_cm / 100) ** 2
+    shift = np.mean([_shift(population, height_cm, weight_kg) for population in _of(sex)], axis=0)
+    return np.asarray(logs + _PHOTO_SHIFT - shift)
+
+
+def _shift(population: Population, height_cm: float, weight_kg: float) -> Array:
+    metres = height_cm / 100
+    return np.asarray(np.array([1.0, np.log(metres), np.log(weight_kg / metres**2 / 25)]) @ population.shift)
 
 
 _PHOTO_COLUMNS = (*GIRTHS, "biacromialbreadth_cm")

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from wearon.child_answers import raises
 from wearon.pictures.decode import PictureError
+from wearon.processes.answers import raises
 from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.result import SizeEstimate
@@ -24,6 +24,24 @@ def estimate_size(detector: "Detector", photo: bytes, request: EstimateRequest) 
 
 
 @raises(PictureError, NoPerson)
+def estimate_size_of_two(detector: "Detector", photo: bytes, side: bytes, request: EstimateRequest) -> SizeEstimate:
+    """The size of the person in two photos, one from the front and one from the side, in either order.
+
+    A second photo that cannot be used is a warning. Raises what `estimate_size` raises.
+    """
+    from wearon.sizing.estimate import examine
+
+    return examine(detector, photo, request, side).estimate
+
+
+def estimate_without_photo(_detector: "Detector", request: EstimateRequest) -> SizeEstimate:
+    """The size that is typical of a height, a weight and a sex. Raises ValueError without a weight."""
+    from wearon.sizing.estimate import without_photo
+
+    return without_photo(request)
+
+
+@raises(PictureError, NoPerson)
 def annotated_estimate(detector: "Detector", photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
     """The estimate, and a JPEG of the photo with landmarks, silhouette, measuring lines and size bar.
 
@@ -37,10 +55,40 @@ def annotated_estimate(detector: "Detector", photo: bytes, request: EstimateRequ
 
 
 @raises(PictureError, NoPerson)
+def annotated_estimate_of_two(
+    detector: "Detector", photo: bytes, side: bytes, request: EstimateRequest
+) -> tuple[SizeEstimate, tuple[bytes, ...]]:
+    """The estimate, and a JPEG of each photo that was used, the first with the size bar.
+
+    Raises what `estimate_size` raises.
+    """
+    from wearon.sizing.annotate import draw_all
+    from wearon.sizing.estimate import examine
+
+    examination = examine(detector, photo, request, side)
+    return examination.estimate, draw_all(examination)
+
+
+@raises(PictureError, NoPerson)
 def measured_photo(detector: "Detector", photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
-    """The same without the size bar below the photo: for who shows the sizes in another way."""
+    """The estimate and the drawn photo without the size bar: for who shows the sizes in another way.
+
+    Raises what `estimate_size` raises.
+    """
     from wearon.sizing.annotate import draw
     from wearon.sizing.estimate import examine
 
     examination = examine(detector, photo, request)
     return examination.estimate, draw(examination, with_sizes=False)
+
+
+@raises(PictureError, NoPerson)
+def measured_photos(
+    detector: "Detector", photo: bytes, side: bytes, request: EstimateRequest
+) -> tuple[SizeEstimate, tuple[bytes, ...]]:
+    """The estimate and the drawn photos without the size bar. Raises what `estimate_size` raises."""
+    from wearon.sizing.annotate import draw_all
+    from wearon.sizing.estimate import examine
+
+    examination = examine(detector, photo, request, side)
+    return examination.estimate, draw_all(examination, with_sizes=False)

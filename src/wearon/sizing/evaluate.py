@@ -1,8 +1,9 @@
 """How good the running code is: its estimates against pictures of people whose measurements are known.
 
 A folder holds pictures and a truth.csv with one line a picture: `image`, `height_cm`, `chest_cm`, `waist_cm`,
-`hip_cm`, `shoulder_cm`, `size`, and optionally `category`, `sex`, `weight_kg`. An ANSUR file has that survey's
-columns, in cm and kg, as in sizing/data/ansur2.csv.gz.
+`hip_cm`, `shoulder_cm`, `size`, and optionally `category`, `sex`, `weight_kg`, `side_image` (a second picture of the
+same person, from the side), `skin`, `person` (who has several lines). An ANSUR file has that survey's columns, in cm
+and kg, as in research/data/ansur2.csv.gz.
 """
 
 import csv
@@ -19,15 +20,19 @@ from wearon.pose import Detector, Joint, Pose
 from wearon.sizing import bodies
 from wearon.sizing.bodies import Population, girths_from_breadths
 from wearon.sizing.chart import DEFAULT_CHART
-from wearon.sizing.estimate import examine
+from wearon.sizing.estimate import Examination, examine
 from wearon.sizing.measure import MEASURES
 from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest, Sex
 from wearon.sizing.result import SizeEstimate
 from wearon.sizing.silhouette import Array
+from wearon.sizing.truth import Truth, read_truth
 
 CONFIDENCE_BINS = 3
 """Of equally many pictures each: the goal for calibration is stated over three."""
+
+SURE = 0.6
+"""Confidence from which an answer is counted as a sure one."""
 
 ANSUR_CASES: Mapping[str, tuple[bool, bool]] = {
     "breadths and height": (False, False),
@@ -41,7 +46,16 @@ SKIN_TONES: Mapping[str, float] = {"dark": -90.0, "medium": 10.0, "light": 41.0}
 """Lower limits of the individual typology angle, in degrees: the usual six classes, two by two (Del Bino and
 Bernerd 2013, British Journal of Dermatology 169:33)."""
 
-Truth = Mapping[str, str]
+SEXES: Mapping[str, Sex] = {"F": Sex.FEMALE, "M": Sex.MALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What of a truth.csv the estimate is given besides photo and height, where a person has it."""
+
+    side: bool = True
+    weight: bool = True
+    sex: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,7 @@ class Scored:
     def covered(self) -> bool:
         """Whether the true size is in the size range."""
         assert self.estimate is not None
+        assert self.estimate.size_range is not None
         sizes = self.estimate.size_range
         return _index(sizes.lower) <= _index(self.truth["size"]) <= _index(sizes.upper)
 
@@ -78,6 +93,7 @@ class Scored:
     def width(self) -> int:
         """Sizes in the size range."""
         assert self.estimate is not None
+        assert self.estimate.size_range is not None
         return _index(self.estimate.size_range.upper) - _index(self.estimate.size_range.lower) + 1
 
 
@@ -95,6 +111,10 @@ class Summary:
     width: float
     calibration: tuple[tuple[float, float, int], ...]
     """By bins of confidence: mean confidence, share of right sizes, pictures."""
+    sure_and_wrong: float | None
+    """Share of wrong sizes among the answers with a confidence of SURE and more; None when there is none."""
+    same_again: float | None
+    """Share of people in several pictures who get one size in all of them; None when nobody has several."""
     repeats: float
     """How many of those are of the same picture, on average: more than 1 only in a repeated cross-validation."""
 
@@ -114,27 +134,40 @@ class Summary:
 
 
 def evaluate_folder(
-    folder: Path, detector: Detector, *, progress: Callable[[int, int], None] | None = None
+    folder: Path,
+    detector: Detector,
+    *,
+    given: Given | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Scored]:
-    """Score every picture of a folder. Raises OSError, KeyError or ValueError when there is no usable truth.csv."""
-    with (folder / "truth.csv").open(newline="") as file:
-        people = list(csv.DictReader(file))
+    """Score every picture of a folder. Raises UnusableTruth, and OSError when a file cannot be read."""
+    given = given or Given()
+    people = read_truth(folder)
     scored = []
     for number, truth in enumerate(people):
-        scored.append(_score(detector, folder, truth))
+        scored.append(_score(detector, folder, truth, given))
         if progress:
             progress(number + 1, len(people))
     return scored
 
 
-def _score(detector: Detector, folder: Path, truth: Truth) -> Scored:
-    weight = truth.get("weight_kg")
-    request = EstimateRequest(height_cm=float(truth["height_cm"]), weight_kg=float(weight) if weight else None)
+def _score(detector: Detector, folder: Path, truth: Truth, given: Given) -> Scored:
+    weight, sex, side = truth.get("weight_kg"), truth.get("sex"), truth.get("side_image")
+    request = EstimateRequest(
+        height_cm=float(truth["height_cm"]),
+        weight_kg=float(weight) if weight and given.weight else None,
+        sex=SEXES.get(sex[0].upper()) if sex and given.sex else None,
+    )
+    second = (folder / side).read_bytes() if side and given.side else None
     try:
-        seen = examine(detector, (folder / truth["image"]).read_bytes(), request)
+        seen = examine(detector, (folder / truth["image"]).read_bytes(), request, second)
     except NoPerson as refusal:
         return Scored(truth, None, refusal.code)
-    return Scored(truth, seen.estimate, skin=skin_tone(seen.picture, seen.pose))
+    return Scored(truth, seen.estimate, skin=truth.get("skin") or _skin(seen))
+
+
+def _skin(seen: Examination) -> str | None:
+    return skin_tone(seen.front.photo.picture, seen.front.scene.pose) if seen.front else None
 
 
 def skin_tone(picture: Image.Image, pose: Pose) -> str:
@@ -170,8 +203,19 @@ def summarise(scored: Sequence[Scored]) -> Summary:
         calibration=tuple(
             (float(confidence[part].mean()), float((steps[part] == 0).mean()), len(part)) for part in bins
         ),
+        sure_and_wrong=float((steps[confidence >= SURE] != 0).mean()) if (confidence >= SURE).any() else None,
+        same_again=_same_again(answered),
         repeats=len(answered) / len({one.truth["image"] for one in answered}),
     )
+
+
+def _same_again(answered: Sequence[Scored]) -> float | None:
+    sizes: dict[str, list[str]] = {}
+    for one in answered:
+        if one.estimate and one.truth.get("person"):
+            sizes.setdefault(one.truth["person"], []).append(str(one.estimate.recommended_size))
+    several = [len(set(of_one)) == 1 for of_one in sizes.values() if len(of_one) > 1]
+    return float(np.mean(several)) if several else None
 
 
 def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
@@ -202,6 +246,10 @@ def as_text(scored: Sequence[Scored]) -> str:
         )
     whole = summarise(scored)
     lines.append("confidence, share right, pictures: " + _calibration_text(whole))
+    if whole.sure_and_wrong is not None:
+        lines.append(f"wrong among those with a confidence of {SURE} and more: {whole.sure_and_wrong:.3f}")
+    if whole.same_again is not None:
+        lines.append(f"people with the same size in all their pictures: {whole.same_again:.3f}")
     lines.append(f"calibration gap to be expected by chance of as many people: {whole.gap_by_chance:.3f}")
     return "\n".join(lines)
 
@@ -233,8 +281,12 @@ def evaluate_ansur(file: Path) -> AnsurScored:
 
 
 def read_ansur(lines: Iterable[str]) -> tuple[dict[str, Array], list[Sex]]:
-    """The columns that the girth model knows, and the sexes. Raises KeyError when one is missing."""
-    rows = list(csv.DictReader(lines))
+    """The columns that the girth model knows, and the sexes. Raises KeyError with all that are missing."""
+    reader = csv.DictReader(lines)
+    missing = [column for column in (*bodies.COLUMNS, "sex") if column not in (reader.fieldnames or ())]
+    if missing:
+        raise KeyError(", ".join(missing))
+    rows = list(reader)
     table = {name: np.array([float(row[name]) for row in rows]) for name in bodies.COLUMNS}
     return table, [Sex.FEMALE if row["sex"].upper().startswith("F") else Sex.MALE for row in rows]
 
@@ -260,5 +312,6 @@ def ansur_as_text(scored: AnsurScored) -> str:
     return "\n".join(lines)
 
 
-def _index(size: str) -> int:
+def _index(size: str | None) -> int:
+    assert size is not None  # the default chart is open at both ends
     return DEFAULT_CHART.names.index(size)

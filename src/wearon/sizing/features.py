@@ -13,6 +13,8 @@ from enum import StrEnum
 import numpy as np
 
 from wearon.pose import Joint, Pose
+from wearon.sizing.front import front_traits
+from wearon.sizing.proportions import distance, joint_places
 from wearon.sizing.silhouette import (
     INSIDE,
     Array,
@@ -20,7 +22,6 @@ from wearon.sizing.silhouette import (
     Pixels,
     Profile,
     extent,
-    middle,
     profile,
     sample,
     trunk_axis,
@@ -95,6 +96,8 @@ class Sighting:
     """Breadth over the hips' where the thighs end, when nothing shows between them; 0 when legs do."""
     camera_tilt: float
     """How far the toes are below the heels, in units of the axis: grows with the camera's height above the floor."""
+    traits: Mapping[str, float]
+    """What the model of whole pictures looks at besides (`wearon.sizing.front`)."""
 
 
 def look(pose: Pose, pixels: Pixels) -> Sighting:
@@ -103,32 +106,23 @@ def look(pose: Pose, pixels: Pixels) -> Sighting:
     outline = profile(pose, pixels, axis, LEVELS)
     down = upright(axis)
     top, bottom = extent(pose, down)
-    pairs = {
-        "eyes": (Joint.LEFT_EYE, Joint.RIGHT_EYE),
-        "shoulders": (Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER),
-        "hips": (Joint.LEFT_HIP, Joint.RIGHT_HIP),
-        "knees": (Joint.LEFT_KNEE, Joint.RIGHT_KNEE),
-        "ankles": (Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE),
-        "heels": (Joint.LEFT_HEEL, Joint.RIGHT_HEEL),
-        "toes": (Joint.LEFT_TOE, Joint.RIGHT_TOE),
-    }
-    heights = {name: float(middle(pose, *pair) @ down) for name, pair in pairs.items()}
-    heights["nose"] = float(np.array(pose.point(Joint.NOSE)) @ down)
+    heights = joint_places(pose, down)
     return Sighting(
         axis=axis,
         profile=outline,
         top=top,
         bottom=bottom,
         heights=heights,
-        shoulder=_distance(pose, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER),
+        shoulder=distance(pose, Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER),
         yaw=_yaw(pose),
-        ears=_distance(pose, Joint.LEFT_EAR, Joint.RIGHT_EAR),
-        hip_span=_distance(pose, Joint.LEFT_HIP, Joint.RIGHT_HIP),
+        ears=distance(pose, Joint.LEFT_EAR, Joint.RIGHT_EAR),
+        hip_span=distance(pose, Joint.LEFT_HIP, Joint.RIGHT_HIP),
         upper_arm=_longer(pose, (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW), (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW)),
         forearm=_longer(pose, (Joint.LEFT_ELBOW, Joint.LEFT_WRIST), (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST)),
         thighs=_thighs(pose, axis, outline),
         skirt=_skirt(pose, axis, outline),
         camera_tilt=(heights["toes"] - heights["heels"]) / axis.length,
+        traits=front_traits(pose, pixels, axis, outline, down, (top, bottom)),
     )
 
 
@@ -173,6 +167,8 @@ def features(sighting: Sighting, frame: Frame, height_cm: float) -> dict[str, fl
     found["height"] = math.log(height_cm)
     if frame in (Frame.FULL, Frame.NO_HEAD):
         found["camera_tilt"] = sighting.camera_tilt
+    if frame is Frame.FULL:
+        found |= {**sighting.traits, "skirt": sighting.skirt}
     return found
 
 
@@ -221,11 +217,7 @@ _LARGEST_YAW = 1.2
 
 
 def _longer(pose: Pose, left: tuple[Joint, Joint], right: tuple[Joint, Joint]) -> float:
-    return max(_distance(pose, *left), _distance(pose, *right))
-
-
-def _distance(pose: Pose, one: Joint, other: Joint) -> float:
-    return math.dist(pose.point(one), pose.point(other))
+    return max(distance(pose, *left), distance(pose, *right))
 
 
 def _thighs(pose: Pose, axis: Axis, outline: Profile) -> float:

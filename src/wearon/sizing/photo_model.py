@@ -1,7 +1,7 @@
 """The fitted model: features of a photo become shares of the stature, with their errors.
 
 One Gaussian process a frame, a line and a smooth bend of it, fitted to pictures of bodies with known girths by
-`sizing/train.py`; its numbers are in photo_model.json, with their provenance.
+`research/train.py`; its numbers are in photo_model.json, with their provenance.
 """
 
 import json

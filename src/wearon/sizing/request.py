@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wearon.sizing.chart import DEFAULT_CHART, SizeChart
+from wearon.sizing.garments import Fit
 
 
 class Sex(StrEnum):
@@ -25,3 +26,4 @@ class EstimateRequest:
     weight_kg: float | None = None
     sex: Sex | None = None
     size_chart: SizeChart = DEFAULT_CHART
+    fit_preference: Fit = Fit.REGULAR

@@ -47,6 +47,7 @@ _SIDES = np.array([-1.0, 1.0])
 
 Point = tuple[float, float]
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
 
@@ -132,12 +133,12 @@ def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
     """Follow the silhouette along the axis, and sharpen its edges with those of the picture itself."""
     offsets = np.arange(0.0, min(MAX_REACH * axis.length, _farthest(pose, axis, levels) + 2))
     values = sample(pose.mask, axis.places(levels, offsets))
-    outer = _first_below(values, np.full(values.shape[:2], INSIDE))
+    outer = first_below(values, np.full(values.shape[:2], INSIDE))
     bones = _arm_offsets(pose, axis, levels)
     joined = (outer > 0) & (outer >= bones)  # False where there is no arm: bones is NaN
     trunk, unseen = outer.copy(), np.zeros_like(joined)
     trunk[joined], unseen[joined] = _without_arms(values[joined], offsets, outer[joined], bones[joined])
-    edges = _to_picture_edges(pixels, axis, levels, trunk)
+    edges = to_picture_edges(pixels, axis, levels, trunk)
     even = without_leaks(edges, levels, LEAK * axis.length)
     bulge = float((edges - even)[:, _telling(levels)].mean()) / axis.length
     return Profile(levels, even, outer, joined, unseen, bulge)
@@ -166,7 +167,7 @@ def _without_arms(
     beyond = np.maximum(values, offsets < nearest[:, None])
     deepest = np.maximum(beyond, offsets > bones[:, None]).min(axis=1)
     # A gap's edge is half way down to its deepest place: for a wide one, that is where the mask is one half.
-    gap = _first_below(beyond, (1 + deepest) / 2)
+    gap = first_below(beyond, (1 + deepest) / 2)
     unseen = deepest >= GAP
     # Nothing to be seen of it: the arm is as thick inwards of its bone as outwards.
     return np.where(unseen, np.maximum(2 * bones - outer, nearest), gap), unseen
@@ -239,7 +240,7 @@ def _arm_offsets(pose: Pose, axis: Axis, levels: Array) -> Array:
     return result
 
 
-def _first_below(values: NDArray[np.float32], thresholds: Array) -> Array:
+def first_below(values: NDArray[np.float32], thresholds: Array) -> Array:
     """Along the last axis: where the values first fall below the threshold, with a fraction; 0 when at once."""
     below = values < thresholds[..., None]
     below[..., -1] = True
@@ -252,7 +253,7 @@ def _first_below(values: NDArray[np.float32], thresholds: Array) -> Array:
     return result
 
 
-def _to_picture_edges(pixels: Pixels, axis: Axis, levels: Array, trunk: Array) -> Array:
+def to_picture_edges(pixels: Pixels, axis: Axis, levels: Array, trunk: Array) -> Array:
     """Move each edge to the centre of the strongest change of colour near it."""
     steps = np.arange(-REFINE_REACH - 1, REFINE_REACH + 1.01, 0.5)
     x, y = axis.places(levels, trunk[..., None] + steps)

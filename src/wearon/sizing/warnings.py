@@ -23,6 +23,9 @@ class WarningCode(StrEnum):
     STRETCHED = "stretched"
     BODY_PARTLY_HIDDEN = "body_partly_hidden"
     UNUSUAL_PROPORTIONS = "unusual_proportions"
+    PHOTO_NOT_USED = "photo_not_used"
+    SIDE_PHOTO_NOT_USED = "side_photo_not_used"
+    PHOTOS_SWAPPED = "photos_swapped"
 
 
 ADVICE = {
@@ -43,5 +46,8 @@ ADVICE = {
     WarningCode.STRETCHED: "The photo looks squeezed or stretched: please send it as your phone took it.",
     WarningCode.BODY_PARTLY_HIDDEN: "Something hides part of your body: nothing should be between you and the camera.",
     WarningCode.UNUSUAL_PROPORTIONS: "Please check your height: it does not seem to go with the photo.",
+    WarningCode.PHOTO_NOT_USED: "We could not measure you in the photo: the size comes from what you told us.",
+    WarningCode.SIDE_PHOTO_NOT_USED: "The photo from the side could not be used: please stand sideways, all in it.",
+    WarningCode.PHOTOS_SWAPPED: "The photos from the front and from the side were swapped; we used both.",
 }
 """One friendly sentence for the shopper for each code."""

@@ -1,1 +1,5 @@
-"""A task becomes a picture."""
+"""One job: a checked task becomes a picture.
+
+`pipeline` has the steps, `run` the events that tell of them, `retry_policy` what follows from an error. Imports queue
+and refunds, never what shows them (`operations`).
+"""

@@ -19,23 +19,23 @@ class Garments:
     """Prepares with `prepare`, and keeps what comes out; what was not asked for longest goes first.
 
     A picture is found again by the SHA-256 of the bytes that `prepare` is given. Nothing else decides what comes out:
-    a `prepare` that makes pictures of another size has Garments of its own. SHA-256 for two reasons: nobody can make
-    a picture that is taken for another shop's, and with the processor's own instructions for it (every server since
-    2020) it takes half of BLAKE2b's time. Photos of people are no business of this class: what it is given stays.
+    a `prepare` that makes pictures of another size has Garments of its own. SHA-256 for two reasons: no attacker can
+    make a picture that is taken for another shop's, and with the processor's own instructions for it (every server
+    since 2020) it takes half of BLAKE2b's time. Photos of people do not belong here: what this class is given stays.
     """
 
-    def __init__(self, prepare: Callable[[bytes], Awaitable[bytes]], metrics: Metrics | None = None) -> None:
+    def __init__(self, prepare: Callable[[bytes], Awaitable[bytes]], metrics: Metrics) -> None:
         self._prepare = prepare
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._under_way: dict[bytes, asyncio.Event] = {}
 
     async def prepared(self, data: bytes) -> bytes:
-        """The same as `prepare(data)`, perhaps made earlier. Raises what `prepare` raises, which is not kept.
+        """What `prepare(data)` returns, perhaps made earlier. Raises what `prepare` raises, which is not kept.
 
-        Who comes while another is preparing the same picture waits for it, once: if nothing came of it (that picture
-        failed, or that job was cancelled), everybody who waited prepares for themselves, as if there were no others.
+        A caller that comes while another is preparing the same picture waits for it, once: if nothing came of it (that
+        picture failed, or that job was cancelled), all that waited prepare for themselves, as if there were no others.
         """
         digest = await _digest(data)
         if (under_way := self._under_way.get(digest)) is not None:
@@ -51,7 +51,7 @@ class Garments:
 
     async def _prepare_and_keep(self, digest: bytes, data: bytes) -> bytes:
         # In the caller's own task and told by an event, not in a task that all of them share: cancelled are then
-        # exactly those who were, an error is its own job's, and nothing goes on that nobody waits for.
+        # exactly those who were, an error is its own job's, and no work goes on that no job waits for.
         ended = asyncio.Event()
         self._under_way.setdefault(digest, ended)
         try:

@@ -5,7 +5,8 @@ the answer only points to it, for an hour. Each is a file of the session's: a li
 is and what it took, then the bytes. A file appears under its name only when all of it is on the disk, and one that is
 damaged all the same counts as absent.
 
-What the disk does not take is held in this process's memory meanwhile, and written when it is asked for.
+What the disk does not take is held in this process's memory until it does, or until its session is final. The job
+worker keeps such a job (`holds_alone`): no other process has what was paid for.
 
     SpoolError   it could not be kept (disk full, no permission): the job may go on without; or not be read just now
 """
@@ -15,20 +16,22 @@ import hashlib
 import os
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import NamedTuple
+from typing import Any
 
 import structlog
 from pydantic import BaseModel
 
+from wearon.dependencies import Dependencies, Dependency
 from wearon.platform.base import Channel, SessionRef
-from wearon.shortage import is_shortage
-from wearon.tryon.generator import GeneratedImage, Usage
+from wearon.redis.cancellation import to_its_end
+from wearon.resources.shortage import is_shortage
+from wearon.tryon.image_model import GeneratedImage, PaidAnswer, Usage
 
 log = structlog.get_logger()
 
@@ -39,10 +42,6 @@ DAMAGED = ".damaged"
 
 MAX_HEADER_BYTES = 4096
 """Of a file's first line; ours have 300."""
-
-
-MOST_IN_MEMORY_BYTES = 64 * 1024 * 1024
-"""Of what the disk did not take: some twenty answers. The oldest go first."""
 
 
 class SpoolError(Exception):
@@ -67,38 +66,46 @@ class _Header(BaseModel):
         return SessionRef(self.channel, self.owner_id, self.session_id)
 
 
-class KeptAnswer(NamedTuple):
-    """An answer as it came, and the image model that gave it (None: an earlier version did not say)."""
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """What was paid for a session, as it lies in a file or is to lie there."""
 
-    body: bytes
+    ref: SessionRef
+    data: bytes
+    usage: Usage | None
     model: str | None
+    since: float = field(default_factory=time.time)
 
 
 class Spool:
-    """Keeps both in `folder`, which several processes may share. All disk work is off the loop."""
+    """Keeps both in `folder`, which several processes may share. All disk work is off the loop.
 
-    def __init__(self, folder: Path) -> None:
+    `dependencies` is told while this machine's disk does not take what is to be kept.
+    """
+
+    def __init__(self, folder: Path, dependencies: Dependencies) -> None:
         self._folder = folder
-        self._unwritten: OrderedDict[Path, bytes] = OrderedDict()
-        """Contents of files that could not be written."""
+        self._dependencies = dependencies
+        self._unwritten: dict[Path, _Paid] = {}
+        """What is not (yet) on disk: at most what the running jobs have paid for, since these jobs are kept."""
 
-    async def save_answer(self, ref: SessionRef, answer: bytes, model: str | None = None) -> None:
-        """Keep the model's answer, through a power cut too; raises SpoolError."""
-        await self._keep(ref, ANSWER, answer, None, model)
+    async def keep_answer(self, ref: SessionRef, answer: PaidAnswer) -> bool:
+        """Keep the answer, through a power cut too, and whatever is cancelled meanwhile. Whether the disk took it."""
+        return await self._kept(self._keep(ANSWER, _Paid(ref, answer.body, None, answer.model)))
 
-    async def load_answer(self, ref: SessionRef) -> KeptAnswer | None:
-        """The session's answer; None when there is none, or none that can be used."""
+    async def load_answer(self, ref: SessionRef) -> PaidAnswer | None:
+        """The session's answer; None when there is none, or none that can be used. Raises SpoolError."""
         found = await self._find(ref, ANSWER)
-        return found and KeptAnswer(found[0], found[1].model)
+        return None if found is None else PaidAnswer(found.data, found.model)
 
-    async def save(self, ref: SessionRef, image: GeneratedImage) -> None:
-        """Keep the picture, through a power cut too; raises SpoolError."""
-        await self._keep(ref, PICTURE, image.jpeg, image.usage, image.model)
+    async def keep_picture(self, ref: SessionRef, image: GeneratedImage) -> bool:
+        """Keep the picture, through a power cut too, and whatever is cancelled meanwhile. Whether the disk took it."""
+        return await self._kept(self._keep(PICTURE, _Paid(ref, image.jpeg, image.usage, image.model)))
 
-    async def load(self, ref: SessionRef) -> GeneratedImage | None:
+    async def load_picture(self, ref: SessionRef) -> GeneratedImage | None:
         """The session's picture; None when there is none, or none that can be used."""
         found = await self._find(ref, PICTURE)
-        return found and GeneratedImage(found[0], found[1].usage, model=found[1].model)
+        return None if found is None else GeneratedImage(found.data, found.usage, model=found.model)
 
     async def discard(self, ref: SessionRef) -> None:
         """Forget what is kept for the session, if anything is. What cannot be deleted is left to `sweep`."""
@@ -114,12 +121,21 @@ class Spool:
             return True
         return await asyncio.to_thread(lambda: any(os.path.exists(path) for path in paths))  # noqa: PTH110 (Path's raises)
 
+    def holds_alone(self, session_id: str) -> bool:
+        """Whether something that was paid for the session is in this process's memory only."""
+        return any(paid.ref.session_id == session_id for paid in self._unwritten.values())
+
     async def left_behind(self, older_than: timedelta) -> Sequence[SessionRef]:
         """The sessions for which something has been kept for longer than that.
 
         A file that does not say readably whose it is is put aside, until `sweep`: its session must not wait for it.
         """
-        return await asyncio.to_thread(self._left_behind, time.time() - older_than.total_seconds())
+        before = time.time() - older_than.total_seconds()
+        for path, paid in list(self._unwritten.items()):
+            with suppress(SpoolError):
+                await self._write_down(path, paid)
+        held = [paid.ref for paid in self._unwritten.values() if paid.since < before]
+        return list(dict.fromkeys([*await asyncio.to_thread(self._left_behind, before), *held]))
 
     async def sweep(self, older_than: timedelta) -> int:
         """Delete the remains of interrupted saves and damaged files older than that; returns how many files.
@@ -128,28 +144,45 @@ class Spool:
         """
         return await asyncio.to_thread(self._sweep, time.time() - older_than.total_seconds())
 
-    async def _keep(self, ref: SessionRef, kind: str, data: bytes, usage: Usage | None, model: str | None) -> None:
+    async def _kept(self, keeping: Coroutine[Any, Any, None]) -> bool:
         try:
-            path = self._path(ref, kind)
-            content = await asyncio.to_thread(_content, ref, data, usage, model)
+            await to_its_end(keeping)
+        except SpoolError as error:
+            # It is here and paid for; only a crash before the upload would cost a second one.
+            log.error("what was paid for could not be spooled", error=str(error))
+            return False
+        return True
+
+    async def _keep(self, kind: str, paid: _Paid) -> None:
+        try:
+            path = self._path(paid.ref, kind)
         except ValueError as error:
             raise SpoolError(f"the {kind[1:]} could not be kept: {error}") from error
-        try:
-            await asyncio.to_thread(self._write, path, content)
-        except (OSError, RuntimeError) as error:  # RuntimeError: no thread could be started
-            self._hold(path, content)
-            raise SpoolError(f"the {kind[1:]} could not be kept on disk: {error}") from error
-        self._unwritten.pop(path, None)
+        self._unwritten[path] = paid  # also while it is being written: a cancellation must not lose it
+        await self._write_down(path, paid)
 
-    def _hold(self, path: Path, content: bytes) -> None:
-        self._unwritten[path] = content
-        self._unwritten.move_to_end(path)
-        while sum(map(len, self._unwritten.values())) > MOST_IN_MEMORY_BYTES:
-            self._unwritten.popitem(last=False)
-
-    async def _find(self, ref: SessionRef, kind: str) -> tuple[bytes, _Header] | None:
+    async def _write_down(self, path: Path, paid: _Paid) -> None:
         try:
-            return await asyncio.to_thread(self._load, ref, kind)
+            await asyncio.to_thread(self._write, path, paid)
+        except (OSError, RuntimeError, MemoryError) as error:  # RuntimeError: no thread could be started
+            why = getattr(error, "strerror", None) or type(error).__name__
+            self._dependencies.refused(Dependency.MACHINE, f"what is paid for cannot be kept on disk: {why}", "spool")
+            raise SpoolError(f"the {path.suffix[1:]} could not be kept on disk: {error}") from error
+        self._dependencies.answered(Dependency.MACHINE, "spool")
+        if self._unwritten.get(path) is paid:
+            del self._unwritten[path]
+        if path.suffix == PICTURE:  # then the answer that it was made of need not wait for the disk any more
+            self._unwritten.pop(path.with_suffix(ANSWER), None)
+
+    async def _find(self, ref: SessionRef, kind: str) -> _Paid | None:
+        try:
+            path = self._path(ref, kind)
+            held = self._unwritten.get(path)
+            if held is not None and held.ref == ref:
+                with suppress(SpoolError):
+                    await self._write_down(path, held)
+                return held
+            return await asyncio.to_thread(_load, path, ref)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -158,12 +191,12 @@ class Spool:
             log.error("spooled file unusable", kind=kind, session_id=ref.session_id, reason=type(error).__name__)
             return None
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, paid: _Paid) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Readable for us alone, like every file made this way.
         with NamedTemporaryFile(dir=self._folder, suffix=UNFINISHED, delete=False) as file:
             try:
-                file.write(content)
+                file.writelines((_header(paid), b"\n", paid.data))
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(path)
@@ -171,23 +204,6 @@ class Spool:
                 Path(file.name).unlink(missing_ok=True)
                 raise
         _sync(self._folder)
-
-    def _load(self, ref: SessionRef, kind: str) -> tuple[bytes, _Header]:
-        path = self._path(ref, kind)
-        content = self._unwritten.get(path)
-        if content is None:
-            content = path.read_bytes()
-        else:
-            with suppress(OSError):
-                self._write(path, content)
-                self._unwritten.pop(path, None)
-        line, _, data = content.partition(b"\n")
-        header = _Header.model_validate_json(line)
-        if header.ref != ref:
-            raise ValueError("another session's")
-        if header.sha256 != _sha256(data):
-            raise ValueError("damaged")
-        return data, header
 
     def _left_behind(self, before: float) -> Sequence[SessionRef]:
         found: dict[SessionRef, None] = {}
@@ -229,16 +245,26 @@ class Spool:
         return self._folder / f"{ref.channel.value}-{uuid.UUID(ref.session_id)}{kind}"
 
 
-def _content(ref: SessionRef, data: bytes, usage: Usage | None, model: str | None) -> bytes:
+def _header(paid: _Paid) -> bytes:
     header = _Header(
-        channel=ref.channel,
-        owner_id=ref.owner_id,
-        session_id=ref.session_id,
-        usage=usage,
-        model=model,
-        sha256=_sha256(data),
+        channel=paid.ref.channel,
+        owner_id=paid.ref.owner_id,
+        session_id=paid.ref.session_id,
+        usage=paid.usage,
+        model=paid.model,
+        sha256=_sha256(paid.data),
     )
-    return b"\n".join((header.model_dump_json().encode(), data))
+    return header.model_dump_json().encode()
+
+
+def _load(path: Path, ref: SessionRef) -> _Paid:
+    line, _, data = path.read_bytes().partition(b"\n")
+    header = _Header.model_validate_json(line)
+    if header.ref != ref:
+        raise ValueError("another session's")
+    if header.sha256 != _sha256(data):
+        raise ValueError("damaged")
+    return _Paid(ref, data, header.usage, header.model)
 
 
 def _first_line_of(path: Path) -> _Header:

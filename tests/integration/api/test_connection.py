@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvloop
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from support.http_edge import everything_from, serving
 from wearon.api import connection
+from wearon.api import crowd as crowds
 from wearon.api.connection import HEAD_BYTES, PIPELINED
+from wearon.api.crowd import Pace
 from wearon.api.estimate import UNAVAILABLE
 from wearon.api.middleware import BodyLimit
 
@@ -250,6 +253,104 @@ async def test_when_all_are_at_work_a_new_one_is_told_to_come_back() -> None:
         assert [statuses(await answer_on(reader)) for reader, _ in working] == [[200], [200]]
         for _, writer in working:
             writer.close()
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response(status_code=int(scope["path"][1:]))(scope, receive, send)
+
+
+@pytest.mark.parametrize("asked", [b"GET /401 HTTP/1.1\r\nHost: a\r\n\r\n", b"nonsense\r\n\r\n"])
+async def test_a_refusal_that_is_delayed_keeps_no_place_and_nobody_else(
+    asked: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[Pace] = []
+
+    def pause(pace: Pace) -> float:
+        paused.append(pace)
+        return 2 * LIMIT_S
+
+    monkeypatch.setattr(Pace, "pause", pause)
+    async with asyncio.timeout(LIMIT_S), serving(refuse, most=1) as edge:
+        refused, writer = await edge.connect()
+        writer.write(asked)
+        await until(lambda: bool(paused))
+        newcomer, asking = await edge.connect()
+        assert await everything_from(refused) == b""
+        asking.write(b"GET /200 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert statuses(await answer_on(newcomer)) == [200], "an answer is no refusal"
+        writer.close()
+        asking.close()
+
+
+def test_an_answer_on_a_connection_that_has_made_room_is_no_error() -> None:
+    failures: list[BaseException] = []
+
+    async def talk() -> None:
+        asked, may, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            asked.set()
+            await may.wait()
+            try:
+                await refuse(scope, receive, send)
+            except RuntimeError as failure:
+                failures.append(failure)
+            answered.set()
+
+        async with asyncio.timeout(LIMIT_S), serving(app) as edge:
+            _, writer = await edge.connect()
+            writer.write(b"GET /401 HTTP/1.1\r\nHost: a\r\n\r\n" * 2)  # uvicorn tells only the newest of them
+            await asked.wait()
+            for guest in list(edge.crowd._all):
+                guest.make_room()
+            await until(lambda: edge.crowd.size == 0)
+            may.set()
+            await answered.wait()
+            writer.close()
+
+    uvloop.run(talk())  # whose transports raise when they are closed; asyncio's do not
+    assert failures == []
+
+
+async def test_refusals_delay_no_answer_about_the_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Pace] = []
+
+    def pause(pace: Pace) -> float:
+        asked.append(pace)
+        return 0.0
+
+    monkeypatch.setattr(Pace, "pause", pause)
+    async with asyncio.timeout(LIMIT_S), serving(Echo()) as edge, serving(refuse) as refusing:
+        for path in (b"/health", b"/health/live", b"/estimate-body"):
+            await edge.talk(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path)
+        assert asked == [edge.crowd.health_answers] * 2
+        await refusing.talk(b"GET /429 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert asked[2:] == [refusing.crowd.refusals]
+
+
+@pytest.mark.parametrize("asked", [b"GET /401 HTTP/1.1\r\nHost: a\r\n\r\n", b"nonsense\r\n\r\n"])
+async def test_a_refusal_that_is_delayed_arrives(asked: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "pause", lambda _: 0.1)
+    async with asyncio.timeout(LIMIT_S), serving(refuse) as edge:
+        reader, writer = await edge.connect()
+        writer.write(asked)
+        assert statuses(await answer_on(reader)) == [401 if b"401" in asked else 400]
+        writer.close()
+
+
+def test_refusals_are_delayed_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(crowds, "monotonic", lambda: now)
+    pace = Pace()
+    assert {pace.pause() for _ in range(crowds.PROMPT)} == {0.0}
+    pauses = [pace.pause() for _ in range(200)]
+    assert pauses[:3] == pytest.approx([0.01, 0.02, 0.03])
+    assert max(pauses) == pytest.approx(crowds.LONGEST_PAUSE_S)
+    now += 0.5
+    assert pace.pause() == pytest.approx(crowds.LONGEST_PAUSE_S - 0.5 + 0.01)
+    now += 100.0
+    assert {pace.pause() for _ in range(crowds.PROMPT)} == {0.0}
+    assert pace.pause() > 0
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -16,8 +16,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from support.examples import examples
 from wearon.api.connection import PunctualConnection
 from wearon.api.crowd import Crowd
+from wearon.metrics import Metrics
 
 Asked = tuple[str, str, bytes]
 """Method, target and body of a request."""
@@ -99,7 +101,7 @@ async def heard(pieces: Sequence[bytes]) -> tuple[list[Asked], bytes]:
 
     config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, lifespan="off")
     config.load()
-    make = cast("Any", partial(PunctualConnection, crowd=Crowd(10)))
+    make = cast("Any", partial(PunctualConnection, crowd=Crowd(10, Metrics())))
     connection, wire = make(config, ServerState(), {}), Wire()
     connection.connection_made(wire)
     for piece in pieces:
@@ -146,7 +148,7 @@ def path_of(target: str) -> str:
     return re.sub(r"^http://[^/]*", "", target).partition("?")[0]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(3), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(raw=st.lists(requests(), min_size=1, max_size=3).map(b"".join), cuts=st.lists(st.integers(0, 400), max_size=6))
 def test_one_reading_however_it_is_cut_and_none_that_h11_does_not_share(raw: bytes, cuts: list[int]) -> None:
     note(f"{raw!r} cut at {cuts}")
@@ -163,7 +165,7 @@ def test_one_reading_however_it_is_cut_and_none_that_h11_does_not_share(raw: byt
     assert whole[:common] == theirs[:common], "read in two ways"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(1), deadline=None)
 @given(raw=st.binary(max_size=2000), cuts=st.integers(1, 50))
 def test_noise_is_no_request(raw: bytes, cuts: int) -> None:
     pieces = [raw[start : start + cuts] for start in range(0, len(raw), cuts)]

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager, closing
 import pytest
 from fastapi import FastAPI
 
-from wearon import serve
 from wearon.api import connection
+from wearon.api.crowd import Crowd
+from wearon.app import serve
+from wearon.metrics import Metrics
 from wearon.net.listening import listen
 from wearon.settings import Settings
 
@@ -27,7 +29,7 @@ async def served(keep_alive_s: int = 75) -> AsyncIterator[Callable[[], Awaitable
     settings = Settings(_env_file=None, wearon_mode="local", http_keep_alive_s=keep_alive_s)
     with closing(listen("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        serving = asyncio.create_task(serve._serve(app, settings, listening))
+        serving = asyncio.create_task(serve._serve(app, settings, listening, Crowd(10, Metrics())))
         callers: list[Caller] = []
 
         async def connect() -> Caller:

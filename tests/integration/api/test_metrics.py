@@ -3,23 +3,19 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from support.api_services import api_services, status_reader
 from support.exposition import Scrape
 from support.redis import RedisServer
 from wearon.api.app import create_app
-from wearon.api.health import Health
-from wearon.api.parts import ApiParts
-from wearon.assembly import make_overview
-from wearon.overview import now as module
-from wearon.platform import LocalPlatform
-from wearon.redis import connect
-from wearon.settings import Settings
-from wearon.tryon import keys
+from wearon.local.platform import LocalPlatform
+from wearon.operations import status as module
+from wearon.queue import keys
+from wearon.redis.clients import connect
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +23,8 @@ pytestmark = pytest.mark.slow
 async def scraped(redis: Redis, tmp_path: Path, times: int = 1) -> Scrape:
     """The last of so many scrapes."""
     platform = await LocalPlatform.open(tmp_path, "http://127.0.0.1")
-    settings = Settings(_env_file=None)
-    nobody: Any = None
-    overview = make_overview(settings, redis, platform)
-    parts = ApiParts(Health("local", list, None, redis), nobody, nobody, platform, overview)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(parts)), base_url="http://worker") as client:
+    app = create_app(api_services(local_platform=platform, status=status_reader(redis)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker") as client:
         for _ in range(times):
             response = await client.get("/metrics")
     await platform.aclose()
@@ -40,10 +33,10 @@ async def scraped(redis: Redis, tmp_path: Path, times: int = 1) -> Scrape:
 
 async def test_the_fleets_numbers_are_those_of_redis(redis_client: Redis, tmp_path: Path) -> None:
     long_ago = datetime.now(UTC) - timedelta(seconds=100)
-    await redis_client.lpush(keys.TASKS, json.dumps({"created_at": long_ago.isoformat()}), "{}")  # type: ignore[misc]
-    await redis_client.lpush(keys.DEAD_LETTERS, "a", "b", "c")  # type: ignore[misc]
+    await redis_client.lpush(keys.TASKS, json.dumps({"created_at": long_ago.isoformat()}), "{}")
+    await redis_client.lpush(keys.DEAD_LETTERS, "a", "b", "c")
     intent = {"completed_at": (datetime.now(UTC) - timedelta(seconds=45)).isoformat(timespec="microseconds")}
-    await redis_client.hset(keys.REFUNDS, "b2c:1", json.dumps(intent))  # type: ignore[misc]
+    await redis_client.hset(keys.REFUNDS, "b2c:1", json.dumps(intent))
     found = await scraped(redis_client, tmp_path)
     assert found.value("wearon_redis_up") == 1
     assert found.value("wearon_queue_depth", queue="tasks") == 2

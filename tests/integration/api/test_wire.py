@@ -10,10 +10,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from support.api_process import Api
+from support.api_process import PERSON, Api
 from support.machines import API_TOKEN
 from support.processes import LIMIT_S, wait_until
-from wearon.descriptors import MOST_HTTP
+from wearon.resources.descriptors import MOST_HTTP
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +21,7 @@ TOKEN = f"Bearer {API_TOKEN}"
 HEAD = (
     f"POST /estimate-body HTTP/1.1\r\nHost: a\r\nAuthorization: {TOKEN}\r\nContent-Type: application/json\r\n".encode()
 )
+UPLOAD = HEAD.replace(b"application/json", b"multipart/form-data; boundary=b")
 
 
 def talk(api: Api, sent: bytes) -> bytes:
@@ -190,6 +191,19 @@ def test_a_body_over_16_kb_is_a_413(api: Api, *, declared: bool) -> None:
     assert (answer.status_code, answer.json()) == (413, {"detail": "Body larger than 16384 bytes"})
 
 
+def test_a_form_brings_its_photo_along(api: Api) -> None:
+    photo, headers = {"image": ("me.jpg", PERSON, "image/jpeg")}, {"Authorization": TOKEN}
+    url = f"{api.url}/estimate-body"
+    answer = httpx.post(url, files=photo, data={"height_cm": "170"}, headers=headers, timeout=LIMIT_S)
+    assert (answer.status_code, answer.json()["measured_from"]) == (200, ["photo", "height"])
+
+
+@pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"], ids=["sends on", "asks first"])
+def test_an_upload_that_says_that_it_is_too_large_is_a_413_before_it_is_sent(api: Api, expects: bytes) -> None:
+    answer = talk(api, UPLOAD + expects + b"Content-Length: 30000000\r\n\r\n--b")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 def test_what_turns_unreadable_while_it_is_answered_gets_no_second_answer(api: Api) -> None:
     start = b"GET /health/live HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection(("127.0.0.1", api.port), LIMIT_S) as connection:
@@ -223,6 +237,7 @@ def test_whoever_says_nothing_or_drips_is_hung_up_on(api: Api) -> None:
         "silent": b"",
         "half a head": b"GET /health HTTP/1.1\r\nHost",
         "half a body": HEAD + b"Content-Length: 100\r\n\r\n{",
+        "half a form": UPLOAD + b"Content-Length: 100\r\n\r\n--b\r\n",
         "half a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
         "a body that nobody asked for": b"GET /health/live HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n",
     }
@@ -237,6 +252,7 @@ def test_whoever_says_nothing_or_drips_is_hung_up_on(api: Api) -> None:
         "silent": b"",
         "half a head": b"",
         "half a body": b"408",
+        "half a form": b"408",
         "half a chunk": b"408",
         "a body that nobody asked for": b"200",
     }

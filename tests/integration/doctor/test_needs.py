@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from support.gateway import Exchange
+from support.observers import platform_observers
 from support.platform_side import SupabaseSide
 from support.postgrest import Supabase
 from wearon.doctor.supabase import TABLES
@@ -27,7 +28,7 @@ NO_COLUMNS = {"select", "order", "limit", "offset", "columns", "and", "or"}
 
 
 async def test_the_doctor_looks_for_what_the_worker_uses(supabase: Supabase) -> None:
-    platform = await SupabasePlatform.connect(supabase.url, supabase.service_role_key)
+    platform = await SupabasePlatform.connect(supabase.url, supabase.service_role_key, **platform_observers())
     try:
         side = SupabaseSide(supabase, platform)
         supabase.gateway.exchanges.clear()

@@ -9,15 +9,26 @@ from redis.asyncio import Redis
 from support.redis import RedisServer, free_port
 from wearon.doctor import Finding, Level, Promise
 from wearon.doctor.redis import check_redis
-from wearon.tryon import keys
-from wearon.tryon.redis_rights import COMMANDS, KEY_PATTERNS, acl_rule, name
+from wearon.queue import keys
+from wearon.queue.redis_rights import COMMANDS, KEY_PATTERNS, acl_rule, name
+from wearon.redis.clients import connect
+
+pytestmark = pytest.mark.usefixtures("synced_redis")
+
+
+@pytest.fixture
+async def admin(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    """A client that may everything: it makes the settings and users that the doctor is to find."""
+    client = connect(redis_server.admin_url, name="admin")
+    yield client
+    await client.aclose()
 
 
 async def look(url: str) -> dict[str, Finding]:
     return {finding.check: finding async for finding in check_redis(url)}
 
 
-async def test_local_modes_redis_is_all_ok(redis_url: str) -> None:
+async def test_local_modes_redis_is_all_ok(admin: Redis, redis_url: str) -> None:
     found = await look(redis_url)
     # A busy machine may be slow, which is a warning.
     assert {finding.level for check, finding in found.items() if check != "redis latency"} == {Level.OK}
@@ -31,54 +42,62 @@ async def test_local_modes_redis_is_all_ok(redis_url: str) -> None:
     ("setting", "value", "check", "breaks"),
     [
         ("maxmemory-policy", "allkeys-lru", "redis eviction", Promise.EVERY_TASK_ENDS),
-        ("appendonly", "no", "redis persistence", Promise.GIVEN_BACK_ONCE),
+        ("appendonly", "no", "redis persistence", Promise.REFUNDED_ONCE),
     ],
 )
 async def test_a_wrong_setting_is_a_fault(
-    redis_client: Redis, redis_url: str, setting: str, value: str, check: str, breaks: Promise
+    admin: Redis, redis_url: str, setting: str, value: str, check: str, breaks: Promise
 ) -> None:
-    before = (await redis_client.config_get(setting))[setting]
-    await redis_client.config_set(setting, value)
+    before = (await admin.config_get(setting))[setting] or ""
+    await admin.config_set(setting, value)
     try:
         found = await look(redis_url)
     finally:
-        await redis_client.config_set(setting, before)
+        await admin.config_set(setting, before)
     assert (found[check].level, found[check].breaks) == (Level.FAULT, breaks)
 
 
-async def test_only_reading_commands_are_sent(redis_client: Redis, redis_url: str) -> None:
-    await redis_client.config_resetstat()
+async def test_only_reading_commands_are_sent(admin: Redis, redis_url: str) -> None:
+    await admin.config_resetstat()
     await look(redis_url)
-    stats = await redis_client.info("commandstats")
+    stats = await admin.info("commandstats")
     # Newer servers name subcommands, too.
     seen = {name.removeprefix("cmdstat_").partition("|")[0] for name in stats}
-    assert seen - {"config", "client", "hello"} == {"ping", "time", "info", "multi", "exec", "discard"}
-    assert await redis_client.dbsize() == 0
+    assert seen - {"auth", "config", "client", "hello"} == {
+        "ping",
+        "time",
+        "info",
+        "hgetall",
+        "multi",
+        "exec",
+        "discard",
+    }
+    assert await admin.dbsize() == 0
 
 
 @asynccontextmanager
-async def user_with(redis_client: Redis, redis_server: RedisServer, rule: str) -> AsyncIterator[str]:
+async def user_with(admin: Redis, redis_server: RedisServer, rule: str) -> AsyncIterator[str]:
     """The URL of a user who may just that."""
     set_user = ["ACL", "SETUSER", "worker", "reset", "on", ">secret", *rule.split()]
-    await redis_client.execute_command(*set_user)  # type: ignore[no-untyped-call]
+    await admin.execute_command(*set_user)  # type: ignore[no-untyped-call]
     try:
         yield f"redis://worker:secret@127.0.0.1:{redis_server.port}/0"
     finally:
-        await redis_client.acl_deluser("worker")
+        await admin.acl_deluser("worker")
 
 
-async def test_a_user_who_may_just_what_we_need_is_enough(redis_client: Redis, redis_server: RedisServer) -> None:
-    async with user_with(redis_client, redis_server, acl_rule()) as url:
+async def test_a_user_who_may_just_what_we_need_is_enough(admin: Redis, redis_server: RedisServer) -> None:
+    async with user_with(admin, redis_server, acl_rule()) as url:
         found = await look(url)
     assert {finding.level for check, finding in found.items() if check != "redis latency"} == {Level.OK}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 async def test_a_missing_right_is_a_fault_that_names_it(
-    redis_client: Redis, redis_server: RedisServer, command: Sequence[str]
+    admin: Redis, redis_server: RedisServer, command: Sequence[str]
 ) -> None:
     rule = " ".join(part for part in acl_rule().split() if part != f"+{name(command).lower()}")
-    async with user_with(redis_client, redis_server, rule) as url:
+    async with user_with(admin, redis_server, rule) as url:
         found = await look(url)
     told = found.get("redis rights", found["redis"])  # nothing else is looked at without PING
     assert told.level is Level.FAULT
@@ -86,34 +105,32 @@ async def test_a_missing_right_is_a_fault_that_names_it(
 
 
 @pytest.mark.parametrize("pattern", KEY_PATTERNS)
-async def test_missing_keys_are_a_fault(redis_client: Redis, redis_server: RedisServer, pattern: str) -> None:
-    async with user_with(redis_client, redis_server, acl_rule().replace(f"~{pattern} ", "")) as url:
+async def test_missing_keys_are_a_fault(admin: Redis, redis_server: RedisServer, pattern: str) -> None:
+    async with user_with(admin, redis_server, acl_rule().replace(f"~{pattern} ", "")) as url:
         found = await look(url)
     assert (
         "SET on keys of ours" in found["redis rights"].message or "GET on keys of ours" in found["redis rights"].message
     )
 
 
-async def test_without_transactions_nothing_is_tried(redis_client: Redis, redis_server: RedisServer) -> None:
+async def test_without_transactions_nothing_is_tried(admin: Redis, redis_server: RedisServer) -> None:
     """Outside of one, every command would be done."""
-    await redis_client.set(keys.TASKS, "a task")
-    async with user_with(redis_client, redis_server, acl_rule().replace(" +multi", "")) as url:
+    await admin.set(keys.TASKS, "a task")
+    async with user_with(admin, redis_server, acl_rule().replace(" +multi", "")) as url:
         found = await look(url)
     assert found["redis rights"].message == "no right to MULTI"
-    assert await redis_client.keys("*") == [keys.TASKS.encode()]
-    await redis_client.delete(keys.TASKS)
+    assert await admin.keys("*") == [keys.TASKS.encode()]
+    await admin.delete(keys.TASKS)
 
 
-async def test_a_user_without_rights_gets_less_said_and_no_fault(
-    redis_client: Redis, redis_server: RedisServer
-) -> None:
-    await redis_client.acl_setuser(
+async def test_a_user_without_rights_gets_less_said_and_no_fault(admin: Redis, redis_server: RedisServer) -> None:
+    await admin.acl_setuser(
         "worker", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all", "-@dangerous", "+@connection"]
     )
     try:
         found = await look(f"redis://worker:secret@127.0.0.1:{redis_server.port}/0")
     finally:
-        await redis_client.acl_deluser("worker")
+        await admin.acl_deluser("worker")
     unknown = {check for check, finding in found.items() if finding.level is Level.WARNING}
     assert unknown == {"redis role", "redis version", "redis persistence", "redis eviction"}
     assert "secret" not in repr(found)

@@ -134,7 +134,7 @@ async def test_a_missing_ledger_is_told(supabase: Supabase) -> None:
     ):
         (only,) = await faults(supabase)
     assert "credit_transactions cannot be read" in only.message
-    assert only.breaks is Promise.GIVEN_BACK_ONCE
+    assert only.breaks is Promise.REFUNDED_ONCE
 
 
 async def test_a_table_without_rights_is_told(supabase: Supabase) -> None:
@@ -204,7 +204,7 @@ async def test_a_missing_function_is_told(supabase: Supabase, described: bool) -
     ):
         (only,) = await faults(supabase)
     assert "there is no refund_store_credits" in only.message
-    assert only.breaks is Promise.GIVEN_BACK_ONCE
+    assert only.breaks is Promise.REFUNDED_ONCE
 
 
 @pytest.mark.parametrize("described", [True, False])
@@ -220,7 +220,7 @@ async def test_a_function_with_other_arguments_is_told(supabase: Supabase, descr
     ):
         (only,) = await faults(supabase)
     assert "refund_credits takes (p_credits, p_description, p_user_id)" in only.message
-    assert only.breaks is Promise.GIVEN_BACK_ONCE
+    assert only.breaks is Promise.REFUNDED_ONCE
 
 
 @pytest.mark.parametrize("described", [True, False])

@@ -4,7 +4,9 @@ import asyncio
 import resource
 import sys
 
+from wearon.metrics import Metrics
 from wearon.net.fetch import FetchError, PictureFetcher
+from wearon.observability.tracing import Tracing
 
 PATHS = ("endless", "endless-chunks", "gzip-bomb", "tiny-chunks", "slow-drip")
 
@@ -14,7 +16,7 @@ def peak_mb() -> float:
 
 
 async def main(origin: str) -> None:
-    fetcher = PictureFetcher(trusted_origins=[origin])
+    fetcher = PictureFetcher(metrics=Metrics(), tracing=Tracing(), trusted_origins=[origin])
     before = peak_mb()
     results = await asyncio.gather(
         *(fetcher.fetch(f"{origin}/{path}", deadline_s=5.0) for path in PATHS * 10), return_exceptions=True

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from support.hostile_server import MEGABYTE, HostileServer
+from support.observers import observers
 from wearon.net.fetch import MAX_CONNECTIONS, FetchError, PictureFetcher
 
 PLENTY_S = 60.0
@@ -29,7 +30,7 @@ async def server() -> AsyncIterator[HostileServer]:
 
 @pytest_asyncio.fixture
 async def fetcher(server: HostileServer) -> AsyncIterator[PictureFetcher]:
-    fetcher = PictureFetcher(trusted_origins=[server.origin], max_bytes=MEGABYTE, tls=TLS)
+    fetcher = PictureFetcher(**observers(), trusted_origins=[server.origin], max_bytes=MEGABYTE, tls=TLS)
     yield fetcher
     await fetcher.aclose()
 
@@ -56,7 +57,9 @@ STRANGER = "http://93.184.215.14"
 
 @pytest_asyncio.fixture
 async def stranger_fetcher(server: HostileServer) -> AsyncIterator[PictureFetcher]:
-    fetcher = PictureFetcher(trusted_origins=[], max_bytes=MEGABYTE, connector=LoopbackConnector(server), tls=TLS)
+    fetcher = PictureFetcher(
+        **observers(), trusted_origins=[], max_bytes=MEGABYTE, connector=LoopbackConnector(server), tls=TLS
+    )
     yield fetcher
     await fetcher.aclose()
 
@@ -178,6 +181,24 @@ async def test_whoever_wastes_time_meets_the_deadline(
     assert caught.value.transient
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", STRANGER.removeprefix("http://")])
+async def test_a_handshake_that_never_ends_meets_the_deadline(server: HostileServer, host: str) -> None:
+    fetcher = PictureFetcher(
+        **observers(),
+        trusted_origins=[f"https://127.0.0.1:{server.port}"],
+        connector=LoopbackConnector(server),
+        tls=TLS,
+    )
+    with pytest.raises(FetchError) as caught:
+        await fetcher.fetch(f"https://{host}:{server.port}/picture", deadline_s=0.5)
+    assert (caught.value.reason, caught.value.transient) == ("took longer than 0.5 s", True)
+    await fetcher.aclose()
+    async with asyncio.timeout(PLENTY_S):
+        while server.open_connections:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.01)
+    assert (server.connections, server.heads) == (1, [])
+
+
 async def test_more_than_was_promised_reaches_nobody(
     server: HostileServer, fetcher: PictureFetcher, stranger_fetcher: PictureFetcher
 ) -> None:
@@ -190,7 +211,7 @@ async def test_more_than_was_promised_reaches_nobody(
 async def test_nobody_listening_is_worth_another_try(fetcher: PictureFetcher) -> None:
     async with HostileServer() as closed:
         origin = closed.origin
-    other = PictureFetcher(trusted_origins=[origin], tls=TLS)
+    other = PictureFetcher(**observers(), trusted_origins=[origin], tls=TLS)
     with pytest.raises(FetchError) as caught:
         await other.fetch(f"{origin}/picture", deadline_s=PLENTY_S)
     assert (caught.value.reason, caught.value.transient) == ("could not connect", True)
@@ -213,7 +234,7 @@ async def test_proxies_of_the_environment_are_not_asked(server: HostileServer, m
     async with HostileServer() as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.origin)
-        fetcher = PictureFetcher(trusted_origins=[server.origin], tls=TLS)
+        fetcher = PictureFetcher(**observers(), trusted_origins=[server.origin], tls=TLS)
         assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
         await fetcher.aclose()
         assert proxy.connections == 0
@@ -255,7 +276,7 @@ async def test_an_open_connection_of_a_trusted_origin_serves_nobody_else(
 
 
 async def test_only_so_many_connections_are_open_at_once(server: HostileServer) -> None:
-    fetcher = PictureFetcher(trusted_origins=[server.origin], max_connections=3, tls=TLS)
+    fetcher = PictureFetcher(**observers(), trusted_origins=[server.origin], max_connections=3, tls=TLS)
     fetching = [asyncio.create_task(fetcher.fetch(f"{server.origin}/silent", deadline_s=PLENTY_S)) for _ in range(12)]
     await server.saw(b"GET /silent", times=3)
     await asyncio.sleep(0.2)  # the others would have connected, too
@@ -267,7 +288,9 @@ async def test_only_so_many_connections_are_open_at_once(server: HostileServer) 
 
 
 async def test_slots_are_given_back_by_transfers_that_failed(server: HostileServer) -> None:
-    fetcher = PictureFetcher(trusted_origins=[server.origin], max_connections=1, max_bytes=MEGABYTE, tls=TLS)
+    fetcher = PictureFetcher(
+        **observers(), trusted_origins=[server.origin], max_connections=1, max_bytes=MEGABYTE, tls=TLS
+    )
     for path in ("slow-drip", "silent", "endless", "reset", "too-short", "html", "redirect"):
         with pytest.raises(FetchError):
             await fetcher.fetch(f"{server.origin}/{path}", deadline_s=0.3)
@@ -285,7 +308,7 @@ async def test_strangers_cannot_use_up_the_slots_of_trusted_origins(server: Host
         await asyncio.Event().wait()
         raise AssertionError
 
-    fetcher = PictureFetcher(trusted_origins=[server.origin], max_connections=1, resolver=never)  # type: ignore[arg-type]
+    fetcher = PictureFetcher(**observers(), trusted_origins=[server.origin], max_connections=1, resolver=never)  # type: ignore[arg-type]
     stranger = asyncio.create_task(fetcher.fetch("http://slow.example/picture", deadline_s=PLENTY_S))
     assert await fetcher.fetch(f"{server.origin}/picture", deadline_s=PLENTY_S) == server.picture
     assert not stranger.done()

@@ -363,6 +363,26 @@ class TestFailures:
             with pytest.raises(httpx.ReadTimeout):
                 await client.get(service.url)
 
+    async def test_answers_that_announce_one_another_without_an_end(
+        self, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        heard = asyncio.Event()
+
+        async def announce(writer: asyncio.StreamWriter) -> None:
+            try:
+                while True:
+                    writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+                    await writer.drain()
+            finally:
+                heard.set()
+
+        service.answers[:] = [announce, OK]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await client.get(service.url)
+        await heard.wait()  # the connection was hung up on
+        assert (await client.get(service.url)).status_code == 200
+
     async def test_silence_within_an_answer(self, service: Service) -> None:
         async def begin(writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbeginning")

@@ -10,11 +10,12 @@ import pytest
 import pytest_asyncio
 
 from support.hostile_server import HostileServer
-from wearon.errand import Purpose, errand
+from support.job_side import new_input_images
+from support.observers import observers
 from wearon.net import fetch
 from wearon.net.addresses import IPAddress
 from wearon.net.fetch import FetchError, PictureFetcher
-from wearon.tryon.photos import Photos
+from wearon.resources.work import Purpose, work_for
 
 PLENTY_S = 60.0
 TLS = ssl.create_default_context()
@@ -39,7 +40,12 @@ async def fetcher(server: HostileServer) -> AsyncIterator[PictureFetcher]:
         return [ip_address("93.184.216.34")]
 
     fetcher = PictureFetcher(
-        trusted_origins=[server.origin], max_connections=CONNECTIONS, resolver=somewhere, connector=Connector(), tls=TLS
+        **observers(),
+        trusted_origins=[server.origin],
+        max_connections=CONNECTIONS,
+        resolver=somewhere,
+        connector=Connector(),
+        tls=TLS,
     )
     yield fetcher
     await fetcher.aclose()
@@ -52,7 +58,7 @@ async def ended(tasks: list[asyncio.Task[bytes]]) -> None:
 
 
 def attacks(fetcher: PictureFetcher, hosts: list[str], owner: str = "") -> list[asyncio.Task[bytes]]:
-    with errand(Purpose.GENERATION, owner):
+    with work_for(Purpose.GENERATION, owner):
         return [asyncio.create_task(fetcher.fetch(f"http://{host}/silent", deadline_s=PLENTY_S)) for host in hosts]
 
 
@@ -60,7 +66,7 @@ async def test_slots_of_generations_are_none_of_an_estimate_s(server: HostileSer
     slow = attacks(fetcher, [f"slow{number}.example" for number in range(10)])
     await server.saw(b"GET /silent", times=CONNECTIONS)
     assert await fetcher.fetch("http://cdn.example/picture", deadline_s=PLENTY_S) == server.picture
-    with errand(Purpose.ANSWER):
+    with work_for(Purpose.ANSWER):
         assert await fetcher.fetch("http://cdn.example/picture", deadline_s=PLENTY_S) == server.picture
     await ended(slow)
 
@@ -71,7 +77,7 @@ async def test_no_host_and_no_owner_gets_all_slots(
 ) -> None:
     slow = attacks(fetcher, hosts, owner="one shop")
     await server.saw(b"GET /silent", times=4)
-    with errand(Purpose.GENERATION, "another shop"):
+    with work_for(Purpose.GENERATION, "another shop"):
         assert await fetcher.fetch("http://cdn.example/picture", deadline_s=PLENTY_S) == server.picture
     assert sum(head.startswith(b"GET /silent") for head in server.heads) == 4
     await ended(slow)
@@ -106,7 +112,7 @@ async def test_honest_tasks_get_through_between_hostile_ones(
     async def prepare(data: bytes) -> bytes:
         return data
 
-    photos = Photos(fetcher, prepare)
+    photos = new_input_images(fetcher, prepare)
     hostile = [
         asyncio.create_task(photos.prepared([f"http://slow{task}.example/slow-drip?{n}" for n in range(10)]))
         for task in range(6)

@@ -14,7 +14,8 @@ from uuid import uuid4
 import pytest
 
 from support.platform_side import LocalSide
-from wearon.platform import LocalPlatform
+from wearon.local.credits import DEMO_CREDITS
+from wearon.local.platform import DEMO_STORE_ID, DEMO_USER_ID, LocalPlatform
 from wearon.platform.base import (
     Channel,
     LedgerEntryType,
@@ -26,8 +27,6 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
-from wearon.platform.local import DEMO_STORE_ID, DEMO_USER_ID
-from wearon.platform.local_credits import DEMO_CREDITS
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 EMAIL = "anna@shopper.example"
@@ -304,7 +303,7 @@ SHARER = """
 import asyncio, json, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from wearon.platform import LocalPlatform
+from wearon.local.platform import LocalPlatform
 from wearon.platform.base import Channel, SessionRef
 
 async def main(home, contested):

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from support.gateway import Do, Fault, Response
+from support.observers import platform_observers
 from support.platform_side import BALANCE, SupabaseSide
 from support.postgrest import Supabase
 from wearon.platform import SupabasePlatform
@@ -55,7 +56,7 @@ CALLS: dict[str, Callable[[Platform], Awaitable[object]]] = {
 async def hasty(supabase: Supabase) -> AsyncIterator[SupabasePlatform]:
     """A platform that waits for an answer no longer than half a second."""
     platform = await SupabasePlatform.connect(
-        supabase.url, supabase.service_role_key, rest_seconds=0.5, storage_seconds=0.5
+        supabase.url, supabase.service_role_key, **platform_observers(), rest_seconds=0.5, storage_seconds=0.5
     )
     yield platform
     await platform.aclose()
@@ -117,7 +118,7 @@ class TestEveryCall:
         self, supabase: Supabase, call: Callable[[Platform], Awaitable[object]]
     ) -> None:
         wrong = supabase.service_role_key[:-4] + "AAAA"
-        platform = await SupabasePlatform.connect(supabase.url, wrong)
+        platform = await SupabasePlatform.connect(supabase.url, wrong, **platform_observers())
 
         with pytest.raises(PlatformRefused) as refused:
             await call(platform)
@@ -260,7 +261,9 @@ async def test_no_route_to_storage_is_not_taken_for_a_missing_picture(supabase_s
 
 
 async def test_many_questions_at_once_share_a_few_connections(supabase: Supabase) -> None:
-    platform = await SupabasePlatform.connect(supabase.url, supabase.service_role_key, max_connections=4)
+    platform = await SupabasePlatform.connect(
+        supabase.url, supabase.service_role_key, **platform_observers(), max_connections=4
+    )
     side = SupabaseSide(supabase, platform)
     refs = [side.add_session(Channel.B2B) for _ in range(40)]
 

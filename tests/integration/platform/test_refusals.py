@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from support.gateway import JSON, Do, Fault, Response
+from support.observers import observers, platform_observers
 from support.platform_side import SupabaseSide
 from support.postgrest import Supabase
 from wearon.dependencies import Dependencies
@@ -38,7 +39,9 @@ def dependencies() -> Dependencies:
 
 @pytest.fixture
 async def side(supabase: Supabase, dependencies: Dependencies) -> AsyncIterator[SupabaseSide]:
-    platform = await SupabasePlatform.connect(supabase.url, supabase.service_role_key, dependencies=dependencies)
+    platform = await SupabasePlatform.connect(
+        supabase.url, supabase.service_role_key, dependencies=dependencies, **observers()
+    )
     yield SupabaseSide(supabase, platform)
     await platform.aclose()
 
@@ -232,7 +235,9 @@ async def test_an_upload_on_a_dead_connection_is_given_up_soon_and_a_slow_storag
     supabase: Supabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supabase_pictures, "FIRST_UPLOAD_SECONDS", 0.25)
-    platform = await SupabasePlatform.connect(supabase.url, supabase.service_role_key, storage_seconds=60.0)
+    platform = await SupabasePlatform.connect(
+        supabase.url, supabase.service_role_key, **platform_observers(), storage_seconds=60.0
+    )
     told = []
     supabase.gateway.add(Fault("POST /storage/v1/object/", hold_request=True, times=5))
     for _ in range(5):

@@ -36,6 +36,17 @@ async def test_an_owners_sessions_are_found_newest_first_and_no_more_than_asked_
     assert await found(side, owner_id, limit=2) == refs[:1:-1]
 
 
+async def test_an_owners_next_page_begins_where_the_last_one_ended(side: PlatformSide, channel: Channel) -> None:
+    owner_id = str(uuid4())
+    refs = [
+        side.add_session(channel, owner_id=owner_id, created_at=START + timedelta(minutes=minute))
+        for minute in range(5)
+    ]
+    page = await side.platform.search_sessions(owner_id, 2)
+    rest = await side.platform.search_sessions(owner_id, 50, page[-1].created_at)
+    assert [session.ref for session in (*page, *rest)] == refs[::-1]
+
+
 async def test_one_id_in_both_channels_finds_both(side: PlatformSide) -> None:
     owner_id = str(uuid4())
     older = side.add_session(Channel.B2C, owner_id=owner_id, created_at=START)

@@ -10,17 +10,20 @@ from PIL import Image
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from support.image_models import picture_of
 from support.job_side import untyped
 from support.openai_stub import OpenAIStub, server_error
 from wearon.dependencies import Dependencies
 from wearon.metrics import Metrics
-from wearon.redis import connect
-from wearon.tryon import keys, limiter
-from wearon.tryon.generator import ImageRequest, ModelUnavailable
-from wearon.tryon.limiter import RequestLimiter
-from wearon.tryon.openai import OpenAIImages, make_client
-from wearon.tryon.openai_fallback import FleetModels
-from wearon.tryon.openai_models import DEFAULT_FALLBACKS, DEFAULT_MODEL
+from wearon.observability.tracing import Tracing
+from wearon.queue import keys
+from wearon.queue import rate_limiter as limiter
+from wearon.queue.rate_limiter import RequestLimiter
+from wearon.redis.clients import connect
+from wearon.tryon.image_model import ImageRequest, ModelUnavailable
+from wearon.tryon.openai.client import OpenAIImages, make_client
+from wearon.tryon.openai.fallback import FleetModels
+from wearon.tryon.openai.models import DEFAULT_FALLBACKS, DEFAULT_MODEL
 
 FIRST, SECOND, THIRD = DEFAULT_MODEL, *DEFAULT_FALLBACKS
 YESTERDAY = date(2026, 11, 23)
@@ -59,7 +62,7 @@ class Process:
 
     async def model(self) -> str | None:
         """Which model makes the next picture."""
-        return (await self.images.generate(REQUEST)).model
+        return (await picture_of(self.images, REQUEST)).model
 
 
 class Fleet:
@@ -87,6 +90,7 @@ class Fleet:
             client=self._http,
             backoff_s=(0, 0),
             metrics=metrics,
+            tracing=Tracing(),
             dependencies=dependencies,
         )
         return Process(images, dependencies, metrics, waits)

@@ -1,6 +1,7 @@
 """One job from task to picture, on a real platform, Redis and spool; the image model answers from a script."""
 
 import asyncio
+import json
 import time
 from collections import deque
 from dataclasses import replace
@@ -23,38 +24,45 @@ from support.job_side import (
     FaultyPlatform,
     LocalShop,
     ScriptedFetcher,
-    ScriptedGenerator,
+    ScriptedModel,
     enqueue,
+    job_id,
+    new_input_images,
+    new_outbox,
+    new_spool,
+    some_session,
     task_fields,
 )
+from wearon.events import Events
+from wearon.local.credits import DEMO_CREDITS
 from wearon.net import FetchError
+from wearon.observability.tracing import Tracing
 from wearon.pictures.decode import PictureError
 from wearon.platform.base import Channel, PlatformError, PlatformRefused, PlatformUnavailable, SessionRef
-from wearon.platform.local_credits import DEMO_CREDITS
 from wearon.platform.supabase_answers import Refusal
-from wearon.tryon import pipeline as pipeline_module
-from wearon.tryon import recovery
-from wearon.tryon.dead_letters import DeadLetters
-from wearon.tryon.failures import INTERNAL_MESSAGE, MODERATION_MESSAGE, OUTAGE_PAUSE_S, Patience
-from wearon.tryon.generator import (
+from wearon.queue.dead_letters import DeadLetters
+from wearon.queue.job_document import BadJob, rejection
+from wearon.queue.jobs import Attempt, JobQueue, Retry
+from wearon.tryon import reconciler as reconciling
+from wearon.tryon import sessions as sessions_module
+from wearon.tryon.image_model import (
     BadAnswer,
     GeneratedImage,
     GenerationError,
     ImageRequest,
     KeyRejected,
     Moderated,
+    PaidAnswer,
     QuotaExhausted,
     RateLimited,
+    RequestRefused,
     ServiceUnavailable,
 )
-from wearon.tryon.job_queue import Attempt, JobQueue, PutBack
-from wearon.tryon.photos import Photos
 from wearon.tryon.pipeline import DEFAULT_PROMPT, MAX_CRASHES, Pipeline
-from wearon.tryon.progress import Progress
-from wearon.tryon.recorder import Recorder
-from wearon.tryon.recovery import Housekeeping
-from wearon.tryon.refunds import RefundOutbox
-from wearon.tryon.spool import Spool, SpoolError
+from wearon.tryon.reconciler import Reconciler
+from wearon.tryon.retry_policy import INTERNAL_MESSAGE, MODERATION_MESSAGE, OUTAGE_PAUSE_S, Refused, RetryPolicy
+from wearon.tryon.run import RunEnded, Runs
+from wearon.tryon.sessions import Sessions
 
 pytestmark = pytest.mark.slow
 
@@ -63,36 +71,36 @@ class Desk:
     """A pipeline with everything around it; `run` is what the job worker does with one job."""
 
     def __init__(self, redis: Redis, platform: FaultyPlatform, spool_folder: Path) -> None:
-        self.generator = ScriptedGenerator()
+        self.image_model = ScriptedModel()
         self.stored: list[str] = []
         self.fetcher = ScriptedFetcher({PERSON_URL: [b"person"], GARMENT_URL: [b"garment"]})
         self.spool_folder = spool_folder
-        self.dead_letters = DeadLetters(redis)
-        self.outbox = RefundOutbox(redis, platform)
+        self.events = events = Events()
+        self.dead_letters = DeadLetters(redis, events)
+        self.outbox = new_outbox(redis, platform, events)
         self.steps_confirmed = 0
-        self.spool = Spool(spool_folder)
-        self.recorder = Recorder(Progress())
+        self.spool = new_spool(spool_folder)
+        runs = Runs(events, Tracing())
         self.attempt = Attempt(first_started_at=time.time())
+        self.sessions = Sessions(platform, self.outbox, self.dead_letters, self._confirm, runs)
         self.pipeline = Pipeline(
-            platform=platform,
-            photos=Photos(self.fetcher, self._prepare, is_stored=lambda url: url in self.stored),
-            generator=self.generator,
-            spool=self.spool,
-            outbox=self.outbox,
-            dead_letters=self.dead_letters,
-            confirm_lease=self._confirm,
-            patience=Patience(max_rate_limited=2, deadline_s=500.0),
-            recorder=self.recorder,
+            self.sessions,
+            new_input_images(self.fetcher, self._prepare, is_stored=lambda url: url in self.stored),
+            self.image_model,
+            self.spool,
+            RetryPolicy(max_rate_limited=2, deadline_s=500.0),
+            runs,
+            is_paused=lambda _ref: False,
         )
 
-    async def run(self, ref: SessionRef, **changes: Any) -> PutBack | None:
+    async def run(self, ref: SessionRef, **changes: Any) -> Retry | None:
         """Run the session's job once, and count the attempt."""
         answer = await self.pipeline.generate(task_fields(ref, **changes), self.attempt)
         put_back = int(answer is not None)
         self.attempt = replace(
             self.attempt,
             number=self.attempt.number + 1,
-            put_back=self.attempt.put_back + put_back,
+            retried=self.attempt.retried + put_back,
             rate_limited=self.attempt.rate_limited + int(answer is not None and answer.rate_limited),
         )
         return answer
@@ -100,7 +108,7 @@ class Desk:
     @property
     def paid(self) -> int:
         """How often the image model was asked."""
-        return len(self.generator.requests)
+        return len(self.image_model.requests)
 
     @property
     def spooled(self) -> list[Path]:
@@ -118,8 +126,8 @@ class Desk:
 
 @pytest.fixture
 def desk(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr(pipeline_module, "OUTAGE_PATIENCE_S", 0.0)  # the first lost answer ends the run
-    monkeypatch.setattr("wearon.tryon.photos.PAUSE_S", (0.0, 0.0))
+    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 0.0)  # the first lost answer ends the run
+    monkeypatch.setattr("wearon.tryon.input_images.PAUSE_S", (0.0, 0.0))
     return Desk(redis_client, platform, tmp_path / "spool")
 
 
@@ -153,7 +161,7 @@ async def test_a_task_becomes_a_picture(desk: Desk, shop: LocalShop, buyer: Buye
     assert row["completed_at"] is not None
     assert row["processing_time_ms"] >= 0
     assert ref.picture_path in row["generated_image_url"]
-    (request,) = desk.generator.requests
+    (request,) = desk.image_model.requests
     assert (request.prompt, request.request_id) == ("in the rain", "req_test")
     assert request.pictures == [b"prepared person", b"prepared garment"]
     assert desk.steps_confirmed >= 2
@@ -162,12 +170,12 @@ async def test_a_task_becomes_a_picture(desk: Desk, shop: LocalShop, buyer: Buye
 @pytest.mark.parametrize("prompt", ["", "  \n"])
 async def test_without_a_prompt_the_default_one_is_used(desk: Desk, buyer: Buyer, prompt: str) -> None:
     await desk.run(await buyer.buy(), prompt=prompt)
-    assert desk.generator.requests[0].prompt == DEFAULT_PROMPT
+    assert desk.image_model.requests[0].prompt == DEFAULT_PROMPT
 
 
 async def test_a_picture_without_usage_is_a_picture(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
     ref = await buyer.buy()
-    desk.generator.answers.append(GeneratedImage(PICTURE.jpeg, None))
+    desk.image_model.answers.append(GeneratedImage(PICTURE.jpeg, None))
     await desk.run(ref)
     await assert_completed(desk, shop, buyer, ref)
     assert shop.row(ref)["estimated_cost_usd"] is None
@@ -175,7 +183,7 @@ async def test_a_picture_without_usage_is_a_picture(desk: Desk, shop: LocalShop,
 
 async def test_a_rate_limit_shows_as_queued_and_is_waited_out(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
     ref = await buyer.buy()
-    desk.generator.answers.append(RateLimited("429", 7.0))
+    desk.image_model.answers.append(RateLimited("429", 7.0))
     answer = await desk.run(ref)
     assert answer is not None
     assert answer.rate_limited
@@ -188,9 +196,9 @@ async def test_a_rate_limit_shows_as_queued_and_is_waited_out(desk: Desk, shop: 
 
 async def test_the_last_rate_limit_fails_and_refunds(desk: Desk, shop: LocalShop, buyer: Buyer) -> None:
     ref = await buyer.buy()
-    desk.generator.answers.extend(RateLimited("429", 1.0) for _ in range(3))
+    desk.image_model.answers.extend(RateLimited("429", 1.0) for _ in range(3))
     for _ in range(2):
-        assert isinstance(await desk.run(ref), PutBack)
+        assert isinstance(await desk.run(ref), Retry)
     assert await desk.run(ref) is None
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
@@ -200,7 +208,7 @@ async def test_a_rate_limit_is_counted_though_the_platform_cannot_show_it(
     desk: Desk, platform: FaultyPlatform, buyer: Buyer, error: Exception | None
 ) -> None:
     ref = await buyer.buy()
-    desk.generator.answers.append(RateLimited("429", 7.0))
+    desk.image_model.answers.append(RateLimited("429", 7.0))
     platform.break_next("requeue_session", **({"error": error} if error else {}))
     answer = await desk.run(ref)
     assert answer is not None
@@ -211,7 +219,7 @@ async def test_a_rate_limit_is_counted_though_the_platform_cannot_show_it(
     ("error", "message"),
     [
         (Moderated("violence"), MODERATION_MESSAGE),
-        (QuotaExhausted("429"), INTERNAL_MESSAGE),
+        (RequestRefused("400"), INTERNAL_MESSAGE),
         (ZeroDivisionError("a bug"), INTERNAL_MESSAGE),
         (TimeoutError(), INTERNAL_MESSAGE),
     ],
@@ -221,7 +229,7 @@ async def test_what_the_model_refuses_fails_and_refunds(
     desk: Desk, shop: LocalShop, buyer: Buyer, error: Exception, message: str
 ) -> None:
     ref = await buyer.buy()
-    desk.generator.answers.append(error)
+    desk.image_model.answers.append(error)
     assert await desk.run(ref) is None
     await assert_failed(desk, shop, buyer, ref, message)
     assert desk.paid == 1
@@ -234,10 +242,10 @@ async def test_a_refusal_about_us_is_waited_out(
     desk: Desk, shop: LocalShop, buyer: Buyer, error: GenerationError
 ) -> None:
     ref = await buyer.buy()
-    desk.generator.answers.extend([error] * 4)
+    desk.image_model.answers.extend([error] * 4)
     for _ in range(4):
         answer = await desk.run(ref)
-        assert isinstance(answer, PutBack)
+        assert isinstance(answer, Retry)
         assert not answer.rate_limited
     assert await buyer.balance() == DEMO_CREDITS - 1
     assert await desk.run(ref) is None
@@ -249,7 +257,7 @@ async def test_past_the_deadline_a_refusal_about_us_fails_with_one_refund(
 ) -> None:
     ref = await buyer.buy()
     desk.attempt = replace(desk.attempt, first_started_at=time.time() - 10_000)
-    desk.generator.answers.append(KeyRejected("401"))
+    desk.image_model.answers.append(KeyRejected("401"))
     assert await desk.run(ref) is None
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
@@ -270,7 +278,7 @@ async def test_our_own_storage_away_is_waited_for(desk: Desk, shop: LocalShop, b
     gone = FetchError("could not connect", transient=True)
     desk.fetcher.answers = {PERSON_URL: [gone, gone, gone, b"person"], GARMENT_URL: [b"garment"]}
     desk.fetcher.trusted = [PERSON_URL]
-    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert await desk.run(ref) == Retry(OUTAGE_PAUSE_S)
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
 
@@ -282,7 +290,7 @@ async def test_a_gateway_that_refuses_our_own_storages_pictures_fails_nobody(
     page = FetchError("its content type is not image/*", transient=False, says_nothing=True)
     desk.fetcher.answers = {PERSON_URL: [page, b"person"], GARMENT_URL: [b"garment"]}
     desk.stored = [PERSON_URL]
-    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert await desk.run(ref) == Retry(OUTAGE_PAUSE_S)
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
 
@@ -296,7 +304,7 @@ async def test_the_platform_away_at_any_step_fails_nobody_and_pays_once(
 ) -> None:
     ref = await buyer.buy()
     platform.break_next(method, answer_lost=answer_lost)
-    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert await desk.run(ref) == Retry(OUTAGE_PAUSE_S)
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
     assert desk.paid == 1
@@ -311,7 +319,7 @@ async def test_a_short_absence_is_waited_for_within_the_run(
     method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "OUTAGE_PATIENCE_S", 60.0)
+    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 60.0)
     ref = await buyer.buy()
     platform.break_next(method, answer_lost=True, times=2)
     assert await desk.run(ref) is None
@@ -358,16 +366,12 @@ async def test_what_was_paid_is_on_the_disk_once_before_the_upload(
     disk_full: bool,
     kept: list[str],
 ) -> None:
-    async def generate(request: ImageRequest) -> GeneratedImage:
-        await request.keep(b"answer", "gpt-image-2")
-        return replace(PICTURE, in_answer=in_answer)
+    async def no_room(ref: SessionRef, answer: PaidAnswer) -> bool:
+        return False
 
-    async def no_room(ref: SessionRef, answer: bytes, model: str) -> None:
-        raise SpoolError("no space left on device")
-
-    monkeypatch.setattr(desk.generator, "generate", generate)
+    desk.image_model.answers.append(replace(PICTURE, in_answer=in_answer))
     if disk_full:
-        monkeypatch.setattr(desk.spool, "save_answer", no_room)
+        monkeypatch.setattr(desk.spool, "keep_answer", no_room)
     platform.break_next("store_picture")
     await desk.run(await buyer.buy())
     assert sorted(path.suffix for path in desk.spooled) == kept
@@ -393,25 +397,37 @@ async def test_a_full_disk_does_not_cost_the_shopper_the_picture(desk: Desk, sho
     assert shop.status(ref) == "completed"
 
 
+async def test_cancelled_while_the_answer_comes_it_is_kept_and_the_job_stops(
+    desk: Desk, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def request(_: ImageRequest) -> PaidAnswer:
+        return PaidAnswer(PICTURE.jpeg, "gpt-image-2", cancelled=True)
+
+    monkeypatch.setattr(desk.image_model, "request", request)
+    with pytest.raises(asyncio.CancelledError):
+        await desk.run(await buyer.buy())
+    assert [path.suffix for path in desk.spooled] == [".answer"]
+
+
 async def test_cancelled_as_the_answer_comes_the_picture_is_kept_first(
     desk: Desk, shop: LocalShop, buyer: Buyer
 ) -> None:
     ref = await buyer.buy()
     answer: asyncio.Future[GeneratedImage] = asyncio.get_running_loop().create_future()
-    desk.generator.answers.append(answer)
+    desk.image_model.answers.append(answer)
     job = asyncio.create_task(desk.run(ref))
     async with asyncio.timeout(GUARD_S):
-        await desk.generator.asked.wait()
+        await desk.image_model.asked.wait()
     answer.set_result(PICTURE)
     saving = asyncio.Event()
-    save = desk.spool.save
+    keep = desk.spool._keep
 
-    async def slow_save(*args: Any) -> None:
+    async def slow_keep(*args: Any) -> None:
         saving.set()
         await asyncio.sleep(0.01)
-        await save(*args)
+        await keep(*args)
 
-    desk.spool.save = slow_save  # type: ignore[method-assign, assignment]
+    desk.spool._keep = slow_keep  # type: ignore[method-assign, assignment]
     async with asyncio.timeout(GUARD_S):
         await saving.wait()
     job.cancel()
@@ -427,10 +443,10 @@ async def test_cancelled_as_the_answer_comes_the_picture_is_kept_first(
 async def test_a_deadline_ends_a_generation_that_hangs(
     desk: Desk, shop: LocalShop, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "LEAST_RUN_S", 0.05)
+    monkeypatch.setattr("wearon.tryon.pipeline.LEAST_RUN_S", 0.05)
     ref = await buyer.buy()
     desk.attempt = replace(desk.attempt, first_started_at=time.time() - 1000)
-    desk.generator.answers.append(asyncio.get_running_loop().create_future())
+    desk.image_model.answers.append(asyncio.get_running_loop().create_future())
     assert await desk.run(ref) is None
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
@@ -438,14 +454,14 @@ async def test_a_deadline_ends_a_generation_that_hangs(
 async def test_a_paid_picture_may_wait_for_the_lease_past_any_deadline(
     desk: Desk, shop: LocalShop, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "LEAST_RUN_S", 0.05)
+    monkeypatch.setattr("wearon.tryon.pipeline.LEAST_RUN_S", 0.4)
     desk.attempt = replace(desk.attempt, first_started_at=time.time() - 1000)
     ref = await buyer.buy()
 
     async def redis_is_away_for_longer() -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
 
-    desk.pipeline._confirm_lease = redis_is_away_for_longer
+    desk.sessions.confirm_lease = redis_is_away_for_longer
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
 
@@ -486,10 +502,10 @@ async def test_what_the_cron_failed_meanwhile_is_not_completed_and_not_refunded_
     buyer = Buyer(shop, Channel.B2C)
     ref = await buyer.buy()
     answer: asyncio.Future[GeneratedImage] = asyncio.get_running_loop().create_future()
-    desk.generator.answers.append(answer)
+    desk.image_model.answers.append(answer)
     job = asyncio.create_task(desk.run(ref))
     async with asyncio.timeout(GUARD_S):
-        await desk.generator.asked.wait()
+        await desk.image_model.asked.wait()
     shop.cron(ref)
     answer.set_result(PICTURE)
     assert await job is None
@@ -502,10 +518,10 @@ async def test_what_the_cron_failed_is_not_refunded_again_when_the_generation_fa
     buyer = Buyer(shop, Channel.B2C)
     ref = await buyer.buy()
     answer: asyncio.Future[GeneratedImage] = asyncio.get_running_loop().create_future()
-    desk.generator.answers.append(answer)
+    desk.image_model.answers.append(answer)
     job = asyncio.create_task(desk.run(ref))
     async with asyncio.timeout(GUARD_S):
-        await desk.generator.asked.wait()
+        await desk.image_model.asked.wait()
     shop.cron(ref)
     answer.set_exception(Moderated("violence"))
     assert await job is None
@@ -523,7 +539,7 @@ async def test_a_session_put_back_to_queued_by_another_copy_is_completed_by_the_
             await shop.platform.requeue_session(ref)
 
     platform.before = another_copy_is_rate_limited
-    assert isinstance(await desk.run(ref), PutBack)
+    assert isinstance(await desk.run(ref), Retry)
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
     assert desk.paid == 1
@@ -534,7 +550,7 @@ async def test_a_bucket_that_takes_nothing_is_found_before_anything_is_paid(
 ) -> None:
     ref = await buyer.buy()
     platform.break_next("check_bucket", error=PlatformRefused("there is no bucket"))
-    assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
+    assert await desk.run(ref) == Retry(OUTAGE_PAUSE_S)
     assert desk.paid == 0
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
@@ -552,8 +568,8 @@ async def test_a_paid_picture_outlives_a_refusal_of_any_length(
     platform.break_next(method, error=PlatformRefused("401 PGRST303"), times=3)
     desk.attempt = Attempt(first_started_at=time.time() - age_s)
     for _ in range(3):
-        assert await desk.run(ref) == PutBack(OUTAGE_PAUSE_S)
-        assert await desk.spool.load(ref) == PICTURE
+        assert await desk.run(ref) == Retry(OUTAGE_PAUSE_S)
+        assert await desk.spool.load_picture(ref) == PICTURE
     assert await desk.run(ref) is None
     assert desk.paid == 1
     await assert_completed(desk, shop, buyer, ref)
@@ -576,17 +592,17 @@ async def test_an_unpaid_session_fails_past_the_deadline_once_the_platform_takes
 
 
 async def test_what_is_paid_for_stays_until_its_session_is_final(
-    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, housekeeping: Housekeeping
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, reconciler: Reconciler
 ) -> None:
     ref = await buyer.buy()
     platform.break_next("complete_session", error=Refusal("400 22003: out of range", 400, "22003"))
     platform.break_next("fail_session")
     assert await desk.run(ref) is None
     assert shop.status(ref) == "processing"
-    assert await desk.spool.load(ref) == PICTURE
+    assert await desk.spool.load_picture(ref) == PICTURE
     (intent,) = await desk.outbox.pending()
     await desk.outbox.settle(intent)
-    await reconcile(housekeeping)
+    await reconcile(reconciler)
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
 
@@ -603,7 +619,7 @@ async def test_the_platform_away_when_it_fails_is_made_good_by_the_outbox(
     desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
 ) -> None:
     ref = await buyer.buy()
-    desk.generator.answers.append(Moderated("violence"))
+    desk.image_model.answers.append(Moderated("violence"))
     platform.break_next("fail_session")
     assert await desk.run(ref) is None
     assert len(await desk.outbox.pending()) == 1
@@ -618,8 +634,8 @@ async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(
     ref = await buyer.buy()
     desk.attempt = replace(desk.attempt, number=MAX_CRASHES + 1)
     assert desk.attempt.crashes == MAX_CRASHES
-    desk.generator.answers = deque([RateLimited("429", 1.0)])
-    assert isinstance(await desk.run(ref), PutBack), "ten crashes are not too many"
+    desk.image_model.answers = deque([RateLimited("429", 1.0)])
+    assert isinstance(await desk.run(ref), Retry), "ten crashes are not too many"
     desk.attempt = Attempt(first_started_at=time.time(), number=MAX_CRASHES + 2)
     assert await desk.run(ref) is None
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
@@ -638,13 +654,40 @@ async def test_an_unusable_task_fails_its_session(desk: Desk, shop: LocalShop, b
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
 
-@pytest.mark.parametrize("payload", [{}, {"channel": "b2c", "owner_id": 1, "session_id": 2}, {"channel": []}])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"channel": "b2c", "owner_id": 1, "session_id": 2},
+        {"channel": []},
+        rejection("\udcffodd", BadJob("its data is missing"), b"\xff\x1b[2J"),
+    ],
+)
 async def test_a_rejection_that_names_nobody_is_a_dead_letter_and_the_end_of_it(
     desk: Desk, payload: dict[str, object]
 ) -> None:
     assert await desk.pipeline.reject(payload, desk.attempt) is None
     (letter,) = await desk.dead_letters.list()
     assert letter.reason.startswith("unusable job: ")
+    assert letter.payload == json.dumps(payload)
+    assert letter.payload.isprintable()
+
+
+async def test_a_job_that_cannot_be_read_fails_its_session_and_is_a_dead_letter(
+    desk: Desk, shop: LocalShop, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    payload = rejection(job_id(ref), BadJob("its data cannot be read"), b"[")
+    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+    nobody = some_session()
+    payload = rejection(job_id(nobody), BadJob("its data is missing"), b"")
+    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    letters = {letter.session_id: letter.reason for letter in await desk.dead_letters.list()}
+    assert letters == {
+        ref.session_id: "unusable job: its data cannot be read",
+        nobody.session_id: "unusable job: its data is missing",
+    }
 
 
 async def test_a_job_of_another_version_fails_its_session_and_is_a_dead_letter(
@@ -670,30 +713,33 @@ async def test_a_session_that_cannot_be_read_is_put_before_a_person_and_not_trie
 
 
 @pytest.fixture
-def housekeeping(
+def reconciler(
     desk: Desk, redis_client: Redis, platform: FaultyPlatform, monkeypatch: pytest.MonkeyPatch
-) -> Housekeeping:
+) -> Reconciler:
     """Of the process that has the desk's spool, which was restarted long after."""
-    monkeypatch.setattr(recovery, "LEFT_BEHIND", timedelta(seconds=-1))
-    monkeypatch.setattr(recovery, "ORPHAN_AGE", timedelta(seconds=-1))
-    made = Housekeeping(redis_client, platform, JobQueue(redis_client), desk.outbox, desk.spool)
-    made.deliver = desk.pipeline.deliver
-    return made
+    monkeypatch.setattr(reconciling, "LEFT_BEHIND", timedelta(seconds=-1))
+    monkeypatch.setattr(reconciling, "ORPHAN_AGE", timedelta(seconds=-1))
+    queue = JobQueue(redis_client)
+    return Reconciler(redis_client, platform, queue, desk.outbox, desk.spool, Events(), desk.pipeline.deliver)
 
 
-async def reconcile(housekeeping: Housekeeping) -> None:
-    await housekeeping.deliver_left_behind()
-    await housekeeping.fail_orphans()
+async def reconcile(reconciler: Reconciler) -> None:
+    await reconciler.deliver_left_behind()
+    await reconciler.fail_orphans()
 
 
 @pytest.mark.parametrize("kept", ["answer", "picture"])
 async def test_a_paid_picture_whose_job_was_lost_is_delivered(
-    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, kept: str
+    desk: Desk, shop: LocalShop, buyer: Buyer, reconciler: Reconciler, kept: str
 ) -> None:
     ref = await buyer.buy()
     shop.set_row(ref, status="processing")
-    await (desk.spool.save(ref, PICTURE) if kept == "picture" else desk.spool.save_answer(ref, PICTURE.jpeg))
-    await reconcile(housekeeping)
+    await (
+        desk.spool.keep_picture(ref, PICTURE)
+        if kept == "picture"
+        else desk.spool.keep_answer(ref, PaidAnswer(PICTURE.jpeg, None))
+    )
+    await reconcile(reconciler)
     await assert_completed(desk, shop, buyer, ref)
     assert desk.paid == 0
 
@@ -705,9 +751,9 @@ async def test_a_paid_picture_is_known_by_its_model_after_a_crash(
     ref = await buyer.buy()
     shop.set_row(ref, status="processing")
     if kept == "picture":
-        await desk.spool.save(ref, replace(PICTURE, model="gpt-image-1.5"))
+        await desk.spool.keep_picture(ref, replace(PICTURE, model="gpt-image-1.5"))
     else:
-        await desk.spool.save_answer(ref, PICTURE.jpeg, "gpt-image-1.5")
+        await desk.spool.keep_answer(ref, PaidAnswer(PICTURE.jpeg, "gpt-image-1.5"))
     with capture_logs() as logs:
         await desk.run(ref)
     assert [line["model"] for line in logs if line["event"] == "session completed"] == ["gpt-image-1.5"]
@@ -715,47 +761,78 @@ async def test_a_paid_picture_is_known_by_its_model_after_a_crash(
 
 
 async def test_one_whose_job_still_waits_is_left_to_the_job(
-    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, redis_client: Redis
+    desk: Desk, shop: LocalShop, buyer: Buyer, reconciler: Reconciler, redis_client: Redis
 ) -> None:
     ref = await buyer.buy()
-    await desk.spool.save(ref, PICTURE)
+    await desk.spool.keep_picture(ref, PICTURE)
     await enqueue(redis_client, ref)
-    await reconcile(housekeeping)
+    await reconcile(reconciler)
     assert shop.status(ref) == "queued"
-    assert await desk.spool.load(ref) == PICTURE
+    assert await desk.spool.load_picture(ref) == PICTURE
 
 
 async def test_an_answer_without_a_picture_leaves_an_orphan_that_is_refunded(
-    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, shop: LocalShop, buyer: Buyer, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def read(answer: bytes, model: str | None) -> GeneratedImage:
+    async def read(answer: PaidAnswer) -> GeneratedImage:
         raise BadAnswer("nothing in it")
 
-    monkeypatch.setattr(desk.generator, "read", read)
+    monkeypatch.setattr(desk.image_model, "read", read)
     ref = await buyer.buy()
-    await desk.spool.save_answer(ref, b"{}")
-    await reconcile(housekeeping)
+    await desk.spool.keep_answer(ref, PaidAnswer(b"{}", None))
+    await reconcile(reconciler)
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
 
 async def test_a_picture_of_a_session_that_has_ended_is_thrown_away(
-    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping
+    desk: Desk, shop: LocalShop, buyer: Buyer, reconciler: Reconciler
 ) -> None:
     ref = await buyer.buy()
     shop.cron(ref)
-    await desk.spool.save(ref, PICTURE)
-    await reconcile(housekeeping)
+    await desk.spool.keep_picture(ref, PICTURE)
+    await reconcile(reconciler)
     assert shop.status(ref) == "failed"
     assert desk.spooled == []
 
 
 async def test_a_picture_waits_for_a_platform_that_is_away_and_so_does_its_session(
-    desk: Desk, shop: LocalShop, buyer: Buyer, housekeeping: Housekeeping, platform: FaultyPlatform
+    desk: Desk, shop: LocalShop, buyer: Buyer, reconciler: Reconciler, platform: FaultyPlatform
 ) -> None:
     ref = await buyer.buy()
-    await desk.spool.save(ref, PICTURE)
+    await desk.spool.keep_picture(ref, PICTURE)
     platform.break_next("store_picture")
-    await reconcile(housekeeping)
+    await reconcile(reconciler)
     assert shop.status(ref) == "processing"
-    await reconcile(housekeeping)
+    await reconcile(reconciler)
     await assert_completed(desk, shop, buyer, ref)
+
+
+@pytest.mark.parametrize("paid", [False, True])
+async def test_a_paused_job_past_its_deadline_fails_with_one_refund_unless_its_picture_is_paid(
+    desk: Desk, platform: FaultyPlatform, shop: LocalShop, buyer: Buyer, paid: bool
+) -> None:
+    ref = await buyer.buy()
+    if paid:
+        platform.break_next("store_picture")
+        assert await desk.run(ref)
+    desk.pipeline._is_paused = lambda _ref: True
+    desk.attempt = replace(desk.attempt, first_started_at=time.time() - 501)
+    assert await desk.run(ref) is None
+    if paid:
+        await assert_completed(desk, shop, buyer, ref)
+    else:
+        await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
+    assert desk.paid == int(paid)
+
+
+async def test_a_bucket_that_takes_nothing_is_told_to_the_fleet(
+    desk: Desk, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    refused: list[Refused | None] = []
+    desk.events.subscribe(RunEnded, lambda ended: refused.append(ended.run.refused))
+    platform.break_next("check_bucket", error=PlatformRefused("there is no bucket"))
+    ref = await buyer.buy()
+    assert await desk.run(ref)
+    desk.image_model.answers.append(QuotaExhausted("429"))
+    assert await desk.run(ref)
+    assert refused == [Refused.BUCKET, Refused.QUOTA]

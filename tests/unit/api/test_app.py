@@ -1,6 +1,7 @@
 """The HTTP side without its neighbours: validation, exact error bodies, request ids, bounds, the token."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +12,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from support.api_services import api_services
 from wearon.api.app import create_app
-from wearon.api.health import Health
-from wearon.api.parts import ApiParts
+from wearon.api.roles import NO_TOKENS, Access, Role
 from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.pose.pool import PoseBusy, PoseUnavailable
-from wearon.redis import connect
 from wearon.sizing import (
     EstimateRequest,
     Measurements,
@@ -26,6 +26,8 @@ from wearon.sizing import (
     Sex,
     SizeEstimate,
     SizeRange,
+    estimate_size_of_two,
+    estimate_without_photo,
 )
 
 ANSWER = SizeEstimate(
@@ -38,7 +40,9 @@ ANSWER = SizeEstimate(
     size_probabilities={"M": 0.847, "L": 0.153},
     warnings=(),
 )
+CLOSED = Access({Role.OPERATOR: "s3cret"}, estimate_is_open=False)
 BODY = {"image_url": "https://photos.example.com/me.jpg?token=t", "height_cm": 178}
+SIDE = "https://elsewhere.example.com/side.jpg"
 
 
 class Fetcher:
@@ -46,13 +50,25 @@ class Fetcher:
 
     def __init__(self) -> None:
         self.outcome: bytes | Exception = b"photo"
+        self.side: bytes | Exception | None = b"side"
+        """None: it never comes."""
         self.asked: list[str] = []
+        self.together = asyncio.Barrier(1)
+        self.gone = asyncio.Event()
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         self.asked.append(url)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
+        await self.together.wait()
+        outcome = self.side if url == SIDE else self.outcome
+        if outcome is None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.gone.set()
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert outcome is not None
+        return outcome
 
 
 class Pool:
@@ -60,35 +76,55 @@ class Pool:
 
     processes = warm = 2
     waiting = 0
+    expected_wait_s = 0.0
     ready = True
 
     def __init__(self) -> None:
         self.outcome: SizeEstimate | Exception = ANSWER
         self.requests: list[EstimateRequest] = []
+        self.photos: list[tuple[bytes, ...]] = []
+        self.places: list[tuple[Callable[..., Any], int]] = []
         self.full = False
 
     @contextmanager
-    def place(self, function: Callable[..., Any]) -> Iterator["Pool"]:
+    def place(self, function: Callable[..., Any], *, pictures: int = 1) -> Iterator["Place"]:
         if self.full:
             raise PoseBusy("full")
-        yield self
+        self.places.append((function, pictures))
+        yield Place(self)
 
-    async def run(self, *args: Any, timeout: float) -> SizeEstimate:
-        self.requests.append(args[1])
+    async def run(self, function: Callable[..., Any], *args: Any, timeout: float) -> SizeEstimate:
+        with self.place(function) as place:
+            return await place.run(*args, timeout=timeout)
+
+    def answer(self, args: tuple[Any, ...]) -> SizeEstimate:
+        *photos, request = args
+        self.requests.append(request)
+        self.photos.append(tuple(photos))
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
 
 
+class Place:
+    """Stands in for a place in the pool's line."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def run(self, *args: Any, timeout: float) -> SizeEstimate:
+        return self._pool.answer(args)
+
+
 class Api:
     """The app with its stand-ins, and a client."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, access: Access | None = None, *, local: bool = False, **options: Any) -> None:
         self.fetcher = Fetcher()
         self.pool = Pool()
-        redis = connect("redis://127.0.0.1:1/0", name="nobody-there")
-        parts: Any = ApiParts(Health("production", list, self.pool, redis), self.fetcher, self.pool)  # type: ignore[arg-type]
-        app = create_app(parts, **options)
+        platform = {"local_platform": object()} if local else {}
+        services = api_services(fetcher=self.fetcher, pose_pool=self.pool, **platform)
+        app = create_app(services, access or NO_TOKENS, **options)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://worker")
 
@@ -132,6 +168,48 @@ async def test_optional_fields_reach_the_estimate_and_unknown_ones_are_ignored(a
     assert response.status_code == 200
     (request,) = api.pool.requests
     assert (request.weight_kg, request.sex, request.size_chart.names) == (70, Sex.FEMALE, ("one", "two"))
+
+
+async def test_two_photos_are_fetched_at_the_same_time_and_measured_together(api: Api) -> None:
+    api.fetcher.together = asyncio.Barrier(2)
+    async with asyncio.timeout(10):
+        assert (await api.estimate(side_image_url=SIDE)).status_code == 200
+    assert set(api.fetcher.asked) == {BODY["image_url"], SIDE}
+    assert api.pool.photos == [(b"photo", b"side")]
+    assert api.pool.places[-1] == (estimate_size_of_two, 2)
+
+
+async def test_a_side_photo_that_cannot_be_had_is_no_error(api: Api) -> None:
+    api.fetcher.side = FetchError("blocked", transient=False)
+    assert (await api.estimate(side_image_url=SIDE)).status_code == 200
+    assert api.pool.photos == [(b"photo", b"")]
+
+
+async def test_without_the_front_nobody_waits_for_the_side(api: Api) -> None:
+    api.fetcher.together = asyncio.Barrier(2)
+    api.fetcher.outcome, api.fetcher.side = FetchError("blocked", transient=False), None
+    async with asyncio.timeout(10):
+        refused = await api.estimate(side_image_url=SIDE)
+        await api.fetcher.gone.wait()
+    assert (refused.status_code, refused.json()["detail"]) == (400, "Invalid or inaccessible image URL")
+
+
+async def test_a_weight_needs_no_photo(api: Api) -> None:
+    for image_url in ({}, {"image_url": None}):
+        answer = await api.client.post("/estimate-body", json={"height_cm": 178, "weight_kg": 80, **image_url})
+        assert (answer.status_code, answer.json()["recommended_size"]) == (200, "M")
+    assert api.pool.places[-1] == (estimate_without_photo, 1)
+    assert api.pool.requests == [EstimateRequest(178.0, 80.0)] * 2
+    assert api.fetcher.asked == []
+
+
+@pytest.mark.parametrize("body", [{}, {"weight_kg": None}, {"weight_kg": 80, "side_image_url": SIDE}])
+async def test_a_photo_is_missing_where_one_is_needed(api: Api, body: dict[str, object]) -> None:
+    refused = await api.client.post("/estimate-body", json={"height_cm": 178, **body})
+    missing = {"type": "missing", "loc": ["body", "image_url"], "msg": "Field required"}
+    assert (refused.status_code, refused.json()["detail"]) == (422, [missing])
+    assert (refused.json().keys(), refused.json()["code"]) == ({"detail", "code", "hint"}, "malformed")
+    assert api.fetcher.asked == []
 
 
 @pytest.mark.parametrize(
@@ -194,6 +272,9 @@ async def test_callers_that_hammer_are_all_refused_and_the_next_ones_are_served(
         {"height_cm": None},
         {"image_url": ""},
         {"image_url": 5},
+        {"side_image_url": ""},
+        {"side_image_url": 5},
+        {"side_image_url": "http://x/" + "a" * 4096},
         {"weight_kg": 29},
         {"sex": "other"},
         {"size_chart": {"sizes": []}},
@@ -248,6 +329,7 @@ async def test_a_request_with_two_lengths_is_refused(api: Api, method: str) -> N
     [
         b'{"image_url": "http://x", "height_cm": 170, "size_chart": {"sizes": [{"name": "S", "\\ud800": 1}]}}',
         b'{"image_url": "\\ud800", "height_cm": 170}',
+        b'{"image_url": "http://x", "side_image_url": "\\ud800", "height_cm": 170}',
         b'{"image_url": "http://x", "height_cm": ' + b"1" * 5000 + b"}",
         b'{"image_url": "http://x", "height_cm": 1e999}',
         b'{"image_url": "http://x", "height_cm": -Infinity}',
@@ -255,7 +337,17 @@ async def test_a_request_with_two_lengths_is_refused(api: Api, method: str) -> N
         b"[" * 16_000,
         b'"' * 3,
     ],
-    ids=["half a pair as a key", "half a pair", "digits", "1e999", "-Infinity", "deep", "deeper", "quotes"],
+    ids=[
+        "half a pair as a key",
+        "half a pair",
+        "half a pair beside",
+        "digits",
+        "1e999",
+        "-Infinity",
+        "deep",
+        "deeper",
+        "quotes",
+    ],
 )
 async def test_odd_json_is_the_callers_fault(api: Api, body: bytes) -> None:
     response = await api.client.post("/estimate-body", content=body, headers={"content-type": "application/json"})
@@ -282,22 +374,35 @@ async def test_head_is_answered_wherever_get_is(api: Api, path: str) -> None:
     assert head.headers["content-type"] == got.headers["content-type"]
 
 
+async def test_local_mode_shows_the_description_and_loads_nothing_from_elsewhere() -> None:
+    async with Api(local=True).client as client:
+        page = await client.get("/docs")
+        names = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+        assert names == ["data:,", "docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/start.js"]
+        for name in names[1:]:
+            assert (await client.head(f"/{name}")).status_code == 200
+        assert (await client.get("/docs/core.py")).status_code == 404
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+    async with Api().client as client:
+        assert (await client.get("/docs")).status_code == 404, "production has no page for it"
+
+
 async def test_head_is_no_way_to_post(api: Api) -> None:
     assert (await api.client.head("/estimate-body")).status_code == 405
-    assert (await Api(api_token="s3cret").client.head("/openapi.json")).status_code == 401
+    assert (await Api(CLOSED).client.head("/openapi.json")).status_code == 401
 
 
 @pytest.mark.parametrize("token", [None, "s3cret"])
 async def test_the_description_names_every_answer(token: str | None) -> None:
-    api = Api(api_token=token)
+    api = Api(CLOSED if token else None)
     async with api.client as client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         paths = (await client.get("/openapi.json", headers=headers)).json()["paths"]
     estimate = paths["/estimate-body"]["post"]
-    wanted = {"200", "400", "408", "413", "422", "500", "503"}
-    assert set(estimate["responses"]) == wanted | ({"401", "429"} if token else set())
-    assert ("security" in estimate) == (token is not None)
-    assert "security" not in paths["/health"]["get"]
+    wanted = {"200", "400", "408", "413", "422", "431", "500", "503"}
+    assert set(estimate["responses"]) == wanted | ({"401", "403", "429"} if token else set())
+    assert bool(estimate["security"]) == (token is not None)
+    assert not paths["/health"]["get"]["security"]
     for operations in paths.values():
         for operation in operations.values():
             assert all("X-Request-Id" in answer["headers"] for answer in operation["responses"].values())
@@ -321,8 +426,8 @@ async def test_health_speaks_although_redis_is_away(api: Api) -> None:
     assert (report["status"], report["model_loaded"], report["redis_connected"]) == ("degraded", True, False)
 
 
-async def test_a_token_closes_everything_but_health() -> None:
-    api = Api(api_token="s3cret")
+async def test_where_estimates_need_a_token_nothing_but_health_is_open() -> None:
+    api = Api(CLOSED)
     async with api.client as client:
         assert (await client.get("/health")).status_code == 200
         assert (await client.get("/health/live")).status_code == 200
@@ -336,7 +441,7 @@ async def test_a_token_closes_everything_but_health() -> None:
 
 
 async def test_guessing_bearer_tokens_is_limited_and_the_right_one_gets_through() -> None:
-    async with Api(api_token="s3cret").client as client:
+    async with Api(CLOSED).client as client:
         for _ in range(3):
             assert (await client.get("/openapi.json")).status_code == 401  # no guess
         guesses = [await client.get("/openapi.json", headers={"Authorization": f"Bearer {n}"}) for n in range(8)]
@@ -352,14 +457,14 @@ async def test_guessing_bearer_tokens_is_limited_and_the_right_one_gets_through(
 
 
 async def test_too_many_guesses_at_once_are_turned_away_unheard() -> None:
-    async with Api(api_token="s3cret").client as client:
+    async with Api(CLOSED).client as client:
         crowd = [client.get("/openapi.json", headers={"Authorization": "Bearer guess"}) for _ in range(200)]
         answers = await asyncio.gather(*crowd)
     assert {answer.status_code for answer in answers} == {401, 429}
 
 
 async def test_metrics_are_there_only_behind_a_token() -> None:
-    closed, guarded = Api(), Api(api_token="s3cret")
+    closed, guarded = Api(), Api(CLOSED)
     async with closed.client as client:
         assert (await client.get("/metrics")).status_code == 404
     async with guarded.client as client:

@@ -3,9 +3,9 @@
 import pytest
 
 from wearon.api.guesses import (
+    CHECKS_A_SECOND,
     CLIENTS,
     LONGEST_WAIT_S,
-    LOOKS_A_SECOND,
     TRIES_ALL,
     TRIES_EACH,
     WINDOW_S,
@@ -44,8 +44,8 @@ def test_a_client_has_so_many_tries_and_then_its_tokens_are_looked_at_one_by_one
     use_up(guesses, "192.0.2.1")
     turns = [guesses.turn("192.0.2.1") for _ in range(1000)]
     heard = [turn for turn in turns if turn is not None]
-    assert heard == pytest.approx([number / LOOKS_A_SECOND for number in range(len(heard))])
-    assert len(heard) == LOOKS_A_SECOND * LONGEST_WAIT_S + 1
+    assert heard == pytest.approx([number / CHECKS_A_SECOND for number in range(len(heard))])
+    assert len(heard) == CHECKS_A_SECOND * LONGEST_WAIT_S + 1
     assert guesses.turn("192.0.2.2") == 0, "others have their own tries"
     clock.now += WINDOW_S
     assert guesses.turn("192.0.2.1") == 0
@@ -55,7 +55,7 @@ def test_many_clients_share_one_line(guesses: Guesses) -> None:
     for number in range(100):
         use_up(guesses, f"192.0.2.{number}")
     heard = [turn for number in range(100) for _ in range(5) if (turn := guesses.turn(f"192.0.2.{number}")) is not None]
-    assert len(heard) == LOOKS_A_SECOND * LONGEST_WAIT_S + 1
+    assert len(heard) == CHECKS_A_SECOND * LONGEST_WAIT_S + 1
 
 
 def test_who_has_brought_the_right_token_waits_for_nobody(guesses: Guesses, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from wearon.api.middleware import BodyLimit, RequestId
 from wearon.api.observation import Observation
 from wearon.metrics import LoopWatch, Metrics
-from wearon.tracing import outgoing_headers
+from wearon.observability.tracing import Tracing, outgoing_headers
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -47,7 +47,7 @@ async def client(metrics: Metrics, tmp_path: Any) -> AsyncIterator[httpx.AsyncCl
     (tmp_path / "a.css").write_text("")
     app.mount("/static", StaticFiles(directory=tmp_path))
     app.add_middleware(BodyLimit)
-    app.add_middleware(RequestId, observation=Observation(metrics))
+    app.add_middleware(RequestId, observation=Observation(metrics, Tracing()))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
         yield client

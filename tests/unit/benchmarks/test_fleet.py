@@ -1,11 +1,12 @@
 """The fleet on paper keeps the rules that the real one has."""
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 from benchmarks.report import quantile
-from benchmarks.simulation.fleet import Fleet, Outcome, Simulation, poisson
+from benchmarks.simulation.fleet import B2C, Fleet, Outcome, Simulation, poisson
 
 HOUR = 3600.0
 
@@ -45,3 +46,32 @@ def test_the_same_seed_gives_the_same_run_and_more_workers_never_a_longer_wait()
     assert run(fleet).waits() == run(fleet).waits()
     slow, fast = (quantile(run(replace(Fleet(1), workers=workers)).waits(), 0.95) for workers in (1, 4))
     assert fast < slow
+
+
+def test_a_flood_of_one_store_holds_up_no_other_tenant_longer_than_a_job_takes() -> None:
+    fleet = Fleet(2, slots=5, latency=lambda _: 10.0, cpu_before_s=0.0, cpu_after_s=0.0, per_minute=1e9, weights={})
+    arrivals = [(0.0, "flood")] * 500 + [(15.0, "other"), (15.0, B2C)]
+    fair = Simulation(fleet, arrivals).run()
+    assert [fair.waits(tenant=tenant) for tenant in ("other", B2C)] == [[pytest.approx(15.0)]] * 2
+    assert fair.waits(tenant="flood")[-1] == pytest.approx(510.0), "alone it has all slots"
+    by_order = Simulation(replace(fleet, weights=None), arrivals).run()
+    assert min(by_order.waits(tenant="other")) > 400
+
+
+def test_tenants_that_never_stop_get_their_weights_share() -> None:
+    weights = {B2C: 10.0, "a": 5.0, "b": 1.0}
+    fleet = Fleet(1, slots=32, latency=lambda _: 10.0, per_minute=1e9, weights=weights)
+    outcome = Simulation(fleet, [(0.0, tenant) for tenant in weights for _ in range(3000)]).run()
+    done = Counter(job.tenant for job in outcome.jobs if job.wait_s < 600)
+    for tenant, weight in weights.items():
+        assert done[tenant] / done.total() == pytest.approx(weight / 16, rel=0.05)
+
+
+def test_a_store_that_holds_half_of_the_slots_lets_others_before() -> None:
+    fleet = Fleet(1, slots=10, latency=lambda _: 10.0, cpu_before_s=0.0, cpu_after_s=0.0, weights={"large": 100.0})
+    arrivals = [(0.0, B2C)] * 10 + [(1.0, "large")] * 100 + [(1.0, B2C)] * 100
+    outcome = Simulation(fleet, arrivals).run()
+    assert Counter(job.tenant for job in outcome.jobs if job.started == pytest.approx(10.0, abs=3)) == {
+        "large": 5,
+        B2C: 5,
+    }

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from support.processes import INHERITED
 from wearon.cli.app import COMMANDS, app
+from wearon.tryon.openai.models import DEFAULT_MODEL
 
 ROOT = get_command(app)
 
@@ -56,7 +57,7 @@ def test_all_are_walked() -> None:
 @pytest.mark.parametrize("name", sorted(EVERY))
 def test_help_has_an_example_that_parses(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for file in ("me.jpg", "shirt.jpg", "ansur.csv"):
+    for file in ("me.jpg", "shirt.jpg", "ansur.csv", "jeans.csv"):
         Path(file).touch()
     Path("photos").mkdir()
 
@@ -115,16 +116,27 @@ def test_looking_around_imports_nothing_heavy(arguments: str, tmp_path: Path) ->
     assert HEAVY & set(done.stderr.split()) == set()
 
 
-def test_version(tmp_path: Path) -> None:
-    assert wearon("--version", cwd=tmp_path).stdout == f"wearon {version('wearon')}\n"
+def test_version_says_which_code_and_which_models(tmp_path: Path) -> None:
+    first, *others = wearon("--version", cwd=tmp_path).stdout.splitlines()
+    assert first == f"wearon {version('wearon')}"
+    (code,) = [line for line in others if line.startswith("commit ")]
+    assert re.fullmatch(r"commit +([0-9a-f]{40}(-dirty)?|unknown: git does not tell) \(a clone\)", code)
+    text = "\n".join(others)
+    assert DEFAULT_MODEL in text
+    notice = (Path(__file__).parents[3] / "NOTICE").read_text()
+    (pose,) = [line for line in others if line.startswith("pose model ")]
+    assert re.findall(r"[0-9a-f]{64}", pose)[0] in notice
+    assert {"bodies.json", "photo_model.json"} <= {
+        line.split()[2].strip(",") for line in others if "size model" in line
+    }
 
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
         ("wearon d", {"demo", "doctor", "dead-letters"}),
-        ("wearon dead-letters ", {"list", "show", "retry", "discard"}),
-        ("wearon dead-letters retry --", {"--all", "--yes", "--json", "--help"}),
+        ("wearon dead-letters ", {"groups", "list", "show", "retry", "discard"}),
+        ("wearon dead-letters retry --", {"--all", "--group", "--dry-run", "--yes", "--json", "--help"}),
     ],
 )
 def test_the_shell_completes(typed: str, offered: set[str], tmp_path: Path) -> None:

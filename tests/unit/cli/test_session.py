@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 
 from wearon.cli import session as module
-from wearon.overview.models import (
+from wearon.observability.kept_lines import LogLine
+from wearon.operations.models import (
+    HistoryEvent,
     LedgerLine,
-    LogLine,
+    RefundHistory,
     RefundState,
-    RefundStory,
-    SessionStory,
+    SessionHistory,
     SessionSummary,
-    StoryEvent,
 )
 
 AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -33,7 +33,7 @@ SUMMARY = SessionSummary(
 )
 
 
-def a_story(**changes: Any) -> SessionStory:
+def a_story(**changes: Any) -> SessionHistory:
     fields: dict[str, Any] = {
         "session": SUMMARY,
         "credits_used": 2,
@@ -42,12 +42,12 @@ def a_story(**changes: Any) -> SessionStory:
         "where": "It failed: the safety filter refused it.",
         "reason": "moderation_blocked",
         "events": [
-            StoryEvent(at=AT, kind="created", title="Session created"),
-            StoryEvent(
+            HistoryEvent(at=AT, kind="created", title="Session created"),
+            HistoryEvent(
                 at=AT + timedelta(seconds=2), kind="step", title="Generate", seconds=28.25, attempt=2, worker="a:1"
             ),
         ],
-        "refund": RefundStory(
+        "refund": RefundHistory(
             state=RefundState.GIVEN_BACK,
             sentence="The ledger has it.",
             evidence=[LedgerLine(type="refund", description=f"Refund for [failed] session {SESSION}")],
@@ -55,7 +55,7 @@ def a_story(**changes: Any) -> SessionStory:
         "log": [LogLine(at=AT, level="warning", event="session failed", fields={"reason": "[moderation]"})],
         **changes,
     }
-    return SessionStory(**fields)
+    return SessionHistory(**fields)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "out", Console(width=160))
 
 
-def told(story: SessionStory, capsys: pytest.CaptureFixture[str]) -> str:
+def told(story: SessionHistory, capsys: pytest.CaptureFixture[str]) -> str:
     module._tell(story)
     return capsys.readouterr().out
 
@@ -88,7 +88,7 @@ def test_why_and_whether_they_got_it_back(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("state", list(RefundState))
 def test_every_state_of_the_credit_is_told(state: RefundState, capsys: pytest.CaptureFixture[str]) -> None:
     assert state in module.REFUND_COLOURS
-    refund = RefundStory(state=state, sentence="A sentence.", last_error="PlatformUnavailable")
+    refund = RefundHistory(state=state, sentence="A sentence.", last_error="PlatformUnavailable")
     text = told(a_story(refund=refund), capsys)
     assert f"{state.value.replace('_', ' ')}: A sentence." in text
     assert "last error: PlatformUnavailable" in text

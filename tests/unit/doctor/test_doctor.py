@@ -78,7 +78,7 @@ async def test_secrets_do_not_show_in_what_was_found(monkeypatch: pytest.MonkeyP
         return [check("x", leak)]
 
     monkeypatch.setattr("wearon.doctor.doctor.checks_of", only_this)
-    diagnosis = await diagnose(settings, [])
+    diagnosis = await diagnose(settings, [], {})
     assert "a-secret-token" not in repr(diagnosis)
     assert "me@example.com" not in repr(diagnosis)
 

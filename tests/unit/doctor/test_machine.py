@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from support.gateway import Response, running_gateway
-from wearon.descriptors import divide
 from wearon.doctor import Finding, Level, Promise, machine
-from wearon.platform import LocalPlatform
+from wearon.local.platform import LocalPlatform
+from wearon.resources.descriptors import divide
 from wearon.settings import Settings
 
 
@@ -118,17 +117,23 @@ def test_local_sessions_are_looked_at_and_not_made(tmp_path: Path) -> None:
     assert all_of(machine.check_local_platform(home))["sessions"].level is Level.FAULT
 
 
-def test_an_open_api_is_a_warning() -> None:
-    levels = [finding.level for finding in machine.check_settings(Settings(_env_file=None, host="0.0.0.0"), [])]
-    assert levels == [Level.WARNING]
-
-
-@pytest.mark.parametrize(("token", "level"), [("t" * 15, Level.WARNING), ("t" * 16, Level.OK)])
-def test_a_token_that_can_be_guessed_is_a_warning(token: str, level: Level) -> None:
-    settings = Settings(_env_file=None, api_token=SecretStr(token))
-    assert [finding.level for finding in machine.check_settings(settings, [])] == [level]
+@pytest.mark.parametrize(("hours", "said"), [(None, "is not set"), (6, ""), (24, "is 24, and shoppers")])
+def test_pictures_that_are_kept_longer_than_promised_are_a_warning(hours: float | None, said: str) -> None:
+    needed = dict.fromkeys(("supabase_service_role_key", "openai_api_key"), "x")
+    urls = {"redis_url": "redis://x", "supabase_url": "https://x.example"}
+    settings = Settings(_env_file=None, wearon_mode="production", retention_hours=hours, **needed, **urls)  # type: ignore[arg-type]
+    (found,) = machine.check_settings(settings, [], {})
+    assert (found.level is Level.WARNING) == bool(said)
+    assert said in found.message
 
 
 def test_every_problem_of_the_settings_is_a_fault() -> None:
-    found = machine.check_settings(Settings(_env_file=None), ["REDIS_URL is missing", "PORT: too large"])
+    found = machine.check_settings(Settings(_env_file=None), ["REDIS_URL is missing", "PORT: too large"], {})
     assert [finding.level for finding in found] == [Level.FAULT, Level.FAULT]
+
+
+def test_a_variable_that_nothing_reads_is_a_warning_that_names_the_setting() -> None:
+    (found,) = machine.check_settings(Settings(_env_file=None), [], {"WORKER_CONCURENCY": "WORKER_CONCURRENCY"})
+    assert found.level is Level.WARNING
+    assert "nothing reads WORKER_CONCURENCY" in found.message
+    assert "WORKER_CONCURRENCY" in found.hint

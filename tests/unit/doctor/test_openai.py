@@ -7,8 +7,11 @@ import httpx
 import pytest
 import respx
 
+from support.service_wire import ServiceWire
 from wearon.doctor import Finding, Level
 from wearon.doctor.openai import check_openai
+
+pytestmark = pytest.mark.respx(using=ServiceWire.name)
 
 BASE = "https://api.openai.com/v1"
 MODEL = f"{BASE}/models/gpt-image-2"

@@ -54,7 +54,7 @@ def test_it_must_have_blmove(version: str | None, level: Level) -> None:
 def test_what_it_forgets(info: Mapping[str, Any], save: str | None, appendfsync: str | None, level: Level) -> None:
     found = judge_persistence(info, save, appendfsync)
     assert found.level is level
-    assert (found.breaks is Promise.GIVEN_BACK_ONCE) == (level is Level.FAULT)
+    assert (found.breaks is Promise.REFUNDED_ONCE) == (level is Level.FAULT)
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])

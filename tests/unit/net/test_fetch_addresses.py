@@ -11,6 +11,7 @@ import httpcore
 import httpx
 import pytest
 
+from support.observers import observers
 from wearon.net.addresses import IPAddress
 from wearon.net.fetch import FetchError, PictureFetcher
 
@@ -97,6 +98,7 @@ class World:
         self.connector = RecordingConnector(deaf)
         self.trusted = RecordingTransport()
         self.fetcher = PictureFetcher(
+            **observers(),
             trusted_origins=trusted,
             resolver=resolver,
             connector=self.connector,
@@ -408,7 +410,7 @@ async def test_a_name_that_is_not_known(error: Exception, *, transient: bool) ->
         raise error
 
     connector = RecordingConnector()
-    fetcher = PictureFetcher(trusted_origins=[], resolver=failing, connector=connector, tls=TLS)
+    fetcher = PictureFetcher(**observers(), trusted_origins=[], resolver=failing, connector=connector, tls=TLS)
     with pytest.raises(FetchError) as caught:
         await fetcher.fetch("http://nowhere.example/", deadline_s=60.0)
     assert (caught.value.reason, caught.value.transient) == ("its host name is not known", transient)
@@ -425,7 +427,9 @@ async def test_looking_up_a_name_counts_towards_the_deadline() -> None:
         await asyncio.Event().wait()
         return []
 
-    fetcher = PictureFetcher(trusted_origins=[], resolver=hanging, connector=RecordingConnector(), tls=TLS)
+    fetcher = PictureFetcher(
+        **observers(), trusted_origins=[], resolver=hanging, connector=RecordingConnector(), tls=TLS
+    )
     with pytest.raises(FetchError) as caught:
         await fetcher.fetch("http://slow.example/", deadline_s=0.05)
     assert caught.value.transient
@@ -466,7 +470,7 @@ async def test_trust_is_for_the_exact_origin_only(url: str) -> None:
 
 def test_a_trusted_origin_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="origin"):
-        PictureFetcher(trusted_origins=["https://abc.supabase.co/storage/v1"])
+        PictureFetcher(**observers(), trusted_origins=["https://abc.supabase.co/storage/v1"])
 
 
 @pytest.mark.parametrize(
@@ -482,6 +486,6 @@ def test_a_trusted_origin_that_is_none_is_refused_at_once() -> None:
     ],
 )
 async def test_only_the_exact_origin_is_trusted(url: str, trusted: bool) -> None:
-    fetcher = PictureFetcher(trusted_origins=["https://project.supabase.co"])
+    fetcher = PictureFetcher(**observers(), trusted_origins=["https://project.supabase.co"])
     assert fetcher.trusts(url) == trusted
     await fetcher.aclose()

@@ -3,6 +3,7 @@
 import httpcore
 import pytest
 
+from support.observers import observers
 from wearon.net.fetch import PictureFetcher
 
 PICTURE = b"x" * 1_000_000
@@ -39,7 +40,7 @@ class Connector(httpcore.AsyncMockBackend):
 async def test_a_picture_comes_in_few_reads(scheme: str) -> None:
     origin = f"{scheme}://93.184.216.34"
     stream = Stream()
-    fetcher = PictureFetcher(trusted_origins=[], connector=Connector(stream))
+    fetcher = PictureFetcher(**observers(), trusted_origins=[], connector=Connector(stream))
 
     assert await fetcher.fetch(f"{origin}/person.jpg", deadline_s=5) == PICTURE
 

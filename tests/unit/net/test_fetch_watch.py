@@ -5,11 +5,12 @@ import ssl
 import httpcore
 import httpx
 import pytest
+from opentelemetry.trace import SpanKind
 
 from wearon.metrics import Metrics
 from wearon.net.addresses import IPAddress
 from wearon.net.fetch import FetchError, PictureFetcher
-from wearon.tracing import Kind, Tracing
+from wearon.observability.tracing import Tracing
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 7\r\n\r\npicture"
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
@@ -63,6 +64,7 @@ def fetcher(wire: Wire, metrics: Metrics) -> PictureFetcher:
         trusted_transport=TrustedWire(wire),
         tls=TLS,
         metrics=metrics,
+        tracing=Tracing(),
     )
 
 
@@ -70,7 +72,7 @@ def fetcher(wire: Wire, metrics: Metrics) -> PictureFetcher:
 async def test_our_own_storage_learns_whose_picture_it_is_and_a_stranger_does_not(url: str, told: bool) -> None:
     wire = Wire()
     pictures = fetcher(wire, Metrics())
-    with Tracing().entry("generate", Kind.CONSUMER, request_id="req_1", traceparent=TRACEPARENT):
+    with Tracing().entry("generate", SpanKind.CONSUMER, request_id="req_1", traceparent=TRACEPARENT):
         assert await pictures.fetch(url, deadline_s=5) == b"picture"
     sent = b"".join(wire.written).lower()
     assert (b"traceparent: " + TRACEPARENT.encode() in sent) is told

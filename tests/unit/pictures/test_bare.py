@@ -4,13 +4,18 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from support import lossless_webp
 from support import odd_pictures as odd
 from support import picture_zoo as zoo
+from support.examples import examples
+from wearon.pictures import cut_off
 from wearon.pictures.bare import Bare, Damaged, TooMuchWork
 from wearon.pictures.bare_jpeg import MAX_SCANS, bare_jpeg
 from wearon.pictures.bare_png import bare_png
@@ -58,6 +63,25 @@ def test_what_is_all_work_is_refused_or_becomes_little_work(name: str) -> None:
             decode(data, 1024)
     elif max(picture.size) < 1000:  # all that was large about it was not the picture
         assert zoo.alike(zoo.quarters(decode(data, 1024)), zoo.COLOURS) or "pixels of" in name
+
+
+def test_codes_that_stand_before_the_pixels_of_a_webp_count_as_work() -> None:
+    flat = bare(zoo.saved(Image.new("RGB", (1024, 1024)), "WEBP", lossless=True))
+    assert bare(lossless_webp.many_groups()).work_s > flat.work_s + 0.5
+    assert decode(lossless_webp.many_groups(), 64).size == (64, 64)
+    assert bare(lossless_webp.alpha_of_many_groups()).work_s > MAX_WORK_S
+    with pytest.raises(PictureError, match="is cut off, and would take too long"):
+        decode(lossless_webp.many_groups_cut_off(), 64)
+
+
+def test_a_cut_picture_that_took_longer_than_it_says_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = zoo.saved(zoo.scene(), "JPEG", quality=95)
+    cut = whole[: int(len(whole) * 0.97)]
+    assert decode(cut, 1024).width == zoo.WIDTH
+    seconds = count(0.0, MAX_WORK_S)
+    monkeypatch.setattr(cut_off, "process_time", lambda: next(seconds))
+    with pytest.raises(PictureError, match="is cut off, and would take too long"):
+        decode(cut, 1024)
 
 
 @pytest.mark.parametrize("specimen", [*zoo.healthy(), *odd.odd_but_good()], ids=lambda specimen: specimen.name)
@@ -136,7 +160,7 @@ def png_tables(draw: st.DrawFn) -> bytes:
 
 
 @given(png_tables())
-@settings(max_examples=300)
+@settings(max_examples=examples(3))
 def test_any_table_of_a_png_can_be_walked(data: bytes) -> None:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         walked(bare_png, data)
@@ -166,7 +190,7 @@ def jpeg_tables(draw: st.DrawFn) -> bytes:
 
 
 @given(jpeg_tables())
-@settings(max_examples=500)
+@settings(max_examples=examples(5))
 def test_any_table_of_a_jpeg_can_be_walked(data: bytes) -> None:
     walked(bare_jpeg, data)
 
@@ -187,6 +211,6 @@ def webp_tables(draw: st.DrawFn) -> bytes:
 
 
 @given(webp_tables())
-@settings(max_examples=500)
+@settings(max_examples=examples(5))
 def test_any_table_of_a_webp_can_be_walked(data: bytes) -> None:
     walked(bare_webp, data)

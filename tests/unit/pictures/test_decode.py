@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageOps
 
 from support import picture_zoo as zoo
+from support.examples import examples
 from support.odd_pictures import odd_but_good
-from wearon.pictures.decode import MAX_PIXELS, PictureError, decode, ensure_jpeg, prepare, to_jpeg
+from wearon.pictures.decode import MAX_PIXELS, ORDINARY_BYTES, PictureError, decode, ensure_jpeg, prepare, to_jpeg
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ WHOLE_FILES = {
 
 
 @given(st.sampled_from(sorted(WHOLE_FILES)), st.floats(0, 1))
-@settings(max_examples=300)
+@settings(max_examples=examples(3))
 def test_wherever_a_file_is_cut_the_rows_that_come_out_are_right(kind: str, share: float) -> None:
     whole = decode(WHOLE_FILES[kind], 1024)
     data = WHOLE_FILES[kind]
@@ -116,7 +117,7 @@ PROGRESSIVE = zoo.saved(zoo.busy(), "JPEG", quality=90, progressive=True)
 
 
 @given(share=st.floats(0, 1), ended=st.booleans())
-@settings(max_examples=100)
+@settings(max_examples=examples(1))
 def test_wherever_a_progressive_file_is_cut_the_whole_picture_comes_out_or_none(share: float, *, ended: bool) -> None:
     whole = decode(PROGRESSIVE, 1024)
     data = PROGRESSIVE[: int(len(PROGRESSIVE) * share)] + (b"\xff\xd9" if ended else b"")
@@ -229,7 +230,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 @given(mutated())
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=examples(4), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_damaged_files_come_out_or_are_refused(data: bytes) -> None:
     try:
         picture = decode(data, 64)
@@ -246,8 +247,25 @@ def test_arbitrary_bytes_are_refused(start: bytes, rest: bytes) -> None:
         decode(start + rest, 64)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is not to be read")
+def test_a_damaged_picture_is_refused_without_memory_being_filled() -> None:
+    """Hostile pictures come by the thousand: looking whether memory was short must cost nothing."""
+    program = """
+from pathlib import Path
+from wearon.pictures.decode import PictureError, decode
+try:
+    decode(b"\\xff\\xd8\\xff", 64)
+except PictureError as error:
+    print(error, Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+"""
+    reason, peak_kb = subprocess.check_output([sys.executable, "-c", program], text=True).rsplit(maxsplit=1)
+    assert reason == "is truncated or damaged"
+    assert int(peak_kb) * 1024 < ORDINARY_BYTES
+
+
 def test_the_decoding_processes_load_nothing_but_pillow() -> None:
-    listing = "import sys, wearon.pictures.pool; print(*sys.modules)"
+    # The modules of all functions that the pool has them run.
+    listing = "import sys, wearon.pictures.decode, wearon.pictures.suspects; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", listing], capture_output=True, check=True, text=True).stdout.split()
     packages = {name.partition(".")[0] for name in loaded}
     assert "PIL" in packages

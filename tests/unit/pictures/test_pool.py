@@ -10,19 +10,21 @@ import pytest
 import pytest_asyncio
 
 from support import picture_zoo as zoo
-from support.picture_jobs import die, die_the_first_time, hang
+from support.picture_jobs import burn, die, die_the_first_time, hang
 from support.processes import pool_processes_of
-from wearon.child_process import ProcessDied
-from wearon.errand import Purpose, errand
+from wearon.dependencies import Dependencies
+from wearon.pictures import pool as pools
 from wearon.pictures.decode import PictureError, prepare
 from wearon.pictures.pool import IN_HAND, PicturePool
+from wearon.processes.child import ProcessDied
+from wearon.resources.work import Purpose, work_for
 
 pytestmark = pytest.mark.slow
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[PicturePool]:
-    pool = PicturePool(2)
+    pool = PicturePool(2, dependencies=Dependencies())
     await pool.start()
     yield pool
     pool.close()
@@ -49,7 +51,7 @@ async def test_reasons_come_back(pool: PicturePool) -> None:
 
 
 async def test_a_picture_that_takes_too_long_is_given_up_and_the_others_go_on() -> None:
-    pool = PicturePool(2, time_limit_s=3.0)
+    pool = PicturePool(2, dependencies=Dependencies(), time_limit_s=3.0)
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
@@ -64,7 +66,7 @@ async def test_a_picture_that_takes_too_long_is_given_up_and_the_others_go_on() 
 
 
 async def test_no_picture_waits_behind_another_while_a_process_is_idle() -> None:
-    pool = PicturePool(2)
+    pool = PicturePool(2, dependencies=Dependencies())
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
@@ -79,13 +81,13 @@ async def test_no_picture_waits_behind_another_while_a_process_is_idle() -> None
 
 
 async def test_one_shop_s_pictures_do_not_keep_another_s_waiting() -> None:
-    pool = PicturePool(1)
+    pool = PicturePool(1, dependencies=Dependencies())
     await pool.start()
     slow, quick = zoo.saved(zoo.busy(900), "PNG"), zoo.saved(zoo.scene(), "PNG")
     done: list[str] = []
 
     async def prepared(owner: str, data: bytes, *, paid: bool = False) -> None:
-        with errand(Purpose.GENERATION, owner):
+        with work_for(Purpose.GENERATION, owner):
             await (pool.ensure_jpeg(data) if paid else pool.prepare(data))
         done.append(owner)
 
@@ -101,9 +103,53 @@ async def test_one_shop_s_pictures_do_not_keep_another_s_waiting() -> None:
     assert {"another", "greedy, but paid"} <= set(done[: IN_HAND + 2])
 
 
+async def test_who_has_used_up_a_budget_of_cpu_waits_behind_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "OWNER_CPU_S", 0.1)
+    pool, done = PicturePool(1, dependencies=Dependencies()), []
+    await pool.start()
+
+    async def prepared(owner: str) -> None:
+        with work_for(Purpose.GENERATION, owner):
+            await pool.prepare(zoo.saved(zoo.scene(), "PNG"))
+        done.append(owner)
+
+    try:
+        with work_for(Purpose.GENERATION, "greedy"):
+            await pool._run(burn, b"")
+        taken = [asyncio.create_task(pool._run(burn, b"", paid=True)) for _ in range(IN_HAND)]
+        await asyncio.sleep(0.1)
+        await asyncio.gather(prepared("greedy"), prepared("another"), *taken)
+    finally:
+        pool.close()
+    assert done == ["another", "greedy"]
+
+
+async def test_a_task_whose_pictures_cost_too_much_is_refused_and_its_owner_s_next_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "TASK_CPU_S", 0.8)
+    pool = PicturePool(1, dependencies=Dependencies())
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        await pool._run(burn, b"")  # what its process imports for it is nobody's
+        with work_for(Purpose.GENERATION, "shop"):
+            pictures = [asyncio.create_task(pool._run(burn, b"")) for _ in range(5)]
+            ends = await asyncio.gather(*pictures, return_exceptions=True)
+            assert ends[:2] == [b"", b""]
+            assert {str(end) for end in ends[2:]} == {
+                "belongs to a task whose pictures take more than 0.8 s of a processor"
+            }
+            assert await pool._run(burn, b"", paid=True) == b"", "what is paid is no part of it"
+        with work_for(Purpose.GENERATION, "shop"):
+            assert await pool.prepare(healthy) == prepare(healthy)
+    finally:
+        pool.close()
+
+
 async def test_all_processes_are_started_before_the_first_picture_and_ended_in_the_end() -> None:
     others = set(pool_processes_of(os.getpid()))
-    pool = PicturePool(2)
+    pool = PicturePool(2, dependencies=Dependencies())
     await pool.start()
     started = set(pool_processes_of(os.getpid())) - others
     assert len(started) == 2
@@ -117,7 +163,7 @@ async def test_all_processes_are_started_before_the_first_picture_and_ended_in_t
 async def test_a_picture_in_hand_behind_one_that_ends_the_process_is_prepared_by_the_next(
     end: Callable[[bytes], bytes],
 ) -> None:
-    pool = PicturePool(1, time_limit_s=3.0)
+    pool = PicturePool(1, dependencies=Dependencies(), time_limit_s=3.0)
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
@@ -131,7 +177,7 @@ async def test_a_picture_in_hand_behind_one_that_ends_the_process_is_prepared_by
 
 
 async def test_a_picture_whose_process_is_ended_for_others_sake_gets_another_one(tmp_path: Path) -> None:
-    pool = PicturePool(1)
+    pool = PicturePool(1, dependencies=Dependencies())
     await pool.start()
     first_time = tmp_path / "first time"
     first_time.touch()
@@ -143,7 +189,7 @@ async def test_a_picture_whose_process_is_ended_for_others_sake_gets_another_one
 
 async def test_processes_that_die_between_pictures_are_replaced() -> None:
     others = set(pool_processes_of(os.getpid()))
-    pool = PicturePool(2)
+    pool = PicturePool(2, dependencies=Dependencies())
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:
@@ -155,7 +201,7 @@ async def test_processes_that_die_between_pictures_are_replaced() -> None:
 
 
 async def test_a_caller_that_goes_away_takes_nobodys_picture_and_no_process_along() -> None:
-    pool = PicturePool(1, time_limit_s=3.0)
+    pool = PicturePool(1, dependencies=Dependencies(), time_limit_s=3.0)
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
     try:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -14,13 +15,13 @@ import pytest
 from support import picture_zoo as zoo
 from support.picture_jobs import die, hang, want_all_memory
 from support.processes import pool_processes_of
-from wearon.child_process import ProcessDied, ProcessFailed
 from wearon.dependencies import Dependencies
-from wearon.pictures import pool as pools
 from wearon.pictures import suspects
 from wearon.pictures.decode import PictureError, prepare
-from wearon.pictures.pool import NoProcess, PicturePool
+from wearon.pictures.pool import KIND, PicturePool
 from wearon.pictures.suspects import MOST_STRIKES, MOST_SUSPECTS, Suspects
+from wearon.processes.child import ProcessDied, ProcessFailed
+from wearon.processes.pool import NoProcess
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,12 +33,17 @@ HEALTHY = zoo.saved(zoo.scene(), "PNG")
 
 @asynccontextmanager
 async def a_pool(processes: int = 1, **options: float | Dependencies) -> AsyncIterator[PicturePool]:
-    pool = PicturePool(processes, **options)  # type: ignore[arg-type]
+    pool = PicturePool(processes, **{"dependencies": Dependencies(), **options})  # type: ignore[arg-type]
     await pool.start()
     try:
         yield pool
     finally:
         pool.close()
+
+
+def end_all_processes(pool: PicturePool) -> None:
+    for worker in pool._pool._workers:
+        worker.process.kill()
 
 
 @contextmanager
@@ -99,22 +105,20 @@ async def test_no_memory_is_nobodys_fault_and_passes(monkeypatch: pytest.MonkeyP
     large = zoo.saved(zoo.scene().resize((5000, 4000)), "PNG")
     async with a_pool() as pool:
         with monkeypatch.context() as short:
-            short.setattr(pools, "MEMORY_LIMIT_BYTES", 60 * 1024 * 1024)
-            for slot in pool._slots:
-                slot.close()
+            short.setattr(pool._pool, "_kind", replace(KIND, memory_limit_bytes=60 * 1024 * 1024))
+            end_all_processes(pool)
             for _ in range(MOST_STRIKES + 1):
                 with pytest.raises(ProcessDied, match="MemoryError"):
                     await pool.prepare(large)
-        for slot in pool._slots:
-            slot.close()
+        end_all_processes(pool)
         assert await pool.prepare(large) == prepare(large)
 
 
-async def test_no_descriptor_for_a_process_is_nobodys_fault_is_told_and_passes() -> None:
+async def test_no_descriptor_for_a_process_is_nobodys_fault_is_told_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wearon.processes.pool.RESTART_DELAYS_S", (0.1,))
     dependencies = Dependencies()
     async with a_pool(dependencies=dependencies) as pool:
-        for slot in pool._slots:
-            slot.close()
+        end_all_processes(pool)
         with descriptors_used_up():
             for _ in range(MOST_STRIKES + 1):
                 with pytest.raises(NoProcess):
@@ -125,7 +129,7 @@ async def test_no_descriptor_for_a_process_is_nobodys_fault_is_told_and_passes()
 
 
 async def test_a_pool_without_processes_starts_all_the_same_and_gets_them_later() -> None:
-    pool = PicturePool(2)
+    pool = PicturePool(2, dependencies=Dependencies())
     with descriptors_used_up():
         await pool.start()
     try:

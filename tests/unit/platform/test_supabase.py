@@ -11,7 +11,9 @@ import pytest
 import respx
 from structlog.testing import capture_logs
 
+from support.observers import platform_observers
 from support.service_wire import stubbed
+from wearon.net.whole_answers import MAX_ANSWER_BYTES
 from wearon.platform import SupabasePlatform
 from wearon.platform.base import (
     Channel,
@@ -23,7 +25,6 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
-from wearon.platform.supabase_answers import MAX_ANSWER_BYTES
 
 URL = "https://project.example"
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -35,7 +36,7 @@ DUPLICATE = httpx.Response(409, json={"code": "23505", "message": "duplicate key
 @pytest.fixture
 async def platform() -> AsyncIterator[SupabasePlatform]:
     """A platform whose project is a stub."""
-    platform = await SupabasePlatform.connect(URL, "a-service-role-key")
+    platform = await SupabasePlatform.connect(URL, "a-service-role-key", **platform_observers())
     yield platform
     await platform.aclose()
 

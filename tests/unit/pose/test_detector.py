@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wearon.pose.detector import MODEL, WARM_UP_PICTURE
+from wearon.pose.detector import MODEL, WARM_UP_PICTURE, _asking_for_system_libraries
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,6 +60,11 @@ def test_a_machine_without_graphics_libraries_is_told_what_to_install(tmp_path: 
     run = subprocess.run([sys.executable, "-c", DETECT_AND_END], env=environment, capture_output=True, text=True)
     assert run.returncode == 1
     assert "apt install libegl1 libgles2" in run.stderr.splitlines()[-1]
+
+
+def test_a_second_opencv_is_told_of_where_it_cannot_be_loaded() -> None:
+    with pytest.raises(OSError, match="pip uninstall opencv-contrib-python"), _asking_for_system_libraries():
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,18 @@ import pytest
 from PIL import Image
 
 from support import pose_jobs as jobs
-from wearon.child_process import ChildProcess
+from wearon.metrics import Metrics
 from wearon.pose import Detector, PoseBusy, PosePool, PoseUnavailable
 from wearon.pose.detector import WARM_UP_PICTURE
 from wearon.pose.pool import ADMISSION
+from wearon.processes.child import ChildProcess
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[PosePool]:
-    pool = PosePool(None, 1, max_wait_seconds=30)
+    pool = PosePool(None, 1, metrics=Metrics(), max_wait_s=30)
     await pool.start()
     yield pool
     pool.close()
@@ -30,7 +32,7 @@ async def pool() -> AsyncIterator[PosePool]:
 
 @pytest.fixture
 async def pool_with_short_line() -> AsyncIterator[PosePool]:
-    pool = PosePool(None, 1, max_wait_seconds=0.2 / ADMISSION)
+    pool = PosePool(None, 1, metrics=Metrics(), max_wait_s=0.2 / ADMISSION)
     await pool.start()
     yield pool
     pool.close()
@@ -71,7 +73,7 @@ async def test_replaces_a_process_that_dies_while_idle(pool: PosePool) -> None:
 async def test_who_was_sent_ahead_to_a_process_that_is_lost_is_served_by_the_next_one(
     pool: PosePool, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
+    monkeypatch.setattr("wearon.pose.pool.OVERRUN_S", 60.0)
     first = await pool.run(jobs.own_pid)
     end = pool.run(jobs.die_after, 2.0) if lost == "dies" else pool.run(jobs.hang, timeout=2.0)
     guilty = asyncio.create_task(end)
@@ -86,7 +88,7 @@ async def test_who_was_sent_ahead_to_a_process_that_is_lost_is_served_by_the_nex
 async def test_who_was_sent_ahead_waits_in_the_process_and_not_for_the_loop(
     pool: PosePool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
+    monkeypatch.setattr("wearon.pose.pool.OVERRUN_S", 60.0)
     begun = tmp_path / "begun"
     first = asyncio.create_task(pool.run(jobs.work_for, 2.0))
     second = asyncio.create_task(pool.run(jobs.touch, begun))
@@ -100,7 +102,7 @@ async def test_who_was_sent_ahead_waits_in_the_process_and_not_for_the_loop(
 
 
 async def test_who_was_sent_ahead_behind_slow_work_is_served_by_another_process() -> None:
-    pool = PosePool(None, 2, max_wait_seconds=30)
+    pool = PosePool(None, 2, metrics=Metrics(), max_wait_s=30)
     await pool.start()
     try:
         slow = asyncio.create_task(pool.run(jobs.work_for, 60.0, timeout=60))
@@ -116,7 +118,7 @@ async def test_who_was_sent_ahead_behind_slow_work_is_served_by_another_process(
 
 
 async def test_first_come_first_served(pool: PosePool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wearon.pose.pool.OVERRUN_SECONDS", 60.0)
+    monkeypatch.setattr("wearon.pose.pool.OVERRUN_S", 60.0)
     callers = []
     for number in range(200):
         callers.append(asyncio.create_task(pool.run(jobs.turn)))
@@ -138,7 +140,7 @@ async def test_a_caller_who_leaves_the_line_leaves_his_turn_to_the_next(pool: Po
 
 async def sent_ahead(pool: PosePool) -> None:
     async with asyncio.timeout(10):
-        while max(slot.in_hand for slot in pool._slots._slots) < 2:  # noqa: ASYNC110 (nobody tells)
+        while max(worker.calls for worker in pool._pool._workers) < 2:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.005)
 
 
@@ -151,7 +153,7 @@ async def test_a_cancelled_call_costs_no_process(pool: PosePool) -> None:
 
 
 async def test_closing_the_pool_ends_the_calls_in_it() -> None:
-    pool = PosePool(None, 1)
+    pool = PosePool(None, 1, metrics=Metrics())
     await pool.start()
     call = asyncio.create_task(pool.run(jobs.work_for, 60.0, timeout=60))
     await asyncio.sleep(0.1)
@@ -161,7 +163,7 @@ async def test_closing_the_pool_ends_the_calls_in_it() -> None:
 
 
 async def test_says_no_to_more_than_it_can_serve_in_time() -> None:
-    pool = PosePool(None, 1, max_wait_seconds=0.2)
+    pool = PosePool(None, 1, metrics=Metrics(), max_wait_s=0.2)
     await pool.start()
     try:
         calls = [asyncio.create_task(pool.run(jobs.work_for, 0.5)) for _ in range(20)]
@@ -183,10 +185,19 @@ async def test_lets_nobody_in_who_would_wait_too_long(pool_with_short_line: Pose
         assert await place.run() > 0
 
 
+async def test_a_call_with_two_pictures_counts_as_two(pool_with_short_line: PosePool) -> None:
+    pool = pool_with_short_line
+    pair = partial(pool.place, jobs.own_pid, pictures=2)
+    with pair(), pool.place(jobs.own_pid), pytest.raises(PoseBusy), pool.place(jobs.own_pid):
+        pass
+    with pair() as place:
+        assert await place.run() > 0
+
+
 async def test_who_waits_for_his_picture_keeps_nobody_out(
     pool_with_short_line: PosePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wearon.pose.line.FETCH_SECONDS", 0.0)
+    monkeypatch.setattr("wearon.pose.admission.FETCH_S", 0.0)
     with ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(pool_with_short_line.place(jobs.own_pid))
@@ -205,7 +216,7 @@ async def test_slow_work_of_another_kind_turns_nobody_away_afterwards(pool_with_
 
 
 async def test_a_model_that_cannot_be_loaded_is_reported_with_its_reason(tmp_path: Path) -> None:
-    pool = PosePool(tmp_path / "absent.task", 1)
+    pool = PosePool(tmp_path / "absent.task", 1, metrics=Metrics())
     with pytest.raises(PoseUnavailable, match=r"absent\.task"):
         await pool.start()
     assert not pool.ready
@@ -224,7 +235,7 @@ async def test_one_process_that_does_not_start_leaves_the_other_and_is_tried_aga
         return await start(memory_limit_bytes=memory_limit_bytes)
 
     monkeypatch.setattr(ChildProcess, "start", start_the_second_time)
-    pool = PosePool(None, 2)
+    pool = PosePool(None, 2, metrics=Metrics())
     try:
         await pool.start()
         assert pool.ready

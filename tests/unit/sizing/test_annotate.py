@@ -7,19 +7,18 @@ from PIL import Image
 
 from support.figures import Figure
 from wearon.sizing.annotate import HEIGHT, draw
-from wearon.sizing.coach import inspect
-from wearon.sizing.estimate import Examination, conclude
-from wearon.sizing.measure import measure
+from wearon.sizing.estimate import Examination, estimated
 from wearon.sizing.request import EstimateRequest
+from wearon.sizing.sight import Photo, from_the_front
 
 
 def test_it_shows_the_photo_with_lines_on_it_and_sizes_under_it() -> None:
     request = EstimateRequest(height_cm=170)
     pose, picture = Figure().draw()
-    scene = inspect([pose], picture, request)
-    answer = conclude(measure(scene.sighting, scene.frame, request), request)
     photo = Image.fromarray(picture)
-    examination = Examination(photo, pose, scene.sighting, answer)
+    seen = Photo(photo, picture, [pose])
+    front = from_the_front(seen, request)
+    examination = Examination(seen, front, None, estimated(front, None, request))
     lines = examination.lines
     assert set(lines) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
     assert all(line.start[0] < 160 < line.end[0] for line in lines.values())

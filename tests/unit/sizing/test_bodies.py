@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 
 from wearon.sizing import bodies
-from wearon.sizing.bodies import conditional, girths_from_breadths, populations, with_statements
-from wearon.sizing.features import Frame
-from wearon.sizing.measure import measure_features
-from wearon.sizing.photo_model import photo_model
+from wearon.sizing.bodies import conditional, girths_from_breadths, populations, typical
+from wearon.sizing.measure import Front, combine
+from wearon.sizing.reader import Observation
 from wearon.sizing.request import EstimateRequest, Sex
 from wearon.sizing.silhouette import Array
 
 PHOTO_ERRORS = np.diag(np.square([0.042, 0.042, 0.03, 0.025]))
 """Variances of the logarithms: 4, 3.4, 3 and 1 cm."""
+
+
+def _combined(seen: Array, errors: Array, height: float, weight: float | None, sex: Sex | None) -> Array:
+    """The likeliest centimetres after a photo that sees these logarithms of centimetres."""
+    front = Front(Observation(seen - np.log(height), errors), 0.0, 0.0)
+    return combine(front, None, EstimateRequest(height, weight, sex)).mean
 
 
 def _people(sex: Sex, count: int) -> dict[str, Array]:
@@ -53,67 +58,45 @@ def test_knowing_the_sex_never_hurts_much_and_weight_helps() -> None:
 @pytest.mark.parametrize("said", [None, Sex.FEMALE])
 def test_a_stated_weight_makes_noisy_girths_better(said: Sex | None) -> None:
     people = _people(Sex.FEMALE, 300)
-    truth = np.log(
-        np.stack(
-            [
-                people["chestcircumference_cm"],
-                people["waistcircumference_cm"] / bodies.NAVEL_OVER_NATURAL_WAIST,
-                people["buttockcircumference_cm"],
-                people["biacromialbreadth_cm"],
-            ],
-            axis=1,
-        )
+    heights, weights = people["stature_cm"], people["weightkg"]
+    truth = np.array(
+        [typical(Sex.FEMALE, height, weight)[0][0] for height, weight in zip(heights, weights, strict=True)]
     )
+    truth += np.random.default_rng(9).multivariate_normal(np.zeros(4), typical(Sex.FEMALE, 165, 65)[0][1] / 1.5, 300)
     noise = np.random.default_rng(8).multivariate_normal(np.zeros(4), PHOTO_ERRORS, 300)
-    better = np.array(
+    better = np.log(
         [
-            with_statements(seen, PHOTO_ERRORS, height, weight, said)[0]
-            for seen, height, weight in zip(truth + noise, people["stature_cm"], people["weightkg"], strict=True)
+            _combined(seen, PHOTO_ERRORS, height, weight, said)
+            for seen, height, weight in zip(truth + noise, heights, weights, strict=True)
         ]
     )
-    before, after = np.abs(noise)[:, :3].mean(), np.abs(better - truth)[:, :3].mean()
-    assert after < 0.85 * before
+    assert np.abs(better - truth)[:, :3].mean() < 0.85 * np.abs(noise)[:, :3].mean()
 
 
-@pytest.mark.parametrize("sex", list(Sex))
-@pytest.mark.parametrize("doubt", [1.0, 2.0])
-def test_a_stated_sex_alone_makes_noisy_girths_better(sex: Sex, doubt: float) -> None:
-    people = _people(sex, 300)
-    truth = np.log(np.stack([people[name] for name in (*bodies.GIRTHS, "biacromialbreadth_cm")], axis=1))
-    truth[:, 1] -= np.log(bodies.NAVEL_OVER_NATURAL_WAIST)
-    spread = PHOTO_ERRORS * doubt**2
-    noise = np.random.default_rng(9).multivariate_normal(np.zeros(4), spread, 300)
-    better = np.array(
-        [
-            with_statements(seen, spread, height, None, sex)[0]
-            for seen, height in zip(truth + noise, people["stature_cm"], strict=True)
-        ]
-    )
-    assert np.abs(better - truth).mean() < 0.95 * np.abs(noise).mean()
+def test_a_photo_that_is_worth_nothing_changes_nothing_of_what_is_typical() -> None:
+    request = EstimateRequest(172, 70, Sex.MALE)
+    alone = combine(None, None, request)
+    seen = np.log([150.0, 150.0, 150.0, 60.0])
+    blind = Front(Observation(seen - np.log(172), np.eye(4) * 100), 0.0, 0.0)
+    with_it = combine(blind, None, request)
+    assert with_it.mean == pytest.approx(alone.mean, rel=0.01)
+    assert with_it.errors == pytest.approx(alone.errors, rel=0.01)
 
 
-def test_a_stated_sex_alone_has_no_opinion_on_the_build() -> None:
-    for scale in (0.8, 1.3):
-        mean = np.log([95.0 * scale, 82.0 * scale, 98.0 * scale, 39.0])
-        after, _, surprise = with_statements(mean, PHOTO_ERRORS, 172, None, Sex.FEMALE)
-        assert np.exp(after[:3] - mean[:3]) == pytest.approx([1.0] * 3, abs=0.04)
-        assert surprise < 2
-
-
-def test_a_heavier_person_is_larger_all_around_and_surer() -> None:
-    mean = np.log([95.0, 82.0, 98.0, 39.0])
-    light, spread, _ = with_statements(mean, PHOTO_ERRORS, 172, 62, None)
-    heavy, _, _ = with_statements(mean, PHOTO_ERRORS, 172, 80, None)
+def test_a_heavier_person_is_larger_all_around() -> None:
+    seen = np.log([95.0, 82.0, 98.0, 39.0])
+    light, heavy = (_combined(seen, PHOTO_ERRORS, 172, weight, None) for weight in (62, 80))
     assert (heavy[:3] > light[:3]).all()
-    assert (np.diag(spread)[:3] < np.diag(PHOTO_ERRORS)[:3]).all()
 
 
-def test_a_weight_that_cannot_be_is_not_believed() -> None:
-    frame = _average_features()
-    plain = measure_features(frame, Frame.FULL, EstimateRequest(height_cm=172))
-    odd = measure_features(frame, Frame.FULL, EstimateRequest(height_cm=172, weight_kg=180))
-    assert odd.surprise > 2
-    assert (odd.errors[:3] > plain.errors[:3]).all()
+def test_a_photo_that_cannot_be_of_who_weighs_so_much_gives_way() -> None:
+    request = EstimateRequest(172, 70, Sex.MALE)
+    alone = combine(None, None, request)
+    coat = Front(Observation(np.log([130.0, 130.0, 135.0, 45.0]) - np.log(172), PHOTO_ERRORS), 0.0, 0.0)
+    found = combine(coat, None, request)
+    assert found.surprise > 2
+    assert (found.errors > alone.errors).all()
+    assert found.mean[:3] == pytest.approx(alone.mean[:3], rel=0.06)
 
 
 def test_what_is_known_of_a_population_agrees_with_itself() -> None:
@@ -122,13 +105,3 @@ def test_what_is_known_of_a_population_agrees_with_itself() -> None:
     at_mean = told.mean(np.array([[population.mean[bodies.COLUMNS.index(bodies.STATURE)]]]))
     assert at_mean[0, 0] == pytest.approx(population.mean[bodies.COLUMNS.index(bodies.WEIGHT)])
     assert 0 < told.covariance[0, 0] < population.covariance[4, 4]
-
-
-def _average_features() -> dict[str, float]:
-    model = photo_model()[Frame.FULL]
-    return {
-        name: float(centre)
-        for part in (model.stretch, model.shoulder, model.girths)
-        if part
-        for name, centre in zip(part.features, part.centre, strict=True)
-    }

@@ -1,85 +1,115 @@
-"""Centimetres to sizes."""
+"""Charts: what is a chart, what is none, and where it is wrong."""
 
-import numpy as np
+from pathlib import Path
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from wearon.sizing.chart import DEFAULT_CHART, Garment, SizeChart
+from wearon.sizing import ChartWarningCode, Column, Garment, SizeChart, chart_warnings
+from wearon.sizing.garments import MATTERS, usual_ease
+
+GARMENT = {"measured_on": "garment"}
+
+
+def _chart(*sizes: dict[str, Any], **other: Any) -> SizeChart:
+    return SizeChart.model_validate({"sizes": sizes, **other})
+
+
+def _m(**columns: Any) -> dict[str, Any]:
+    return {"name": "M", **columns}
+
+
+def _l(**columns: Any) -> dict[str, Any]:
+    return {"name": "L", **columns}
 
 
 @pytest.mark.parametrize(
-    ("girths", "size"),
+    ("sizes", "other", "complaint"),
     [
-        ((84, 70, 80), "XS"),
-        ((84.01, 70, 80), "S"),
-        ((80, 70, 92), "S"),
-        ((80, 92.5, 80), "M"),
-        ((100, 100, 100), "M"),
-        ((101, 60, 60), "L"),
-        ((60, 60, 116), "XL"),
-        ((60, 117, 60), "XXL"),
+        ([], {}, "sizes\n.*at least 1"),
+        ([{"name": str(i), "chest_cm": 80 + i} for i in range(10_000)], {}, "sizes\n.*at most 40"),
+        ([{"name": "S", "chest_cm": 90}, _m(chest_cm=95), _m(chest_cm=99)], {}, "rows 2 and 3 are both 'M'"),
+        ([_m(chest_cm=90), _l(chest_cm=85)], {}, r"row 2 \(L\), chest must not fall"),
+        ([_m(chest_cm=90), _l(), {"name": "XL", "chest_cm": 99}], {}, r"row 2 \(L\), chest is missing"),
+        ([_m(waist=1, chest={"min": 90}), _l(waist=2)], {}, r"row 1 \(M\), chest does not say where it ends"),
+        ([_m(chest_cm=90)], {"garment": "bottom"}, "needs limits for waist or hip"),
+        ([_m(bust_cm=90)], {}, r"sizes\.0\.bust_cm"),
+        ([_m(chest_cm=-1)], {}, r"sizes\.0\.chest_cm\n.*greater than 0"),
+        ([_m(chest=90), _l(chest=float("nan"))], {}, r"sizes\.1\.chest\.min\n.*finite"),
+        ([_m(chest={"min": 90, "max": float("inf")})], {}, r"sizes\.0\.chest\.max\n.*finite"),
+        ([_m(chest=90), _l(chest={"min": 99, "max": 95})], {}, r"sizes\.1\.chest\n.*min 99 is above max 95"),
+        ([_m(chest={})], {}, r"sizes\.0\.chest\n.*min, max or both"),
+        ([_m(chest=True)], {}, r"sizes\.0\.chest\n"),
+        ([{"name": "", "chest_cm": 90}], {}, r"sizes\.0\.name\n.*at least 1 character"),
+        ([_m(chest=90)], {"garment": "hat"}, "garment\n"),
+        ([_m(chest=90, chest_cm=90)], {}, "stand alone"),
+        ([_m(chest_cm=90)], GARMENT, "stand alone"),
+        ([_m(chest=90, length=70)], {}, r"row 1 \(M\), length: not in a chart measured on the body"),
+        ([_m(chest=90)], {"ease": {"chest": {"min": 2, "max": 5}}}, "need measured_on: garment"),
+        ([_m(chest=90)], {**GARMENT, "ease": {"chest": {"min": -2, "max": 5}}}, "chest: ease must not be negative"),
+        ([_m(chest=90)], {**GARMENT, "ease": {"chest": {"min": 6, "max": 5}}}, "chest: ease needs min <= aim <= max"),
+        ([_m(chest=90)], {**GARMENT, "stretch": float("nan")}, "stretch\n.*finite"),
+        ([_m(chest=90), _l(chest={"min": 95})], GARMENT, r"row 2 \(L\), chest is missing"),
+        ([_m(chest=90)], {"matters": ["hip"]}, "matters: hip is not in the chart"),
+        ([_m(chest=90)], {"matters": {"chest": 0}}, r"matters\.chest\n.*greater than 0"),
+        ([_m(chest=90)], {"matters": ["chest"] * 5000}, "matters\n"),
+        ([_m(waist=90)], {"second_sizes": [{"name": "L32", "waist": 80}]}, "second_sizes needs a column"),
+        ([_m(waist=90)], {"second_sizes": [{"name": "L32", "hip_cm": 80}]}, "are for sizes of one part"),
+        ([_m(waist=90)], {"pairs": [["M", "L32"]]}, "pairs needs second_sizes|pair 1 names a size"),
+        (
+            [{"name": f"W{i}", "waist": 60 + i} for i in range(40)],
+            {"garment": "jeans", "second_sizes": [{"name": f"L{i}", "inseam": 60 + i} for i in range(40)]},
+            "1600 pairs of sizes: at most 400",
+        ),
     ],
 )
-def test_the_contract_s_chart_goes_by_the_largest_girth(girths: tuple[float, ...], size: str) -> None:
-    assert DEFAULT_CHART.names[int(DEFAULT_CHART.size_for(np.array(girths, dtype=float)))] == size
-
-
-def _chart(garment: str, *sizes: dict[str, object]) -> SizeChart:
-    return SizeChart.model_validate({"garment": garment, "sizes": sizes})
-
-
-def test_only_the_girths_of_the_garment_count() -> None:
-    sizes = (
-        {"name": "36", "chest_cm": 88, "waist_cm": 72, "hip_cm": 94},
-        {"name": "38", "chest_cm": 92, "waist_cm": 76, "hip_cm": 98},
-    )
-    body = np.array([85.0, 71.0, 97.0])
-    assert _chart("top", *sizes).size_for(body) == 0
-    assert _chart("bottom", *sizes).size_for(body) == 1
-    assert _chart("full", *sizes).size_for(body) == 1
-
-
-def test_whoever_is_above_the_last_limit_gets_the_last_size() -> None:
-    chart = _chart("top", {"name": "S", "chest_cm": 90}, {"name": "M", "chest_cm": 100})
-    assert chart.size_for(np.array([140.0, 60.0, 60.0])) == 1
-
-
-@pytest.mark.parametrize(
-    ("garment", "sizes", "complaint"),
-    [
-        ("full", [], "at least 1"),
-        ("full", [{"name": str(i), "chest_cm": 80 + i} for i in range(21)], "at most 20"),
-        ("full", [{"name": "S", "chest_cm": 90}, {"name": "S", "chest_cm": 95}], "names must differ"),
-        ("full", [{"name": "S", "chest_cm": 90}, {"name": "M", "chest_cm": 85}], "must not fall"),
-        ("full", [{"name": "S", "chest_cm": 90}, {"name": "M"}, {"name": "L", "chest_cm": 99}], "for every size"),
-        ("bottom", [{"name": "S", "chest_cm": 90}], "needs limits for waist_cm or hip_cm"),
-        ("top", [{"name": "S", "bust_cm": 90}], "bust_cm"),
-        ("top", [{"name": "S", "chest_cm": -1}], "greater than 0"),
-        ("top", [{"name": "", "chest_cm": 90}], "at least 1 character"),
-        ("hat", [{"name": "S", "chest_cm": 90}], "'full', 'top' or 'bottom'"),
-    ],
-)
-def test_charts_that_make_no_sense_are_refused(garment: str, sizes: list[object], complaint: str) -> None:
+def test_charts_that_make_no_sense_are_refused_by_row_and_column(
+    sizes: list[Any], other: dict[str, Any], complaint: str
+) -> None:
     with pytest.raises(ValidationError, match=complaint):
-        SizeChart.model_validate({"garment": garment, "sizes": sizes})
+        _chart(*sizes, **other)
 
 
-def test_probabilities_add_up_and_follow_the_errors() -> None:
-    body, spread = np.array([96.0, 80.0, 90.0]), np.diag([9.0, 9.0, 4.0])
-    sure = DEFAULT_CHART.probabilities(body, spread * 0.01)
-    unsure = DEFAULT_CHART.probabilities(body, spread)
-    assert sure.sum() == pytest.approx(1)
-    assert unsure.sum() == pytest.approx(1)
-    assert sure[DEFAULT_CHART.names.index("M")] == 1
-    # Chest alone decides here, 4 cm (1.33 standard errors) from both limits of M.
-    assert unsure[DEFAULT_CHART.names.index("M")] == pytest.approx(0.8176, abs=0.02)
-    assert unsure[0] == 0
+def test_the_page_s_example_is_a_chart() -> None:
+    example = (Path(__file__).parents[3] / "docs" / "sizing.md").read_text().split("```json")[1].split("```")[0]
+    assert SizeChart.model_validate_json(example).names == ("W31/L30", "W32/L32")
 
 
-def test_a_photo_always_gets_the_same_probabilities() -> None:
-    body, spread = np.array([92.0, 91.0, 91.5]), np.eye(3) * 8
-    assert (DEFAULT_CHART.probabilities(body, spread) == DEFAULT_CHART.probabilities(body, spread)).all()
+def test_a_chart_is_the_same_after_json() -> None:
+    chart = _chart(
+        {"name": "W30", "waist": {"min": 29, "max": 31}},
+        {"name": "W32", "waist": 32},
+        garment="jeans",
+        unit="in",
+        matters=["waist", "inseam"],
+        second_sizes=[{"name": "L32", "inseam": 32}],
+        pairs=[["W32", "L32"]],
+        separator=" x ",
+    )
+    assert chart.names == ("W32 x L32",)
+    assert SizeChart.model_validate_json(chart.model_dump_json()) == chart
 
 
-def test_garments_name_what_matters() -> None:
-    assert {garment.value for garment in Garment} == {"full", "top", "bottom"}
+@pytest.mark.parametrize("garment", Garment)
+def test_every_garment_says_what_matters_and_how_it_sits(garment: Garment) -> None:
+    assert max(MATTERS[garment].values()) == 1
+    for column in MATTERS[garment]:
+        if column is not Column.CUP:
+            ease = usual_ease(garment, column)
+            assert ease.min <= ease.aimed <= ease.max
+
+
+def _warned(chart: SizeChart) -> dict[str, tuple[str, ...]]:
+    return {warning.code.value: warning.sizes for warning in chart_warnings(chart)}
+
+
+def test_a_shop_is_warned_of_names_that_the_widget_refuses_and_of_gaps_and_overlaps() -> None:
+    whole_numbers = ({"name": "S", "chest": {"min": 84, "max": 91}}, _m(chest={"min": 92, "max": 99}))
+    assert _warned(_chart(*whole_numbers)) == {}
+    gap = _chart(*whole_numbers, _l(chest={"min": 104, "max": 110}), {"name": "x-l", "chest": {"min": 108}})
+    assert _warned(gap) == {
+        ChartWarningCode.SIZE_NAME_REFUSED: ("x-l",),
+        ChartWarningCode.GAP_BETWEEN_SIZES: ("M", "L"),
+        ChartWarningCode.SIZES_OVERLAP: ("L", "x-l"),
+    }

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from wearon.sizing.chart import SizeChart
-from wearon.sizing.estimate import conclude, narrowest_range
+from wearon.sizing.estimate import conclude, without_photo
+from wearon.sizing.likely import narrowest_range
 from wearon.sizing.measure import Measured
-from wearon.sizing.request import EstimateRequest
+from wearon.sizing.request import EstimateRequest, Sex
+from wearon.sizing.result import Question, Source
 from wearon.sizing.warnings import ADVICE, WarningCode
 
 
@@ -61,3 +63,30 @@ def test_the_shop_s_own_chart_names_the_size() -> None:
     answer = conclude(_measured(hip=140), EstimateRequest(height_cm=175, size_chart=chart))
     assert answer.recommended_size == "40"
     assert list(answer.size_probabilities) == ["38", "40"]
+
+
+def test_without_a_photo_the_statistics_answer_and_say_so() -> None:
+    answer = without_photo(EstimateRequest(height_cm=170, weight_kg=70, sex=Sex.FEMALE))
+    assert answer.measured_from == (Source.HEIGHT, Source.WEIGHT, Source.SEX)
+    assert answer.recommended_size in ("M", "L")
+    assert Question.IMAGE_URL in [one.ask for one in answer.ask_next]
+    assert Question.WEIGHT_KG not in [one.ask for one in answer.ask_next]
+
+
+def test_who_does_not_say_the_sex_is_answered_less_surely_without_a_photo() -> None:
+    said, unsaid = (without_photo(EstimateRequest(170, 70, sex)) for sex in (Sex.FEMALE, None))
+    assert unsaid.standard_errors.hip_cm > said.standard_errors.hip_cm
+
+
+def test_without_a_photo_nothing_can_be_said_without_a_weight() -> None:
+    with pytest.raises(ValueError, match="weight"):
+        without_photo(EstimateRequest(height_cm=170))
+
+
+@pytest.mark.parametrize("weight", [31.0, 55.0, 90.0, 249.0])
+@pytest.mark.parametrize("height", [101.0, 160.0, 249.0])
+def test_more_weight_is_never_a_smaller_size(height: float, weight: float) -> None:
+    lighter, heavier = (without_photo(EstimateRequest(height, kg)) for kg in (weight - 1, weight))
+    order = list(lighter.size_probabilities)
+    assert order.index(str(heavier.recommended_size)) >= order.index(str(lighter.recommended_size))
+    assert heavier.measurements.waist_cm > lighter.measurements.waist_cm

@@ -55,7 +55,7 @@ def test_what_chance_alone_makes_of_the_calibration_gap() -> None:
     rng = np.random.default_rng(6)
     summaries = []
     for _ in range(200):
-        sizes = np.where(rng.random(60) < estimate.confidence, estimate.recommended_size, "XXL")
+        sizes = np.where(rng.random(60) < estimate.confidence, str(estimate.recommended_size), "XXL")
         people = [Scored({**TRUTH, "image": str(i), "size": size}, estimate) for i, size in enumerate(sizes.tolist())]
         summaries.append(summarise(people))
     by_chance = summaries[0].gap_by_chance
@@ -81,6 +81,13 @@ def test_the_report_is_one_page_that_needs_nothing_else() -> None:
     assert page.count("data:image/png;base64,") == 3
     assert "a.jpg: no_person" in page
     assert "http" not in page
+
+
+def test_a_file_that_is_not_ansurs_names_the_columns_that_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("stature_cm,sex\n170,F\n")
+    with pytest.raises(KeyError, match=r"weightkg, .*waistbreadth_cm") as error:
+        evaluate_ansur(tmp_path / "rows.csv")
+    assert "stature_cm" not in str(error.value)
 
 
 def test_ansur_rows(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ async def test_the_second_shopper_finds_the_garment_prepared() -> None:
 
 @pytest.mark.parametrize("size", [10, HASHED_AT_ONCE_BYTES, HASHED_AT_ONCE_BYTES + 1])
 async def test_pictures_that_differ_in_their_last_byte_are_two(size: int) -> None:
-    garments = Garments(Preparing())
+    garments = Garments(Preparing(), Metrics())
     shirts = [bytes(size - 1) + last for last in (b"1", b"2")]
     for _ in range(2):
         assert [await garments.prepared(shirt) for shirt in shirts] == [b"prepared " + shirt for shirt in shirts]
@@ -91,7 +91,7 @@ async def test_megabytes_are_not_hashed_on_the_event_loop(monkeypatch: pytest.Mo
         return hash_picture(data)
 
     monkeypatch.setattr(module, "_sha256", watched)
-    garments = Garments(Preparing())
+    garments = Garments(Preparing(), Metrics())
     await garments.prepared(bytes(HASHED_AT_ONCE_BYTES))
     await garments.prepared(bytes(10_000_000))
     assert places == [True, False]
@@ -99,7 +99,7 @@ async def test_megabytes_are_not_hashed_on_the_event_loop(monkeypatch: pytest.Mo
 
 async def test_what_was_not_asked_for_longest_goes_first() -> None:
     prepare = Preparing(weight=MOST_KEPT_BYTES // 3)
-    garments = Garments(prepare)
+    garments = Garments(prepare, Metrics())
     for picture in (b"shirt", b"hat", b"scarf", b"shirt", b"coat", b"shirt", b"scarf", b"hat"):
         await garments.prepared(picture)
     assert prepare.asked == [b"shirt", b"hat", b"scarf", b"coat", b"hat"]
@@ -134,7 +134,7 @@ async def test_an_error_is_not_kept() -> None:
 
 async def test_those_who_waited_for_one_that_failed_try_for_themselves_side_by_side() -> None:
     prepare = Preparing(at_once=False)
-    garments = Garments(prepare)
+    garments = Garments(prepare, Metrics())
     first, *others = shoppers_with(garments, 3)
     await settle()
     prepare.fail("took longer than 15 s")
@@ -151,7 +151,7 @@ async def test_those_who_waited_for_one_that_failed_try_for_themselves_side_by_s
 
 async def test_a_garment_that_several_have_prepared_takes_room_once() -> None:
     prepare = Preparing(at_once=False, weight=MOST_KEPT_BYTES // 3)
-    garments = Garments(prepare)
+    garments = Garments(prepare, Metrics())
     shoppers = shoppers_with(garments, 3)
     await settle()
     prepare.fail("took longer than 15 s")
@@ -168,7 +168,7 @@ async def test_a_garment_that_several_have_prepared_takes_room_once() -> None:
 
 async def test_what_is_no_picture_is_refused_to_everybody() -> None:
     prepare = Preparing(at_once=False)
-    shoppers = shoppers_with(Garments(prepare), 3)
+    shoppers = shoppers_with(Garments(prepare, Metrics()), 3)
     for _ in range(2):
         await settle()
         prepare.fail("is empty")
@@ -179,7 +179,7 @@ async def test_what_is_no_picture_is_refused_to_everybody() -> None:
 
 async def test_the_first_is_cancelled_and_the_others_get_their_picture() -> None:
     prepare = Preparing(at_once=False)
-    first, *others = shoppers_with(Garments(prepare), 3)
+    first, *others = shoppers_with(Garments(prepare, Metrics()), 3)
     await settle()
     first.cancel()
     await settle()
@@ -190,7 +190,7 @@ async def test_the_first_is_cancelled_and_the_others_get_their_picture() -> None
 
 async def test_the_time_limit_of_the_first_is_its_own() -> None:
     prepare = Preparing(at_once=False)
-    garments = Garments(prepare)
+    garments = Garments(prepare, Metrics())
 
     async def in_a_hurry() -> bytes:
         async with asyncio.timeout(0):
@@ -206,7 +206,7 @@ async def test_the_time_limit_of_the_first_is_its_own() -> None:
 
 async def test_one_who_waits_is_cancelled_and_the_first_goes_on() -> None:
     prepare = Preparing(at_once=False)
-    first, second = shoppers_with(Garments(prepare), 2)
+    first, second = shoppers_with(Garments(prepare, Metrics()), 2)
     await settle()
     second.cancel()
     await settle()
@@ -218,7 +218,7 @@ async def test_one_who_waits_is_cancelled_and_the_first_goes_on() -> None:
 
 async def test_when_all_are_cancelled_nothing_goes_on_and_the_next_one_begins_anew() -> None:
     prepare = Preparing(at_once=False)
-    garments = Garments(prepare)
+    garments = Garments(prepare, Metrics())
     shoppers = shoppers_with(garments, 3)
     await settle()
     for shopper in shoppers:
@@ -236,7 +236,7 @@ class Crowd:
     """Shoppers that come, give up, and have their pictures prepared well or badly, in any order."""
 
     def __init__(self) -> None:
-        self.garments = Garments(self._prepare)
+        self.garments = Garments(self._prepare, Metrics())
         self._preparing: list[tuple[asyncio.Future[bytes], bytes, str]] = []
         self._wants: dict[asyncio.Task[bytes], bytes] = {}
         self._gave_up: set[asyncio.Task[bytes]] = set()

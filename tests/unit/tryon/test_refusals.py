@@ -7,10 +7,10 @@ import pytest
 
 from wearon.platform.base import About, PlatformRefused, PlatformUnavailable
 from wearon.platform.supabase_answers import Refusal, attempt, raise_for_answer
-from wearon.tryon.failures import OUTAGE_PAUSE_S, GiveUp, Patience, judge
-from wearon.tryon.job_queue import Attempt, PutBack
+from wearon.queue.jobs import Attempt, Retry
+from wearon.tryon.retry_policy import OUTAGE_PAUSE_S, Fail, RetryPolicy
 
-PATIENCE = Patience(max_rate_limited=3, deadline_s=540.0)
+POLICY = RetryPolicy(max_rate_limited=3, deadline_s=540.0)
 
 STEPS = {"start": False, "photos": False, "upload": True, "sign": True, "complete": True}
 """Steps of a job, and whether its picture is paid for by then."""
@@ -122,17 +122,17 @@ def at_age(age_s: float) -> Attempt:
 )
 async def test_what_is_about_us_or_the_gateway_fails_nobody_at_any_step(answer: httpx.Response, step: str) -> None:
     error = await error_of(answer)
-    assert judge(error, Attempt(first_started_at=0), PATIENCE, paid=STEPS[step]) == PutBack(OUTAGE_PAUSE_S)
-    assert judge(error, at_age(500), PATIENCE, paid=STEPS[step]) == PutBack(OUTAGE_PAUSE_S)
-    beyond = judge(error, at_age(600), PATIENCE, paid=STEPS[step])
-    assert isinstance(beyond, PutBack if STEPS[step] else GiveUp)
+    assert POLICY.decide(error, Attempt(first_started_at=0), paid=STEPS[step]) == Retry(OUTAGE_PAUSE_S)
+    assert POLICY.decide(error, at_age(500), paid=STEPS[step]) == Retry(OUTAGE_PAUSE_S)
+    beyond = POLICY.decide(error, at_age(600), paid=STEPS[step])
+    assert isinstance(beyond, Retry if STEPS[step] else Fail)
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("answer", ABOUT_THE_SESSION.values(), ids=list(ABOUT_THE_SESSION))
 async def test_what_is_surely_about_the_session_is_final(answer: httpx.Response, step: str) -> None:
     error = await error_of(answer)
-    assert isinstance(judge(error, at_age(0), PATIENCE, paid=STEPS[step]), GiveUp)
+    assert isinstance(POLICY.decide(error, at_age(0), paid=STEPS[step]), Fail)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ async def test_no_answer_is_no_refusal() -> None:
 @pytest.mark.parametrize("code", ["", "PGRST303", "PGRST205", "25006", "Duplicate", "something new"])
 def test_a_status_or_code_that_nobody_has_seen_is_an_outage(status: int, code: str) -> None:
     error = Refusal(f"session to completed: {status} {code}", status, code)
-    assert judge(error, Attempt(first_started_at=0), Patience(3, 540)) == PutBack(OUTAGE_PAUSE_S)
+    assert RetryPolicy(3, 540).decide(error, Attempt(first_started_at=0)) == Retry(OUTAGE_PAUSE_S)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Paid pictures on disk."""
 
+import errno
 import json
 import os
 import stat
@@ -7,13 +8,15 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
+from support.job_side import new_spool
+from wearon.dependencies import Dependencies
 from wearon.platform.base import Channel, SessionRef
-from wearon.shortage import is_shortage
-from wearon.tryon.generator import GeneratedImage, Usage
+from wearon.resources.shortage import is_shortage
+from wearon.tryon.image_model import GeneratedImage, PaidAnswer, Usage
 from wearon.tryon.spool import Spool, SpoolError
 
 OWNER = "6a3ff3f3-6a10-4a62-b3b1-7b3d4c1f5d10"
@@ -30,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def spool(folder: Path) -> Spool:
-    return Spool(folder)
+    return new_spool(folder)
 
 
 def files(folder: Path) -> list[Path]:
@@ -56,68 +59,70 @@ def make_old(path: Path) -> None:
     ids=["with cost", "without usage", "without cost"],
 )
 async def test_what_was_saved_is_loaded_by_another_process(folder: Path, image: GeneratedImage) -> None:
-    await Spool(folder).save(REF, image)
-    assert await Spool(folder).load(REF) == image
+    await new_spool(folder).keep_picture(REF, image)
+    assert await new_spool(folder).load_picture(REF) == image
 
 
 async def test_nothing_is_loaded_before_anything_was_saved(spool: Spool) -> None:
-    assert await spool.load(REF) is None
+    assert await spool.load_picture(REF) is None
 
 
 async def test_sessions_and_channels_are_kept_apart(spool: Spool) -> None:
-    await spool.save(REF, IMAGE)
-    assert await spool.load(OTHER) is None
-    assert await spool.load(SessionRef(Channel.B2B, REF.owner_id, REF.session_id)) is None
+    await spool.keep_picture(REF, IMAGE)
+    assert await spool.load_picture(OTHER) is None
+    assert await spool.load_picture(SessionRef(Channel.B2B, REF.owner_id, REF.session_id)) is None
 
 
 async def test_another_owner_does_not_get_the_picture(spool: Spool) -> None:
-    await spool.save(REF, IMAGE)
-    assert await spool.load(SessionRef(REF.channel, "99999999-6a10-4a62-b3b1-7b3d4c1f5d10", REF.session_id)) is None
+    await spool.keep_picture(REF, IMAGE)
+    assert (
+        await spool.load_picture(SessionRef(REF.channel, "99999999-6a10-4a62-b3b1-7b3d4c1f5d10", REF.session_id))
+        is None
+    )
 
 
 async def test_saving_again_replaces(spool: Spool, folder: Path) -> None:
-    await spool.save(REF, GeneratedImage(b"older", None))
-    await spool.save(REF, IMAGE)
-    assert await spool.load(REF) == IMAGE
+    await spool.keep_picture(REF, GeneratedImage(b"older", None))
+    await spool.keep_picture(REF, IMAGE)
+    assert await spool.load_picture(REF) == IMAGE
     assert len(files(folder)) == 1
 
 
 async def test_discarded_is_gone_and_discarding_twice_is_harmless(spool: Spool, folder: Path) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
     await spool.discard(REF)
     await spool.discard(REF)
-    assert await spool.load(REF) is None
+    assert await spool.load_picture(REF) is None
     assert not files(folder)
 
 
 async def test_folder_and_file_are_for_the_owner_only(spool: Spool, folder: Path) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
     assert permissions(folder) == 0o700
     assert permissions(only_file(folder)) == 0o600
 
 
 async def test_every_torn_file_counts_as_absent(spool: Spool, folder: Path) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
     path = only_file(folder)
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        assert await spool.load(REF) is None, f"{length} of {len(whole)} bytes"
+        assert await spool.load_picture(REF) is None, f"{length} of {len(whole)} bytes"
 
 
 async def test_a_picture_with_a_hole_counts_as_absent(spool: Spool, folder: Path) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
     path = only_file(folder)
     path.write_bytes(path.read_bytes().replace(b"several", b"\0" * 7))
-    assert await spool.load(REF) is None
+    assert await spool.load_picture(REF) is None
 
 
 @pytest.mark.parametrize("session_id", ["../../etc/passwd", "..", "", "a/b", "x" * 300, "nul\0"])
 async def test_a_session_id_that_is_no_uuid_never_becomes_a_path(spool: Spool, folder: Path, session_id: str) -> None:
     ref = SessionRef(Channel.B2C, OWNER, session_id)
-    with pytest.raises(SpoolError):
-        await spool.save(ref, IMAGE)
-    assert await spool.load(ref) is None
+    assert not await spool.keep_picture(ref, IMAGE)
+    assert await spool.load_picture(ref) is None
     await spool.discard(ref)
     assert not files(folder)
 
@@ -130,72 +135,99 @@ async def test_a_disk_that_is_full_is_a_clear_error_and_what_was_paid_for_is_hel
 
     with monkeypatch.context() as patched:
         patched.setattr("wearon.tryon.spool.os.fsync", full)
-        with pytest.raises(SpoolError, match="No space left on device"):
-            await spool.save(REF, IMAGE)
+        with capture_logs() as logs:
+            assert not await spool.keep_picture(REF, IMAGE)
+        assert "No space left on device" in logs[0]["error"]
         assert not files(folder)
         assert await spool.holds(REF)
-        assert await spool.load(REF) == IMAGE
-        assert await Spool(folder).load(REF) is None
-    assert await spool.load(REF) == IMAGE
-    assert await Spool(folder).load(REF) == IMAGE
+        assert await spool.load_picture(REF) == IMAGE
+        assert await new_spool(folder).load_picture(REF) is None
+    assert await spool.load_picture(REF) == IMAGE
+    assert await new_spool(folder).load_picture(REF) == IMAGE
 
 
 async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    spool = Spool(tmp_path / "file" / "spool")
-    with pytest.raises(SpoolError):
-        await spool.save(REF, IMAGE)
+    spool = new_spool(tmp_path / "file" / "spool")
+    assert not await spool.keep_picture(REF, IMAGE)
     await spool.discard(REF)
-    assert await spool.load(REF) is None
+    assert await spool.load_picture(REF) is None
 
 
-async def test_what_is_held_for_a_disk_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wearon.tryon.spool.MOST_IN_MEMORY_BYTES", 3 * len(IMAGE.jpeg) + 1000)
-    (tmp_path / "file").touch()
-    spool = Spool(tmp_path / "file" / "spool")
-    refs = [SessionRef(Channel.B2C, OWNER, str(uuid4())) for _ in range(10)]
-    for ref in refs:
-        with pytest.raises(SpoolError):
-            await spool.save(ref, IMAGE)
-    held = [await spool.holds(ref) for ref in refs]
-    assert held[-1]
-    assert not held[0]
+LACKS = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EMFILE, "Too many open files"),
+    MemoryError(),
+    RuntimeError("can't start new thread"),
+]
+
+
+@pytest.mark.parametrize("lack", LACKS, ids=repr)
+async def test_what_the_disk_does_not_take_is_told_and_known_to_be_here_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lack: Exception
+) -> None:
+    dependencies = Dependencies()
+    spool = new_spool(folder, dependencies)
+
+    def refuse(*_arguments: object) -> None:
+        raise lack
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "_write", refuse)
+        assert not await spool.keep_answer(REF, PaidAnswer(b"an answer", "gpt-image-2"))
+        assert await spool.load_answer(REF) == PaidAnswer(b"an answer", "gpt-image-2")
+        assert (spool.holds_alone(REF.session_id), spool.holds_alone(OTHER.session_id)) == (True, False)
+        assert await spool.left_behind(HOUR) == []
+        assert await spool.left_behind(-HOUR) == [REF]
+        (said,) = dependencies.refusals
+        assert said.words.startswith("what is paid for cannot be kept on disk: ")
+    assert await spool.left_behind(HOUR) == []
+    assert not spool.holds_alone(REF.session_id)
+    assert await new_spool(folder).load_answer(REF) == PaidAnswer(b"an answer", "gpt-image-2")
+    assert dependencies.refusals == []
+
+
+async def test_what_is_here_alone_goes_with_its_session(spool: Spool, folder: Path) -> None:
+    folder.parent.touch()  # a file where a folder should be
+    assert not await spool.keep_picture(REF, IMAGE)
+    await spool.discard(REF)
+    assert not spool.holds_alone(REF.session_id)
+    assert not await spool.holds(REF)
 
 
 async def test_a_file_that_cannot_be_read_for_want_of_descriptors_is_not_absent(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
 
     def none_left(_path: Path) -> bytes:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(Path, "read_bytes", none_left)
     with pytest.raises(SpoolError) as refused:
-        await spool.load(REF)
+        await spool.load_picture(REF)
     assert is_shortage(refused.value)
 
 
 async def test_a_failed_replacement_keeps_the_older_picture(
     spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("wearon.tryon.spool.os.fsync", full)
-    with pytest.raises(SpoolError):
-        await spool.save(REF, GeneratedImage(b"newer", None))
-    assert await Spool(folder).load(REF) == IMAGE
+    assert not await spool.keep_picture(REF, GeneratedImage(b"newer", None))
+    assert await new_spool(folder).load_picture(REF) == IMAGE
 
 
 async def test_sweeping_takes_remains_of_interrupted_saves_and_nothing_that_was_paid_for(
     spool: Spool, folder: Path
 ) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
     make_old(only_file(folder))
-    await spool.save(OTHER, IMAGE)
+    await spool.keep_picture(OTHER, IMAGE)
     remains = folder / "tmpabc.new"
     remains.write_bytes(b"half a pic")
     make_old(remains)
@@ -205,8 +237,8 @@ async def test_sweeping_takes_remains_of_interrupted_saves_and_nothing_that_was_
     make_old(not_ours)
 
     assert await spool.sweep(HOUR) == 1
-    assert await spool.load(REF) == IMAGE
-    assert await spool.load(OTHER) == IMAGE
+    assert await spool.load_picture(REF) == IMAGE
+    assert await spool.load_picture(OTHER) == IMAGE
     assert {path.name for path in files(folder)} >= {"new.new", "README"}
     assert await spool.sweep(HOUR) == 0
 
@@ -217,11 +249,11 @@ async def test_sweeping_before_anything_was_saved_is_harmless(spool: Spool) -> N
 
 async def test_an_answer_is_kept_beside_the_picture_and_goes_with_it(spool: Spool, folder: Path) -> None:
     assert await spool.load_answer(REF) is None
-    await spool.save_answer(REF, b'{"data": [...]}\n', "gpt-image-2")
-    assert await spool.load(REF) is None, "no picture was made of it yet"
-    await spool.save(REF, replace(IMAGE, model="gpt-image-2"))
-    assert await Spool(folder).load_answer(REF) == (b'{"data": [...]}\n', "gpt-image-2")
-    image = await Spool(folder).load(REF)
+    await spool.keep_answer(REF, PaidAnswer(b'{"data": [...]}\n', "gpt-image-2"))
+    assert await spool.load_picture(REF) is None, "no picture was made of it yet"
+    await spool.keep_picture(REF, replace(IMAGE, model="gpt-image-2"))
+    assert await new_spool(folder).load_answer(REF) == PaidAnswer(b'{"data": [...]}\n', "gpt-image-2")
+    image = await new_spool(folder).load_picture(REF)
     assert image == IMAGE
     assert image.model == "gpt-image-2"
     await spool.discard(REF)
@@ -229,25 +261,25 @@ async def test_an_answer_is_kept_beside_the_picture_and_goes_with_it(spool: Spoo
 
 
 async def test_an_answer_of_an_earlier_version_is_read_without_its_model(spool: Spool, folder: Path) -> None:
-    await spool.save_answer(REF, b"an answer", "gpt-image-2")
+    await spool.keep_answer(REF, PaidAnswer(b"an answer", "gpt-image-2"))
     path = only_file(folder)
     header, _, body = path.read_bytes().partition(b"\n")
     earlier = {name: value for name, value in json.loads(header).items() if name != "model"}
     path.write_bytes(json.dumps(earlier).encode() + b"\n" + body)
-    assert await spool.load_answer(REF) == (b"an answer", None)
+    assert await spool.load_answer(REF) == PaidAnswer(b"an answer", None)
 
 
 async def test_a_torn_answer_counts_as_absent(spool: Spool, folder: Path) -> None:
-    await spool.save_answer(REF, b"an answer")
+    await spool.keep_answer(REF, PaidAnswer(b"an answer", None))
     path = only_file(folder)
     path.write_bytes(path.read_bytes()[:-1])
     assert await spool.load_answer(REF) is None
 
 
 async def test_what_was_left_behind_is_told_with_whose_it_is(spool: Spool, folder: Path) -> None:
-    await spool.save_answer(REF, b"answer")
-    await spool.save(REF, IMAGE)
-    await spool.save(OTHER, IMAGE)
+    await spool.keep_answer(REF, PaidAnswer(b"answer", None))
+    await spool.keep_picture(REF, IMAGE)
+    await spool.keep_picture(OTHER, IMAGE)
     assert await spool.left_behind(HOUR) == []
     for file in files(folder):
         if OTHER.session_id not in file.name:
@@ -256,7 +288,7 @@ async def test_what_was_left_behind_is_told_with_whose_it_is(spool: Spool, folde
 
 
 async def test_nobody_waits_for_a_file_that_does_not_say_whose_it_is(spool: Spool, folder: Path) -> None:
-    await spool.save(REF, IMAGE)
+    await spool.keep_picture(REF, IMAGE)
     damaged = only_file(folder)
     damaged.write_bytes(b"\xff" * 10_000)
     make_old(damaged)
@@ -269,16 +301,16 @@ async def test_nobody_waits_for_a_file_that_does_not_say_whose_it_is(spool: Spoo
 
 async def test_it_is_known_for_whom_anything_is_kept(spool: Spool) -> None:
     assert not await spool.holds(REF)
-    await spool.save_answer(REF, b"answer")
+    await spool.keep_answer(REF, PaidAnswer(b"answer", None))
     assert await spool.holds(REF)
     assert not await spool.holds(OTHER)
 
 
 async def test_a_folder_that_cannot_be_looked_into_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    spool = Spool(tmp_path / "loop" / "spool")
+    spool = new_spool(tmp_path / "loop" / "spool")
     assert not await spool.holds(REF)
     assert await spool.left_behind(HOUR) == []
-    too_long = Spool(tmp_path / ("x" * 300))  # ENAMETOOLONG, which Path.exists raises
+    too_long = new_spool(tmp_path / ("x" * 300))  # ENAMETOOLONG, which Path.exists raises
     assert not await too_long.holds(REF)
     assert await too_long.left_behind(HOUR) == []

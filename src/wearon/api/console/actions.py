@@ -1,42 +1,51 @@
-"""The view Dead letters and refunds: the same functions as `wearon dead-letters` and `wearon refunds`."""
+"""The view Dead letters and refunds, with the actions of `wearon dead-letters` and `wearon refunds`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, model_validator
 
-from wearon.api.console.parts import TheParts
-from wearon.api.console.patience import PatientRoute
-from wearon.tryon.dead_letters import DeadLetter
-from wearon.tryon.desk import Refunds
+from wearon.api.console.deadlines import ReadDeadlineRoute
+from wearon.api.dependencies import Services, TheActor
+from wearon.operations.dead_letter_groups import BulkStep, LetterGroups, task_of
+from wearon.operations.refund_groups import RefundGroup, Refunds
+from wearon.queue.audit_log import AuditEntry
+from wearon.queue.dead_letters import MAX_LETTERS, DeadLetter
 
 log = structlog.get_logger()
 
-router = APIRouter(route_class=PatientRoute)
+router = APIRouter(route_class=ReadDeadlineRoute)
 
 
 class LetterSummary(BaseModel):
-    """One line of the list."""
+    """A dead letter without its document."""
 
     id: str
     at: str
     reason: str
     session_id: str | None
     request_id: str
-    whole: bool
-    """Only a whole document can be pushed again."""
+    whole: bool = Field(validation_alias="is_whole")
+    usable: bool
+    """Whether it can become a task: nothing else can be pushed again."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_letter(cls, letter: DeadLetter) -> dict[str, object]:
+        return {**asdict(letter), "is_whole": letter.is_whole, "usable": task_of(letter) is not None}
 
 
 class Letter(LetterSummary):
-    """With its document, as it was pushed."""
+    """A dead letter with its document, as it was pushed."""
 
     payload: str
 
 
 class RefundCase(BaseModel):
-    """A credit that is to be given back."""
+    """A refund that is outstanding or needs review."""
 
     session_id: str
     channel: str
@@ -48,86 +57,148 @@ class RefundCase(BaseModel):
     late: bool = False
     """Outstanding for longer than the contract's 30 s."""
     error: str = ""
-    """Outstanding: what the last try met."""
+    """Outstanding: the error of the last try."""
     why: str = ""
-    """By hand: why it cannot be given back as credit."""
+    """Needs review: why it cannot be refunded as credit."""
 
 
 class RefundCases(BaseModel):
-    """Both kinds, oldest first; `settled` are the sessions whose refund was made just now."""
+    """Refunds of both kinds, oldest first; `settled` are the sessions whose refund was made just now."""
 
     outstanding: Sequence[RefundCase]
     by_hand: Sequence[RefundCase]
     settled: Sequence[str] = ()
+    groups: Sequence[RefundGroup]
+    """All refunds, counted, also those that are not listed."""
 
 
-@router.get("/dead-letters")
-async def list_letters(parts: TheParts, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> Sequence[LetterSummary]:
-    """Newest first, without their documents."""
-    return [LetterSummary(**_letter(letter)) for letter in await parts.letters.list(limit)]
+Group = Annotated[str, Query(max_length=20)]
+Limit = Annotated[int | None, Query(ge=1, le=1000)]
+Passed = Annotated[int, Query(ge=0, le=MAX_LETTERS)]
 
 
-@router.get("/dead-letters/{letter_id}")
-async def show_letter(letter_id: str, parts: TheParts) -> Letter:
-    """One with its document."""
-    letter = await parts.letters.find(letter_id)
-    return Letter(**_letter(letter), payload=letter.payload)
+@router.get("/dead-letters", response_model=Sequence[LetterSummary])
+async def list_letters(
+    services: Services,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    skip: Passed = 0,
+    group: Group | None = None,
+) -> Sequence[DeadLetter]:
+    """Dead letters without their documents, newest first; of one group or of all."""
+    return await services.dead_letters.list(limit, skip, group)
 
 
-@router.post("/dead-letters/{letter_id}/retry")
-async def retry_letter(letter_id: str, parts: TheParts) -> LetterSummary:
-    """Push its document again and forget it."""
-    letter = await parts.letters.retry(letter_id)
+@router.get("/dead-letters/groups")
+async def list_groups(services: Services) -> LetterGroups:
+    """All dead letters, counted by cause and producer version."""
+    return await services.dead_letters.groups()
+
+
+@router.post("/dead-letters/groups/retry")
+async def retry_letters(
+    services: Services, by: TheActor, group: Group | None = None, passed: Passed = 0, *, dry_run: bool = False
+) -> BulkStep:
+    """Push a part of a group again, without what would come back at once; call it again with `passed` until null."""
+    step = await services.dead_letters.retry_some(group, by, passed, dry_run=dry_run)
+    if not dry_run:
+        log.info("console: dead letters pushed again", group=group, **step.counts)
+    return step
+
+
+@router.post("/dead-letters/groups/discard")
+async def discard_letters(
+    services: Services,
+    by: TheActor,
+    group: Group,
+    passed: Passed = 0,
+    until: Annotated[str, Query(max_length=40)] = "",
+) -> BulkStep:
+    """Delete a part of a group, none newer than `until`; call it again with `passed` until null."""
+    step = await services.dead_letters.discard_some(group, by, passed, until=until)
+    log.info("console: dead letters discarded", group=group, **step.counts)
+    return step
+
+
+@router.get("/dead-letters/{letter_id}", response_model=Letter)
+async def show_letter(letter_id: str, services: Services) -> DeadLetter:
+    """One dead letter with its document."""
+    return await services.dead_letters.find(letter_id)
+
+
+@router.post("/dead-letters/{letter_id}/retry", response_model=LetterSummary)
+async def retry_letter(letter_id: str, services: Services, by: TheActor) -> DeadLetter:
+    """Push the letter's document again, and delete the letter."""
+    letter = await services.dead_letters.retry(letter_id, by)
     log.info("console: dead letter pushed again", letter=letter.id, session_id=letter.session_id)
-    return LetterSummary(**_letter(letter))
+    return letter
 
 
-@router.post("/dead-letters/{letter_id}/discard")
-async def discard_letter(letter_id: str, parts: TheParts) -> LetterSummary:
-    """Forget it for good."""
-    letter = await parts.letters.discard(letter_id)
+@router.post("/dead-letters/{letter_id}/discard", response_model=LetterSummary)
+async def discard_letter(letter_id: str, services: Services, by: TheActor) -> DeadLetter:
+    """Delete the letter for good."""
+    letter = await services.dead_letters.discard(letter_id, by)
     log.info("console: dead letter discarded", letter=letter.id, session_id=letter.session_id)
-    return LetterSummary(**_letter(letter))
+    return letter
+
+
+@router.get("/audit-log")
+async def read_audit_log(services: Services, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Sequence[AuditEntry]:
+    """What operators did, newest first."""
+    return await services.audit_log.read(limit)
 
 
 @router.get("/refunds")
-async def list_refunds(parts: TheParts) -> RefundCases:
-    """What is outstanding, and what waits for a person."""
-    return _cases(await parts.refunds.list())
+async def list_refunds(services: Services, limit: Limit = None) -> RefundCases:
+    """Refunds that are outstanding, and those that need review."""
+    return _cases(await services.refunds.list(), limit)
 
 
 @router.post("/refunds/retry")
-async def retry_refunds(parts: TheParts, session: Annotated[str | None, Query(max_length=200)] = None) -> RefundCases:
-    """Try them now, all or one session's, without waiting for their pause to be over."""
-    settled, left = await parts.refunds.settle_now(session)
-    log.info("console: refunds tried again", session_id=session, settled=len(settled), left=len(left.outstanding))
-    return _cases(left, [intent.session_id for intent in settled])
+async def retry_refunds(
+    services: Services,
+    by: TheActor,
+    session: Annotated[str | None, Query(max_length=200)] = None,
+    group: Group | None = None,
+    limit: Limit = None,
+) -> RefundCases:
+    """Try outstanding refunds now, all, a group's or one session's, without waiting for the end of their pause.
+
+    `limit`: only so many, the oldest.
+    """
+    settled, left = await services.refunds.settle_now(by, session, group, most=limit)
+    log.info(
+        "console: refunds tried again",
+        session_id=session,
+        group=group,
+        settled=len(settled),
+        left=len(left.outstanding),
+    )
+    return _cases(left, limit, [intent.session_id for intent in settled])
+
+
+@router.post("/refunds/resolve")
+async def resolve_refunds(services: Services, by: TheActor, group: Group, limit: Limit = None) -> RefundCases:
+    """Close the reviews of a group of refunds, because a person has settled them."""
+    resolved = await services.refunds.resolve(by, group=group)
+    log.info("console: charges put right by hand", group=group, sessions=[intent.session_id for intent in resolved])
+    return _cases(await services.refunds.list(), limit)
 
 
 @router.post("/refunds/{session}/resolve")
-async def resolve_refund(session: str, parts: TheParts) -> RefundCases:
-    """A person has put that session's charge right."""
-    await parts.refunds.resolve(session)
+async def resolve_refund(session: str, services: Services, by: TheActor, limit: Limit = None) -> RefundCases:
+    """Close the review of a session's refund, because a person has settled it."""
+    await services.refunds.resolve(by, session)
     log.info("console: charge put right by hand", session_id=session)
-    return _cases(await parts.refunds.list())
+    return _cases(await services.refunds.list(), limit)
 
 
-def _letter(letter: DeadLetter) -> dict[str, object]:
-    return {
-        "id": letter.id,
-        "at": letter.at,
-        "reason": letter.reason,
-        "session_id": letter.session_id,
-        "request_id": letter.request_id,
-        "whole": letter.is_whole,
-    }
-
-
-def _cases(refunds: Refunds, settled: Sequence[str] = ()) -> RefundCases:
+def _cases(refunds: Refunds, limit: int | None, settled: Sequence[str] = ()) -> RefundCases:
     return RefundCases(
         outstanding=[
-            RefundCase(**case.intent.told(), late=case.intent.is_late, error=case.error) for case in refunds.outstanding
+            RefundCase(**case.intent.told(), late=case.intent.is_late, error=case.error)
+            for case in refunds.outstanding[:limit]
         ],
-        by_hand=[RefundCase(**case.intent.told(), why=case.why) for case in refunds.by_hand],
+        by_hand=[RefundCase(**case.intent.told(), why=case.why) for case in refunds.by_hand[:limit]],
         settled=settled,
+        groups=refunds.groups,
     )

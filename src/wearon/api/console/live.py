@@ -1,11 +1,12 @@
-"""`GET /console/api/live`: the overview as server-sent events.
+"""`GET /console/api/live`: the status of the fleet as server-sent events.
 
-One gatherer serves all watchers of this process, and it works only while somebody watches: an unwatched console asks
-Redis nothing. It gathers every `EVERY_S`, and at once when the state of this process changes.
+One gatherer serves all watchers of this process, and it works only while there are any, so that an unwatched console
+costs no Redis command. It reads the status every `EVERY_S`, and at once when the state of this process changes.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import structlog
 from fastapi import APIRouter
@@ -13,40 +14,47 @@ from fastapi.responses import JSONResponse
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from wearon.overview.overview import Overview
-from wearon.tryon.cancellation import heed_cancellation
+from wearon.operations.status import StatusReader
+from wearon.redis.cancellation import heed_cancellation
 
 log = structlog.get_logger()
 
 EVERY_S = 2.0
-"""What other processes do is seen that late."""
+"""Longest delay before changes in other processes are shown."""
 
 PAUSE_S = 0.5
 """At least this long between two gatherings, however fast jobs change their steps."""
 
 HEARTBEAT_S = 10.0
-"""A comment when there was nothing to say: the page takes a longer silence for a broken connection."""
+"""A comment is sent after so much silence, because the page takes a longer one for a broken connection."""
 
 SEND_S = 20.0
-"""A watcher that does not read for so long is let go."""
+"""A watcher that does not read for so long is disconnected."""
 
 STREAM_S = 600.0
-"""Then the page connects again, which is when its cookie is looked at."""
+"""After this time the page connects again, and its cookie is checked again."""
 
 MAX_WATCHERS = 32
-"""Of the 512 connections that the API takes."""
+"""Pages that may watch this process, of the 512 connections that the API accepts."""
 
 HELLO = b"retry: 2000\n\n"
 """Milliseconds after which a browser connects again by itself."""
 
 HEARTBEAT = b": still here\n\n"
 
+BYE = b"event: bye\ndata: stopping\n\n"
+"""Tells a page that the process was stopped in order, which is no fault."""
+
+LEFT_OUT = {"running": {"__all__": {"steps"}}}
+"""What the overview does not show: the page of a running session reads its steps."""
+
 
 class LiveFeed:
     """The gatherer and its watchers."""
 
-    def __init__(self, overview: Overview) -> None:
-        self._overview = overview
+    def __init__(self, status: StatusReader, wait_for_change: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._status = status
+        self._wait_for_change = wait_for_change
         self._watchers: set[Watcher] = set()
         self._gathering: asyncio.Task[None] | None = None
         self._latest: bytes | None = None
@@ -54,16 +62,21 @@ class LiveFeed:
 
     @property
     def is_full(self) -> bool:
-        """Whether another watcher is one too many, or all is coming to its end."""
+        """Whether no watcher can join, because there are too many or the API is closing."""
         return self._closed or len(self._watchers) >= MAX_WATCHERS
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the API is closing."""
+        return self._closed
+
+    @property
     def watchers(self) -> int:
-        """How many there are."""
+        """The number of watchers."""
         return len(self._watchers)
 
     def join(self) -> "Watcher":
-        """Begin to watch; the gatherer starts with the first one."""
+        """Add a watcher; the gatherer starts with the first one."""
         watcher = Watcher(self._latest)
         self._watchers.add(watcher)
         if self._gathering is None:
@@ -71,14 +84,14 @@ class LiveFeed:
         return watcher
 
     def leave(self, watcher: "Watcher") -> None:
-        """End watching; the gatherer ends with the last one."""
+        """Remove a watcher; the gatherer ends with the last one."""
         self._watchers.discard(watcher)
         if not self._watchers and self._gathering is not None:
             self._gathering.cancel()
             self._gathering = self._latest = None
 
     def close(self) -> None:
-        """End all streams now, and take no new ones: the API is closing."""
+        """End all streams and accept no new ones, because the API is closing."""
         self._closed = True
         for watcher in self._watchers:
             watcher.end()
@@ -86,23 +99,23 @@ class LiveFeed:
     async def _gather(self) -> None:
         while True:
             heed_cancellation()
-            change = asyncio.create_task(self._overview.wait_for_change(EVERY_S))
+            change = asyncio.create_task(self._wait_for_change())
             try:
-                now = await self._overview.now()
-                self._latest = b"event: now\ndata: " + now.model_dump_json().encode() + b"\n\n"
+                fleet = await self._status.read()
+                self._latest = b"event: now\ndata: " + fleet.model_dump_json(exclude=LEFT_OUT).encode() + b"\n\n"
                 for watcher in self._watchers:
                     watcher.tell(self._latest)
             except Exception:
                 log.exception("the console's overview could not be gathered")
             try:
                 await asyncio.sleep(PAUSE_S)
-                await change
+                await asyncio.wait({change}, timeout=EVERY_S - PAUSE_S)
             finally:
                 change.cancel()
 
 
 class Watcher:
-    """One open page. It gets the newest news; what it was too slow for is left out."""
+    """One open page. It gets the newest status; those that it was too slow for are skipped."""
 
     def __init__(self, news: bytes | None) -> None:
         self._news = news
@@ -112,17 +125,17 @@ class Watcher:
             self._woken.set()
 
     def tell(self, news: bytes) -> None:
-        """There is news."""
+        """Offer the newest event."""
         self._news = news
         self._woken.set()
 
     def end(self) -> None:
-        """There will be none any more."""
+        """End the stream."""
         self.ended = True
         self._woken.set()
 
     async def news(self) -> bytes:
-        """The next news; a heartbeat when there is none for a while."""
+        """The next event, or a heartbeat when there is none for a while."""
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 await self._woken.wait()
@@ -134,7 +147,7 @@ class Watcher:
 
 
 class EventStream(Response):
-    """Writes a watcher's news until the browser goes, stands still, its time is over, or the API closes."""
+    """Writes a watcher's events until the browser leaves or stops reading, the time is over, or the API closes."""
 
     media_type = "text/event-stream"
 
@@ -165,7 +178,8 @@ class EventStream(Response):
             news = await watcher.news()
             if not watcher.ended:
                 await _send_soon(send, {"type": "http.response.body", "body": news, "more_body": True})
-        await _send_soon(send, {"type": "http.response.body", "body": b"", "more_body": False})
+        bye = BYE if self._feed.is_closed else b""
+        await _send_soon(send, {"type": "http.response.body", "body": bye, "more_body": False})
 
 
 async def _send_soon(send: Send, message: Message) -> None:
@@ -179,7 +193,7 @@ async def _until_gone(receive: Receive) -> None:
 
 
 def live_route(feed: LiveFeed) -> APIRouter:
-    """The route, for that feed."""
+    """The route that serves the feed."""
     router = APIRouter()
 
     @router.get("/live")

@@ -1,7 +1,7 @@
-"""Login with `API_TOKEN`: what the cookie holds, who may try, and the two routes.
+"""Login with the operator's or the viewer's token: the cookie, the limits for wrong tokens, and the two routes.
 
-The cookie is not the token: it is an expiry, a random part, and an HMAC over both keyed with the token. Every process
-that has the token knows it for genuine, nothing is stored, and a new token ends all logins.
+The cookie holds an expiry, a random part, and an HMAC over both whose key derives from the token. Every process with
+the token can check it and knows its role, nothing is stored, and a new token ends all logins with the old one.
 """
 
 import hashlib
@@ -9,14 +9,16 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 
 from wearon.api.guesses import Guesses
-from wearon.api.token import TOO_MANY, address_of
+from wearon.api.roles import Door, Role
+from wearon.api.token import TOO_MANY, Tokens, address_of
 
 log = structlog.get_logger()
 
@@ -31,49 +33,48 @@ LONGEST_COOKIE = 200
 
 
 class Doorkeeper:
-    """Knows the token, makes and checks cookies, counts wrong tries."""
+    """Checks the token at the login, and makes and checks cookies."""
 
-    def __init__(self, token: str, clock: Callable[[], float] = time.time, guesses: Guesses | None = None) -> None:
-        """`clock` gives seconds since 1970; `guesses` counts those of bearer tokens, too."""
-        self._token = token.encode()
-        self._key = hmac.digest(self._token, b"wearon console login", hashlib.sha256)
+    def __init__(self, tokens: Tokens, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds since 1970."""
+        self._tokens = tokens
+        self._keys = {
+            role: hmac.digest(tokens.access.tokens[role].encode(), b"wearon console login", hashlib.sha256)
+            for role in tokens.access.holders(Door.CONSOLE)
+        }
         self._clock = clock
-        self.guesses = guesses or Guesses(clock)
 
-    def fits(self, token: bytes) -> bool:
-        """Whether it is the token; the time says nothing about its length or content."""
-        return hmac.compare_digest(
-            hmac.digest(self._key, token, "sha256"), hmac.digest(self._key, self._token, "sha256")
-        )
+    @property
+    def guesses(self) -> Guesses:
+        """Wrong tokens, which were typed here or brought as bearer tokens."""
+        return self._tokens.guesses
 
-    def issue(self) -> str:
-        """A cookie's value."""
+    def role_of_token(self, token: bytes) -> Role | None:
+        """Who may read the console with this token; None: nobody."""
+        role = self._tokens.role_of(token)
+        return role if role in self._keys else None
+
+    def issue(self, role: Role) -> str:
+        """A new cookie's value."""
         claim = f"{int(self._clock()) + LOGIN_SECONDS}.{secrets.token_hex(16)}"
-        return f"{claim}.{self._sign(claim)}"
+        return f"{claim}.{_sign(self._keys[role], claim)}"
 
-    def knows(self, cookie: str) -> bool:
-        """Whether we issued it, and it has not expired."""
+    def role_of(self, cookie: str) -> Role | None:
+        """Whose login the cookie is; None: not one of ours, or expired."""
         claim, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(self._sign(claim).encode(), signature.encode()):
-            return False
-        return int(claim.partition(".")[0]) > self._clock()
+        given = signature.encode()
+        signers = [role for role, key in self._keys.items() if hmac.compare_digest(_sign(key, claim).encode(), given)]
+        return signers[0] if signers and int(claim.partition(".")[0]) > self._clock() else None
 
-    def seconds_to_wait(self, address: str) -> int:
-        """How long that address must wait before it may try again; 0: not at all."""
-        return self.guesses.wait_s(address)
 
-    def note_wrong_try(self, address: str) -> None:
-        """Count it."""
-        self.guesses.note_wrong(address)
-
-    def _sign(self, claim: str) -> str:
-        return hmac.new(self._key, claim.encode(), hashlib.sha256).hexdigest()
+def _sign(key: bytes, claim: str) -> str:
+    return hmac.new(key, claim.encode(), hashlib.sha256).hexdigest()
 
 
 def cookie_of(headers: Headers, name: str) -> str:
-    """A cookie's value; empty when there is none.
+    """The value of that cookie; empty when there is none.
 
-    Ours has nothing to unquote. `http.cookies` would parse all the others, too, and on Pythons before 3.11.10 and
+    Ours needs no unquoting. `http.cookies` would parse all other cookies as well, and on Pythons before 3.11.10 and
     3.12.6 a few kilobytes of backslashes keep it busy for seconds.
     """
     for pair in headers.get("cookie", "").split(";"):
@@ -83,39 +84,48 @@ def cookie_of(headers: Headers, name: str) -> str:
     return ""
 
 
+async def _doorkeeper(request: Request) -> Doorkeeper | None:
+    doorkeeper: Doorkeeper | None = request.app.state.doorkeeper
+    return doorkeeper
+
+
+TheDoorkeeper = Annotated[Doorkeeper | None, Depends(_doorkeeper)]
+"""None: local mode without a token, open on loopback."""
+
 router = APIRouter()
 
 
 class Login(BaseModel):
-    """The form."""
+    """The login form."""
 
     token: str = Field(min_length=1, max_length=1024)
 
 
 @router.post("/login", status_code=204)
-async def login(form: Login, request: Request) -> Response:
-    """Set the cookie."""
-    doorkeeper: Doorkeeper | None = request.app.state.console.doorkeeper
+async def login(form: Login, request: Request, doorkeeper: TheDoorkeeper) -> Response:
+    """Set the cookie, if the token is right."""
     answer = Response(status_code=204)
     if doorkeeper is None:
         return answer
     address = address_of(request.scope)
-    # Others' guesses do not keep the right token out: what all together have left only makes a wrong one a 429.
-    if doorkeeper.guesses.own_wait_s(address):
-        raise _too_many(request, doorkeeper.seconds_to_wait(address))
-    if not doorkeeper.fits(form.token.encode(errors="replace")):
-        wait_s = doorkeeper.seconds_to_wait(address)
-        doorkeeper.note_wrong_try(address)
+    # Guesses of other clients never lock out the right token: the limit for all only turns a wrong one into a 429.
+    guesses = doorkeeper.guesses
+    if guesses.own_wait_s(address):
+        raise _too_many(request, guesses.wait_s(address))
+    role = doorkeeper.role_of_token(form.token.encode(errors="replace"))
+    if role is None:
+        wait_s = guesses.wait_s(address)
+        guesses.note_wrong(address)
         if wait_s:
             raise _too_many(request, wait_s)
         _count(request, "refused")
         log.warning("console login refused", client=address)
-        raise HTTPException(401, "That is not the token")
-    doorkeeper.guesses.note_right(address)
-    log.info("console login", client=address)
+        raise HTTPException(401, "That is no token for the console")
+    guesses.note_right(address)
+    log.info("console login", client=address, role=role.value)
     answer.set_cookie(
         COOKIE,
-        doorkeeper.issue(),
+        doorkeeper.issue(role),
         max_age=LOGIN_SECONDS,
         path=COOKIE_PATH,
         secure=_is_https(request),
@@ -127,7 +137,7 @@ async def login(form: Login, request: Request) -> Response:
 
 @router.post("/logout", status_code=204)
 async def logout() -> Response:
-    """Take the cookie back."""
+    """Delete the cookie."""
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, path=COOKIE_PATH, httponly=True, samesite="strict")
     return answer
@@ -139,10 +149,10 @@ def _too_many(request: Request, wait_s: int) -> HTTPException:
 
 
 def _count(request: Request, answer: str) -> None:
-    request.app.state.parts.metrics.wrong_tokens.labels("login", answer).inc()
+    request.app.state.services.metrics.wrong_tokens.labels("login", answer).inc()
 
 
 def _is_https(request: Request) -> bool:
-    """A made-up header only keeps the caller's own cookie off plain http, so the proxy need not be known."""
+    """Whether the browser uses https. A forged header harms only its sender, so that any proxy may be believed."""
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return request.url.scheme == "https" or forwarded == "https"

@@ -1,27 +1,31 @@
-"""Puts the console together and onto the application."""
+"""Adds the console to the application."""
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
 
-from wearon.api.console import actions, login, pages, sessions, studios
+from wearon.api.console import actions, cancel, login, pages, pausing, sessions, studios
 from wearon.api.console.access import ConsoleAccess
 from wearon.api.console.live import LiveFeed, live_route
 from wearon.api.console.login import Doorkeeper
-from wearon.api.console.parts import Console, ConsoleParts
-from wearon.api.token import ApiToken
+from wearon.api.dependencies import ApiServices
+from wearon.api.roles import Door
+from wearon.api.token import Tokens
+from wearon.operations.actions import NotPossible, NotThere
 from wearon.platform.base import PlatformError, PlatformRefused
-from wearon.tryon.desk import NotPossible, NotThere
 
 log = structlog.get_logger()
 
 
-def mount_console(app: FastAPI, parts: ConsoleParts, doorkeeper: Doorkeeper | None, token: ApiToken | None) -> None:
-    """Add routes and the guard in front of them. Without a token only this machine may use it."""
-    console = app.state.console = Console(parts, LiveFeed(parts.overview), doorkeeper)
+def mount_console(app: FastAPI, services: ApiServices, tokens: Tokens) -> None:
+    """Add the routes, and the guard before them; without a token for it only this machine may use the console."""
+    doorkeeper = Doorkeeper(tokens) if tokens.access.holders(Door.CONSOLE) else None
+    feed = app.state.feed = LiveFeed(services.status, services.wait_for_change)
+    app.state.doorkeeper = doorkeeper
     api = APIRouter(prefix="/console/api", include_in_schema=False)
-    for router in (login.router, sessions.router, actions.router, studios.router, live_route(console.feed)):
+    views = (login, sessions, cancel, actions, pausing, studios)
+    for router in (*(view.router for view in views), live_route(feed)):
         api.include_router(router)
     app.include_router(api)
     app.include_router(pages.router)
@@ -29,14 +33,14 @@ def mount_console(app: FastAPI, parts: ConsoleParts, doorkeeper: Doorkeeper | No
     app.add_exception_handler(RedisError, _out_of_reach)
     app.add_exception_handler(PlatformError, _out_of_reach)
     app.add_exception_handler(NotPossible, _not_possible)
-    app.add_middleware(ConsoleAccess, doorkeeper=doorkeeper, token=token, picture_origin=parts.picture_origin)
+    app.add_middleware(ConsoleAccess, doorkeeper=doorkeeper, tokens=tokens, picture_origin=services.picture_origin)
 
 
 def close_console(app: FastAPI) -> None:
     """End the live streams, which would keep a closing API waiting."""
-    console: Console | None = getattr(app.state, "console", None)
-    if console is not None:
-        console.feed.close()
+    feed: LiveFeed | None = getattr(app.state, "feed", None)
+    if feed is not None:
+        feed.close()
 
 
 async def _out_of_reach(request: Request, error: Exception) -> JSONResponse:

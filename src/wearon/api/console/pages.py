@@ -1,4 +1,4 @@
-"""The page, its scripts, styles and icons, and the sample pictures. There is no data in any of them."""
+"""The page with scripts, styles, icons and sample pictures, none of which holds data."""
 
 from pathlib import Path
 
@@ -6,10 +6,9 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-import wearon
 from wearon.samples import GARMENTS, PEOPLE
 
-FOLDER = Path(wearon.__file__).parent / "console"
+FOLDER = Path(__file__).parent / "page"
 
 SAMPLES = {sample.file_name: sample for sample in (*PEOPLE, *GARMENTS)}
 
@@ -19,7 +18,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/console")
 @router.get("/console/")
 async def page() -> FileResponse:
-    """The one page; what it shows stands behind the # of its address."""
+    """The one page; the part of its address behind the # says which view it shows."""
     return FileResponse(FOLDER / "index.html")
 
 
@@ -32,5 +31,5 @@ async def sample(name: str) -> FileResponse:
 
 
 def static_files() -> StaticFiles:
-    """Everything else in the folder."""
+    """Scripts, styles and icons."""
     return StaticFiles(directory=FOLDER)

@@ -9,8 +9,13 @@ import pytest
 from support.console_side import SESSION, HandMadeConsole
 from wearon.api.console import actions, login, sessions, studios
 from wearon.api.console.login import COOKIE, LOGIN_SECONDS, Doorkeeper
+from wearon.api.guesses import Guesses
+from wearon.api.roles import Access, Role
+from wearon.api.token import Tokens
+from wearon.metrics import Metrics
 
 TOKEN = "s3cret"
+TOKENS = Tokens(Access({Role.OPERATOR: TOKEN}), Metrics())
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 ACTION = {"X-WearOn-Console": "1"}
 
@@ -19,16 +24,22 @@ READS = [
     "/console/api/now",
     "/console/api/live",
     "/console/api/sessions?term=req_1",
+    "/console/api/session-list?text=req_1&status=failed&since=60m",
     f"/console/api/sessions/{SESSION}",
     "/console/api/dead-letters",
     "/console/api/dead-letters/3fa9c0d1b2e4",
+    "/console/api/dead-letters/groups",
     "/console/api/refunds",
+    "/console/api/audit-log",
 ]
 ACTIONS = [
     f"/console/api/sessions/{SESSION}/pictures/result",
     "/console/api/dead-letters/3fa9c0d1b2e4/retry",
     "/console/api/dead-letters/0000aaaa1111/discard",
+    "/console/api/dead-letters/groups/retry",
+    "/console/api/dead-letters/groups/discard?group=1",
     "/console/api/refunds/retry",
+    "/console/api/refunds/resolve?group=1",
     f"/console/api/refunds/{SESSION}/resolve",
     "/console/api/measure?height_cm=170",
     "/console/api/pictures",
@@ -59,7 +70,7 @@ def test_every_route_is_looked_at() -> None:
 @pytest.mark.parametrize("path", READS)
 async def test_reading_needs_a_login_or_the_bearer_token(path: str) -> None:
     console = HandMadeConsole(local=False, token=TOKEN)
-    cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKEN).issue()}"}
+    cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKENS).issue(Role.OPERATOR)}"}
     async with client_of(console) as client:
         assert await status_of(client, "GET", path) == 401
         assert await status_of(client, "GET", path, {"Authorization": "Bearer wrong"}) == 401
@@ -73,7 +84,7 @@ async def test_reading_needs_a_login_or_the_bearer_token(path: str) -> None:
 @pytest.mark.parametrize("path", ACTIONS)
 async def test_acting_needs_besides_that_it_was_our_page_that_called(path: str) -> None:
     console = HandMadeConsole(local=False, token=TOKEN)
-    cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKEN).issue()}"}
+    cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKENS).issue(Role.OPERATOR)}"}
     async with client_of(console) as client:
         assert await status_of(client, "POST", path) == 403
         assert await status_of(client, "POST", path, ACTION) == 401
@@ -96,8 +107,8 @@ async def test_the_page_itself_is_open_and_holds_no_data() -> None:
         for outside in ("/console/static/../app.py", "/console/static/%2e%2e/api/app.py", "/console/samples/README.md"):
             assert (await client.get(outside)).status_code == 404
         # The console's guard opens the console only.
-        cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKEN).issue()}"}
-        for other in ("/metrics", "/openapi.json", "/consoleapi"):
+        cookie = {"Cookie": f"{COOKIE}={Doorkeeper(TOKENS).issue(Role.OPERATOR)}"}
+        for other in ("/metrics", "/consoleapi"):
             assert (await client.get(other, headers=cookie)).status_code == 401
 
 
@@ -256,7 +267,7 @@ async def test_logins_and_bearer_tokens_are_counted_together() -> None:
 async def test_odd_cookies_are_no_login(cookie: str) -> None:
     async with client_of(HandMadeConsole(local=False, token=TOKEN)) as client:
         assert (await client.get("/console/api/hello", headers={"Cookie": cookie})).status_code == 401
-        ours = f"a=b; {COOKIE}={Doorkeeper(TOKEN).issue()}; c={'d' * 9000}"
+        ours = f"a=b; {COOKIE}={Doorkeeper(TOKENS).issue(Role.OPERATOR)}; c={'d' * 9000}"
         assert (await client.get("/console/api/hello", headers={"Cookie": ours})).status_code == 200
 
 
@@ -270,23 +281,24 @@ async def test_odd_tokens_are_refused(token: str) -> None:
 
 def test_a_cookie_ends_by_time_by_change_and_with_its_token() -> None:
     now = [1000.0]
-    doorkeeper = Doorkeeper(TOKEN, clock=lambda: now[0])
-    cookie = doorkeeper.issue()
+    doorkeeper = Doorkeeper(TOKENS, clock=lambda: now[0])
+    cookie = doorkeeper.issue(Role.OPERATOR)
     expiry, nonce, signature = cookie.split(".")
-    assert doorkeeper.knows(cookie)
-    assert not doorkeeper.knows(f"{int(expiry) + 1}.{nonce}.{signature}")
-    assert not any(doorkeeper.knows(forged) for forged in ("", ".", "..", "1.2.3", f"{expiry}.{nonce}.", "é.é.é"))
-    assert not Doorkeeper("another", clock=lambda: now[0]).knows(cookie)
+    assert doorkeeper.role_of(cookie) is Role.OPERATOR
+    assert not doorkeeper.role_of(f"{int(expiry) + 1}.{nonce}.{signature}")
+    assert not any(doorkeeper.role_of(forged) for forged in ("", ".", "..", "1.2.3", f"{expiry}.{nonce}.", "é.é.é"))
+    others = Tokens(Access({Role.OPERATOR: "another"}), Metrics())
+    assert not Doorkeeper(others, clock=lambda: now[0]).role_of(cookie)
     now[0] += LOGIN_SECONDS
-    assert not doorkeeper.knows(cookie)
+    assert not doorkeeper.role_of(cookie)
 
 
 def test_what_is_remembered_of_wrong_tries_is_bounded_and_fades() -> None:
     now = [0.0]
-    doorkeeper = Doorkeeper(TOKEN, clock=lambda: now[0])
+    guesses = Guesses(clock=lambda: now[0])
     for number in range(60):
-        assert doorkeeper.seconds_to_wait(f"198.51.100.{number}") == 0
-        doorkeeper.note_wrong_try(f"198.51.100.{number}")
-    assert doorkeeper.seconds_to_wait("203.0.113.1") > 0
+        assert guesses.wait_s(f"198.51.100.{number}") == 0
+        guesses.note_wrong(f"198.51.100.{number}")
+    assert guesses.wait_s("203.0.113.1") > 0
     now[0] += 61
-    assert doorkeeper.seconds_to_wait("203.0.113.1") == 0
+    assert guesses.wait_s("203.0.113.1") == 0

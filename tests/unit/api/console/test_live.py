@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from support.console_side import HandMadeConsole, HandMadeOverview, a_now
+from support.console_side import HandMadeConsole, HandMadeStatus, a_status
 from wearon.api.console import live
 from wearon.api.console.live import EventStream, LiveFeed
 from wearon.api.console.mount import close_console
-from wearon.overview.models import Now
+from wearon.operations.models import FleetStatus
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -38,6 +38,10 @@ class Watching:
             return await self.sent.get()
 
 
+def feed_of(status: HandMadeStatus) -> LiveFeed:
+    return LiveFeed(status, status.wait_for_change)  # type: ignore[arg-type]
+
+
 @asynccontextmanager
 async def watching(feed: LiveFeed) -> AsyncIterator[tuple[Watching, asyncio.Task[None]]]:
     browser = Watching()
@@ -60,77 +64,77 @@ async def events_of(browser: Watching) -> bytes:
 
 
 async def test_an_unwatched_console_asks_nothing() -> None:
-    overview = HandMadeOverview()
-    feed = LiveFeed(overview)  # type: ignore[arg-type]
+    status = HandMadeStatus()
+    feed = feed_of(status)
     await asyncio.sleep(0)
-    assert overview.gathered == 0
+    assert status.gathered == 0
     async with watching(feed) as (browser, _):
         assert (await events_of(browser)).startswith(b"event: now\ndata: {")
-    gathered = overview.gathered
-    overview.change.set()
+    gathered = status.gathered
+    status.change.set()
     await asyncio.sleep(0.05)
-    assert (feed.watchers, overview.gathered) == (0, gathered)
+    assert (feed.watchers, status.gathered) == (0, gathered)
 
 
 async def test_the_gatherer_ends_although_redis_py_swallows_its_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "EVERY_S", 0.01)
     monkeypatch.setattr(live, "PAUSE_S", 0.01)
-    overview = HandMadeOverview()
+    status = HandMadeStatus()
     asked = asyncio.Event()
 
-    async def swallowing() -> Now:
-        overview.gathered += 1
+    async def swallowing() -> FleetStatus:
+        status.gathered += 1
         if not asked.is_set():
             asked.set()
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-        return a_now()
+        return a_status()
 
-    monkeypatch.setattr(overview, "now", swallowing)
-    feed = LiveFeed(overview)  # type: ignore[arg-type]
+    monkeypatch.setattr(status, "read", swallowing)
+    feed = feed_of(status)
     watcher = feed.join()
     await asked.wait()
     feed.leave(watcher)
     await asyncio.sleep(0.1)
-    assert overview.gathered == 1
+    assert status.gathered == 1
 
 
 async def test_many_watchers_cost_as_much_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    overview = HandMadeOverview()
-    feed = LiveFeed(overview)  # type: ignore[arg-type]
+    status = HandMadeStatus()
+    feed = feed_of(status)
     async with watching(feed) as (first, _), watching(feed) as (second, _), watching(feed) as (third, _):
         bodies = [await events_of(browser) for browser in (first, second, third)]
         assert len(set(bodies)) == 1
-        assert overview.gathered == 1
+        assert status.gathered == 1
 
 
 async def test_a_change_is_told_at_once_but_not_faster_than_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "EVERY_S", 3600.0)
     monkeypatch.setattr(live, "PAUSE_S", 0.01)
-    overview = HandMadeOverview()
-    async with watching(LiveFeed(overview)) as (browser, _):  # type: ignore[arg-type]
+    status = HandMadeStatus()
+    async with watching(feed_of(status)) as (browser, _):
         await events_of(browser)
-        overview.change.set()
+        status.change.set()
         assert (await browser.next())["body"].startswith(b"event: now")
-        assert overview.gathered == 2
+        assert status.gathered == 2
 
 
 async def test_it_says_that_it_is_still_there_and_outlives_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.01)
     monkeypatch.setattr(live, "EVERY_S", 0.05)
     monkeypatch.setattr(live, "PAUSE_S", 0.01)
-    overview = HandMadeOverview()
-    overview.error = RuntimeError("a bug")
-    async with watching(LiveFeed(overview)) as (browser, _):  # type: ignore[arg-type]
+    status = HandMadeStatus()
+    status.error = RuntimeError("a bug")
+    async with watching(feed_of(status)) as (browser, _):
         assert await events_of(browser) == live.HEARTBEAT
-        overview.error = None
+        status.error = None
         while not (await browser.next())["body"].startswith(b"event: now"):
             pass
 
 
 async def test_closing_ends_all_streams_and_takes_no_more() -> None:
     console = HandMadeConsole()
-    feed: LiveFeed = console.app.state.console.feed
+    feed: LiveFeed = console.app.state.feed
     async with watching(feed) as (first, one), watching(feed) as (second, other):
         await events_of(first)
         await events_of(second)
@@ -143,7 +147,7 @@ async def test_closing_ends_all_streams_and_takes_no_more() -> None:
 
 async def test_a_watcher_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "SEND_S", 0.05)
-    feed = LiveFeed(HandMadeOverview())  # type: ignore[arg-type]
+    feed = feed_of(HandMadeStatus())
     async with watching(feed) as (browser, task):
         await browser.next()
         browser.stuck = True
@@ -154,14 +158,14 @@ async def test_a_watcher_that_does_not_read_is_let_go(monkeypatch: pytest.Monkey
 
 async def test_a_stream_ends_after_a_while_so_that_the_login_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "STREAM_S", 0.05)
-    async with watching(LiveFeed(HandMadeOverview())) as (_, task):  # type: ignore[arg-type]
+    async with watching(feed_of(HandMadeStatus())) as (_, task):
         async with asyncio.timeout(10):
             await task
 
 
 async def test_the_number_of_watchers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MAX_WATCHERS", 1)
-    feed = LiveFeed(HandMadeOverview())  # type: ignore[arg-type]
+    feed = feed_of(HandMadeStatus())
     assert not feed.is_full
     async with watching(feed) as (browser, _):
         await events_of(browser)

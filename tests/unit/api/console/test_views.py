@@ -1,6 +1,7 @@
 """The JSON behind the console's views."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,7 +13,17 @@ from support.console_side import HOSTILE, SESSION, HandMadeConsole
 from wearon.pictures.decode import PictureError
 from wearon.platform.base import PlatformRefused, PlatformUnavailable
 from wearon.pose.pool import PoseBusy, PoseUnavailable
-from wearon.sizing import Measurements, NoPerson, RefusalCode, Sex, SizeEstimate, SizeRange
+from wearon.sizing import (
+    EstimateRequest,
+    Fit,
+    Measurements,
+    NoPerson,
+    RefusalCode,
+    Sex,
+    SizeChart,
+    SizeEstimate,
+    SizeRange,
+)
 
 ACTION = {"X-WearOn-Console": "1"}
 
@@ -38,11 +49,13 @@ class Pool:
     def __init__(self) -> None:
         self.outcome: Any = (ESTIMATE, b"jpeg")
         self.asked: list[tuple[Any, ...]] = []
+        self.pictures: list[int] = []
         self.held: asyncio.Event | None = None
         self.all_in = asyncio.Semaphore(0)
 
-    async def run(self, function: Callable[..., Any], *args: Any, timeout: float) -> Any:
+    async def run(self, function: Callable[..., Any], *args: Any, timeout: float, pictures: int = 1) -> Any:
         self.asked.append(args)
+        self.pictures.append(pictures)
         self.all_in.release()
         if self.held is not None:
             await self.held.wait()
@@ -110,7 +123,7 @@ async def test_sessions_are_found_told_and_their_pictures_signed(side: Side) -> 
     assert signed.json() == {"url": "http://pictures.test/signed"}
     missing = await side.client.post(f"/console/api/sessions/{SESSION}/pictures/input/0")
     assert missing.status_code == 404
-    assert side.console.overview.signed == [(SESSION, "result"), (SESSION, "input/0")]
+    assert side.console.sessions.signed == [(SESSION, "result"), (SESSION, "input/0")]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +136,7 @@ async def test_sessions_are_found_told_and_their_pictures_signed(side: Side) -> 
     ],
 )
 async def test_what_is_out_of_reach_is_said_kindly(side: Side, error: Exception, status: int, words: str) -> None:
-    side.console.overview.error = error
+    side.console.sessions.error = error
     answer = await side.client.get("/console/api/sessions", params={"term": "x"})
     assert answer.status_code == status
     assert words in answer.json()["detail"]
@@ -131,9 +144,9 @@ async def test_what_is_out_of_reach_is_said_kindly(side: Side, error: Exception,
 
 
 async def test_a_read_that_nobody_answers_ends_in_time(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wearon.api.console.patience.READ_S", 0.02)
+    monkeypatch.setattr("wearon.api.console.deadlines.READ_S", 0.02)
 
-    async def hang(limit: int) -> None:
+    async def hang(*_: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(side.console.letters, "list", hang)
@@ -145,6 +158,11 @@ async def test_dead_letters_are_listed_read_retried_and_discarded(side: Side) ->
     garbage, whole = (await side.client.get("/console/api/dead-letters")).json()
     assert "payload" not in garbage
     assert whole["session_id"] == SESSION
+    assert (garbage["usable"], whole["whole"], whole["usable"]) == (False, False, False)
+    groups = (await side.client.get("/console/api/dead-letters/groups")).json()
+    assert (groups["letters"], [group["letters"] for group in groups["groups"]]) == (2, [1, 1])
+    of_one = {"group": groups["groups"][1]["id"]}
+    assert (await side.client.get("/console/api/dead-letters", params=of_one)).json() == [whole]
     read = (await side.client.get(f"/console/api/dead-letters/{garbage['id']}")).json()
     assert read["payload"] == HOSTILE
     await side.client.post(f"/console/api/dead-letters/{whole['id']}/retry")
@@ -161,6 +179,10 @@ async def test_refunds_are_listed_retried_and_put_right(side: Side) -> None:
     (outstanding,) = cases["outstanding"]
     assert (outstanding["late"], outstanding["error"]) == (True, "ConnectError")
     assert cases["by_hand"][0]["why"] == "charged as an overage"
+    assert [(group["cause"], group["late"]) for group in cases["groups"]] == [
+        ("ConnectError", 1),
+        ("charged as an overage", 0),
+    ]
     retried = (await side.client.post("/console/api/refunds/retry", params={"session": SESSION})).json()
     assert (retried["settled"], retried["outstanding"]) == ([SESSION], [])
     resolved = (await side.client.post(f"/console/api/refunds/{SESSION}/resolve")).json()
@@ -172,8 +194,28 @@ async def test_a_photo_is_measured_and_drawn(side: Side) -> None:
     answer = await side.measure(weight_kg=70, sex="female")
     assert answer.json()["estimate"]["recommended_size"] == "M"
     assert answer.json()["picture"] == "data:image/jpeg;base64,anBlZw=="
+    assert answer.json()["side_picture"] is None
     ((photo, question),) = side.pool.asked
     assert (photo, question.height_cm, question.weight_kg, question.sex) == (b"photo", 178, 70, Sex.FEMALE)
+
+
+async def test_two_photos_come_one_behind_the_other(side: Side) -> None:
+    side.pool.outcome = (ESTIMATE, (b"jpeg", b"side"))
+    answer = (await side.measure(b"front+side", first_bytes=6)).json()
+    assert (answer["picture"], answer["side_picture"]) == (
+        "data:image/jpeg;base64,anBlZw==",
+        "data:image/jpeg;base64,c2lkZQ==",
+    )
+    assert [args[:2] for args in side.pool.asked] == [(b"front+", b"side")]
+    assert side.pool.pictures == [2]
+
+
+async def test_a_weight_needs_no_photo(side: Side) -> None:
+    side.pool.outcome = ESTIMATE
+    answer = (await side.measure(b"", weight_kg=70)).json()
+    assert answer["estimate"]["recommended_size"] == "M"
+    assert (answer["picture"], answer["side_picture"]) == (None, None)
+    assert side.pool.asked == [(EstimateRequest(178, 70),)]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +236,10 @@ async def test_a_photo_that_cannot_be_measured_is_refused_as_everywhere(
     assert words in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("query", [{"height_cm": 99}, {"height_cm": "nan"}, {"weight_kg": 20}, {"sex": "x"}])
+@pytest.mark.parametrize(
+    "query",
+    [{"height_cm": 99}, {"height_cm": "nan"}, {"weight_kg": 20}, {"sex": "x"}, {"first_bytes": 0}, {"first_bytes": -1}],
+)
 async def test_odd_numbers_are_refused_before_anything_is_decoded(side: Side, query: dict[str, Any]) -> None:
     assert (await side.measure(**query)).status_code == 422
     assert side.pool.asked == []
@@ -204,6 +249,11 @@ async def test_only_uploads_may_be_large_and_not_larger_than_the_bucket_takes(si
     megabytes = b"x" * 10 * 1024 * 1024
     assert (await side.measure(megabytes)).status_code == 200
     assert (await side.client.post("/console/api/pictures", content=megabytes)).status_code == 200
+    side.pool.outcome = (ESTIMATE, (b"jpeg", b"side"))
+    assert (await side.measure(2 * megabytes, first_bytes=len(megabytes))).status_code == 200
+    for first in (len(megabytes) - 1, len(megabytes) + 1):
+        assert (await side.measure(2 * megabytes, first_bytes=first)).status_code == 413
+    assert (await side.measure(2 * megabytes + b"x", first_bytes=len(megabytes))).status_code == 413
     for path in ("measure?height_cm=170", "pictures"):
         assert (await side.client.post(f"/console/api/{path}", content=megabytes + b"x")).status_code == 413
     for path in ("/console/api/login", "/console/api/try-on", "/estimate-body"):
@@ -243,3 +293,20 @@ async def test_production_has_no_try_on_studio() -> None:
         assert (await client.post("/console/api/pictures", content=b"x")).status_code == 404
         assert (await client.post("/console/api/try-on", json={"pictures": ["a", "b"]})).status_code == 404
     assert side.pool.asked == []
+
+
+async def test_a_chart_and_a_preference_reach_the_estimate_and_a_wrong_chart_is_named(side: Side) -> None:
+    side.pool.outcome = ESTIMATE
+    chart = {"garment": "top", "sizes": [{"name": "M", "chest": {"min": 92, "max": 100}}]}
+    await side.measure(b"", weight_kg=70, size_chart=json.dumps(chart), fit_preference="loose")
+    ((question,),) = side.pool.asked
+    assert (question.size_chart, question.fit_preference) == (SizeChart.model_validate(chart), Fit.LOOSE)
+    for text, complaint in (
+        ("{", "Invalid JSON"),
+        ('{"sizes": [{"name": "M", "chest": NaN}]}', "finite"),
+        ("x" * 9000, "8000"),
+    ):
+        refused = await side.measure(b"", weight_kg=70, size_chart=text)
+        assert refused.status_code == 422
+        assert complaint in str(refused.json())
+    assert len(side.pool.asked) == 1

@@ -1,0 +1,78 @@
+"""The table of views and the people in it, as `extract_views.py` wrote them."""
+
+import csv
+import gzip
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from wearon.sizing.measure import MEASURES
+from wearon.sizing.reader import FARTHEST, People
+from wearon.sizing.silhouette import Array
+
+DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One view's rows."""
+
+    names: tuple[str, ...]
+    values: Array
+    people: Array
+    """Number of the person, over both sets."""
+    phones: Array
+    """1 where a phone took it, 0 where it is clean."""
+    rows: list[dict[str, str]]
+    """The truth of each."""
+    seen: Array
+    """Whether it is the one of two mirror images that an estimate looks at."""
+    warnings: list[list[str]]
+
+    @cached_property
+    def targets(self) -> Array:
+        return np.log([[float(row[name]) / float(row["height_cm"]) for name in MEASURES] for row in self.rows])
+
+    def columns(self, pattern: str) -> list[int]:
+        return [number for number, name in enumerate(self.names) if re.fullmatch(pattern, name)]
+
+    def standard(self) -> tuple[Array, Array, Array]:
+        centre, scale = self.values.mean(axis=0), self.values.std(axis=0) + 1e-4
+        return np.clip((self.values - centre) / scale, -FARTHEST, FARTHEST), centre, scale
+
+
+def read_people() -> list[dict[str, str]]:
+    with (DATA / "people.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_table(view: str, people: Sequence[dict[str, str]]) -> Table:
+    column, flag = {"front": ("image", "seen_mirrored"), "side": ("side_image", "side_seen_mirrored")}[view]
+    truth = {(person["set"], person[column]): person for person in people}
+    with gzip.open(DATA / "views.csv.gz", "rt", newline="") as file:
+        found = [row for row in csv.DictReader(file) if row["view"] == view]
+    texts = {"set", "image", "view", "variant", "warnings", "height"}
+    names = tuple(name for name in found[0] if name not in texts and all(row[name] for row in found))
+    rows = [truth[row["set"], row["image"]] for row in found]
+    return Table(
+        names,
+        np.array([[float(row[name]) for name in names] for row in found]),
+        np.array([int(row["person"]) + 1000 * (row["set"] == "clean") for row in rows]),
+        np.array([float(row["set"] == "phones") for row in rows]),
+        rows,
+        np.array(
+            [(row["variant"] == "mirrored") == (truth_[flag] == "yes") for row, truth_ in zip(found, rows, strict=True)]
+        ),
+        [row["warnings"].split() for row in found],
+    )
+
+
+def population(people: Sequence[Mapping[str, str]]) -> People:
+    """Each person once."""
+    each = {(person["set"], person["person"]): person for person in people}.values()
+    logs = np.log([[float(person[name]) / float(person["height_cm"]) for name in MEASURES] for person in each])
+    return People(logs.mean(axis=0), np.cov(logs.T))

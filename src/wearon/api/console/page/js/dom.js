@@ -1,0 +1,85 @@
+// Elements from data. Whatever comes from outside becomes a text node or an attribute, never markup, and what could
+// turn or hide a part of it stands there written out.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+
+const SHOWN = new Set(["title", "alt", "placeholder", "aria-label"]);
+
+/** A text whose control, format and undrawn characters are escapes, as `wearon.observability.visible` writes them. */
+export function visible(text) {
+  return String(text).replace(HIDDEN, (character) => {
+    const number = character.codePointAt(0);
+    const [start, digits] = number > 0xffff ? ["\\U", 8] : number > 0xff ? ["\\u", 4] : ["\\x", 2];
+    return start + number.toString(16).padStart(digits, "0");
+  });
+}
+
+/** An element: `h("p", { class: "muted", onclick }, "text", child)`. `null`, `false` and "" children are left out. */
+export function h(tag, props = {}, ...children) {
+  return fill(document.createElement(tag), props, children);
+}
+
+/** The same for SVG. */
+export function s(tag, props = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), props, children);
+}
+
+function fill(element, props, children) {
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, one] of Object.entries(value)) element.style.setProperty(key, one);
+    else element.setAttribute(name, value === true ? "" : SHOWN.has(name) ? visible(value) : String(value));
+  }
+  put(element, ...children);
+  return element;
+}
+
+/** Add children. */
+export function put(element, ...children) {
+  for (const child of children.flat(Infinity)) {
+    if (child === null || child === undefined || child === false || child === "") continue;
+    element.append(child instanceof Node ? child : visible(child));
+  }
+  return element;
+}
+
+/** Replace all children. */
+export function show(element, ...children) {
+  element.replaceChildren();
+  return put(element, ...children);
+}
+
+/** Set a text only when it has changed, so that selections and screen readers are left in peace. */
+export function say(element, text) {
+  if (element.textContent !== visible(text)) element.textContent = visible(text);
+}
+
+/**
+ * Bring a list's elements in line with its items, keeping those that stay: focus and hover survive a live update.
+ * `make(item)` gives an element, and may give it an `update(item)`.
+ */
+export function keep(list, items, keyOf, make) {
+  const had = new Map([...list.children].map((child) => [child.key, child]));
+  let place = list.firstChild;
+  for (const item of items) {
+    const key = String(keyOf(item));
+    let element = had.get(key);
+    had.delete(key);
+    if (!element) {
+      element = make(item);
+      element.key = key;
+    }
+    element.update?.(item);
+    if (element === place) place = place.nextSibling;
+    else list.insertBefore(element, place);
+  }
+  for (const gone of had.values()) gone.remove();
+}
+
+/** One of the icons that index.html draws. */
+export function icon(name) {
+  return s("svg", { class: "icon", "aria-hidden": "true", focusable: "false" }, s("use", { href: `#i-${name}` }));
+}

@@ -1,0 +1,155 @@
+// The list of sessions: filtered, page by page, and searched by a part of an id. Its address can be sent to others.
+
+import { get, segment } from "./api.js";
+import { h, icon, put, say, show } from "./dom.js";
+import { absolute, ago, clock, count, dollars, plural, precise, title } from "./format.js";
+import { REASONS, card, empty, failure, pill, skeleton, statusPill } from "./ui.js";
+
+const STATUSES = ["running", "retried", "completed", "failed", "stopped", "dead_letter", "ended_elsewhere"];
+const SPANS = [["60m", "Last hour"], ["6h", "Last 6 hours"], ["1d", "Last day"]];
+const FIELDS = ["text", "status", "reason", "channel", "owner_id", "refund", "since", "until"];
+const REFUNDS = {
+  given_back: ["good", "Refunded", "check"],
+  already_given_back: ["good", "Refunded", "check"],
+  nothing_owed: ["", "Nothing owed"],
+  by_hand: ["bad", "Refund needs review", "warn"],
+  postponed: ["warn", "Refund outstanding", "warn"],
+};
+
+/** The address of a list: `{status: "failed", since: "60m"}`. */
+export function listAddress(query) {
+  const given = Object.entries(query).filter(([, value]) => value);
+  return given.length ? `#/sessions?${new URLSearchParams(given)}` : "#/sessions";
+}
+
+export class SessionList {
+  #gone = false;
+
+  /** `query`: URLSearchParams of the address. `only(session)` is called when a text names just one session. */
+  constructor({ query, only }) {
+    this.only = only;
+    this.query = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) ?? ""]));
+    this.rows = h("ul", { class: "hits" });
+    this.foot = h("div", { class: "more" });
+    this.card = h("div", {}, card("Sessions", null, skeleton(4)));
+    this.element = h("div", { class: "results" }, this.#filters(), this.card);
+    this.#begin();
+  }
+
+  destroy() {
+    this.#gone = true;
+  }
+
+  #filters() {
+    const select = (name, label, options) =>
+      h(
+        "div",
+        { class: "field" },
+        h("label", { for: `filter-${name}` }, label),
+        h(
+          "select",
+          { id: `filter-${name}`, onchange: (event) => this.#go({ [name]: event.target.value }) },
+          options.map(([value, text]) => h("option", { value, selected: value === this.query[name] }, text)),
+        ),
+      );
+    const since = this.query.since && !SPANS.some(([span]) => span === this.query.since) ? [[this.query.since, moment(this.query.since)]] : [];
+    const chips = [
+      ["owner_id", "Store or user"],
+      ["refund", "Refund"],
+      ["until", "Before"],
+    ].filter(([name]) => this.query[name]);
+    return [
+      h(
+        "div",
+        { class: "filters" },
+        select("status", "Status", [["", "All"], ...STATUSES.map((one) => [one, title(one)])]),
+        select("reason", "Reason", [["", "All"], ...Object.entries(REASONS)]),
+        select("channel", "Channel", [["", "Both"], ["b2b", "b2b (stores)"], ["b2c", "b2c"]]),
+        select("since", "Time", [["", "All that is kept"], ...SPANS, ...since]),
+      ),
+      chips.length > 0 && h("p", { class: "chips" }, chips.map(([name, label]) => h("button", { class: "button", type: "button", "aria-label": `Remove the filter ${label}`, onclick: () => this.#go({ [name]: "" }) }, `${label}: ${name === "until" ? moment(this.query.until) : this.query[name]}`, icon("cross")))),
+    ].filter(Boolean);
+  }
+
+  #go(changes) {
+    location.hash = listAddress({ ...this.query, ...changes });
+  }
+
+  async #begin() {
+    try {
+      const page = await this.#page("");
+      if (this.#gone) return;
+      if (this.query.text && page.sessions.length === 1 && !page.cursor && !FIELDS.slice(1).some((name) => this.query[name])) {
+        this.only(page.sessions[0].session_id);
+        return;
+      }
+      this.note = h("p");
+      show(this.card, h("section", { class: "card" }, h("header", {}, h("h2", {}, this.query.text ? "Found" : "Newest first"), this.note), this.rows, this.foot));
+      await this.#add(page);
+    } catch (error) {
+      if (!this.#gone) show(this.card, failure(error, () => this.#begin()));
+    }
+  }
+
+  /** A page may hold few sessions, or none, because only so many lines are looked at in one go: then it goes on. */
+  async #page(cursor) {
+    return get("session-list", { ...this.query, cursor });
+  }
+
+  async #add(first) {
+    let page = first;
+    let added = 0;
+    for (;;) {
+      put(this.rows, page.sessions.map(row));
+      added += page.sessions.length;
+      say(this.note, page.kept ? `${plural(page.kept, "session")} kept, since ${absolute(page.kept_since ?? new Date())}` : "");
+      if (!page.cursor || added >= 50) break;
+      show(this.foot, h("p", { class: "muted", role: "status" }, page.searched_to ? `Looked through back to ${clock(page.searched_to, true)} …` : "Looking …"));
+      page = await this.#page(page.cursor);
+      if (this.#gone) return;
+    }
+    const { cursor } = page;
+    const more = h("button", { class: "button", type: "button", onclick: () => this.#more(cursor) }, "Show more");
+    show(this.foot, cursor && more, !this.rows.firstChild && this.#nothing());
+  }
+
+  async #more(cursor) {
+    const last = this.rows.lastElementChild;
+    try {
+      await this.#add(await this.#page(cursor));
+      last?.nextElementSibling?.querySelector("a")?.focus();
+    } catch (error) {
+      show(this.foot, failure(error, () => this.#more(cursor)));
+    }
+  }
+
+  #nothing() {
+    return this.query.text
+      ? empty("sessions", "No session has this id", "A part of an id, six characters or more, finds sessions whose attempts Redis remembers; older ones, and those that no worker has seen yet, are found by a whole id.")
+      : empty("sessions", "No session", "Redis keeps a line of each session for JOURNAL_HOURS after its last attempt; with these filters there is none.");
+  }
+}
+
+function row(line) {
+  const facts = [
+    line.reason && (REASONS[line.reason] ?? title(line.reason)),
+    line.attempt > 1 && `attempt ${line.attempt}`,
+    line.took_s !== null && precise(line.took_s),
+    line.cost_usd !== null && dollars(line.cost_usd),
+    line.model,
+    line.request_id,
+  ].filter(Boolean);
+  return h(
+    "li",
+    {},
+    h("a", { href: `#/sessions/${segment(line.session_id)}` }, h("span", { class: "mono" }, line.session_id)),
+    h("span", { class: "pills" }, statusPill(line.status), line.refund && pill(...(REFUNDS[line.refund] ?? ["", title(line.refund)]))),
+    h("span", { class: "muted small" }, ago(line.at), " · ", h("a", { href: listAddress({ owner_id: line.owner_id }), title: line.owner_id }, `${line.channel === "b2b" ? "store" : "user"} ${line.owner_id.slice(0, 8)}`), facts.map((fact) => ` · ${fact}`)),
+    line.shopper_read && h("span", { class: "message" }, line.shopper_read),
+  );
+}
+
+function moment(text) {
+  const at = new Date(text);
+  return Number.isNaN(at.getTime()) ? text : `${at.toLocaleDateString("en-GB")} ${clock(text, true)}`;
+}

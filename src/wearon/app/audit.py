@@ -1,0 +1,16 @@
+"""Makes the auditor of the books, for processes that move tasks and for `wearon audit`."""
+
+from redis.asyncio import Redis
+
+from wearon.events import Events
+from wearon.observability.tracing import Tracing
+from wearon.operations.audit.auditor import Auditor
+from wearon.platform.base import Platform
+from wearon.refunds.outbox import RefundOutbox
+from wearon.settings import Settings
+
+
+def make_auditor(settings: Settings, redis: Redis, platform: Platform) -> Auditor:
+    """Audits, and repairs when it is asked to."""
+    outbox = RefundOutbox(redis, platform, Events(), Tracing())
+    return Auditor(redis, platform, outbox, history_hours=settings.journal_hours)

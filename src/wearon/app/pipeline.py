@@ -1,0 +1,43 @@
+"""Builds the pipeline of a process that runs jobs, with the pool of processes that prepare its pictures."""
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from wearon.app.image_model import open_image_model
+from wearon.pictures.pool import PicturePool
+from wearon.queue.pauses import Pauses
+from wearon.tryon.fleet_breaker import FleetBreaker
+from wearon.tryon.input_images import InputImages
+from wearon.tryon.pipeline import Pipeline
+from wearon.tryon.retry_policy import RetryPolicy
+from wearon.tryon.sessions import Sessions
+from wearon.tryon.spool import Spool
+
+if TYPE_CHECKING:
+    from wearon.app.wiring import Base
+
+
+async def open_pipeline(
+    stack: AsyncExitStack, base: "Base", sessions: Sessions, spool: Spool, worker_id: str
+) -> Pipeline:
+    """The pipeline; what it needs is closed with `stack`."""
+    settings, telemetry = base.settings, base.telemetry
+    pictures = PicturePool(settings.picture_processes, dependencies=telemetry.dependencies)
+    stack.callback(pictures.close)
+    await pictures.start()
+    breaker = FleetBreaker(Pauses(base.redis), worker_id, base.events)
+    return Pipeline(
+        sessions,
+        InputImages(
+            base.fetcher,
+            pictures.prepare,
+            telemetry.metrics,
+            stored_path=base.platform.stored_path,
+            dependencies=telemetry.dependencies,
+        ),
+        open_image_model(stack, base, pictures),
+        spool,
+        RetryPolicy(settings.openai_max_retries, settings.generation_deadline_s),
+        base.runs,
+        breaker.is_paused,
+    )

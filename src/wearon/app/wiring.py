@@ -1,0 +1,386 @@
+"""Builds a process's components from its settings, for `serve` and for arq's command line alike.
+
+Everything is made here once and handed on; whatever must be closed goes onto the exit stack in the order of making.
+"""
+
+import gc
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+
+from wearon.app.image_model import open_last_days
+from wearon.app.pipeline import open_pipeline
+from wearon.app.readers import make_audit_log, make_history_store, make_sessions, make_status_reader
+from wearon.dependencies import Dependencies
+from wearon.events import Events
+from wearon.local.platform import LocalPlatform
+from wearon.local.producer import LocalProducer
+from wearon.local.redis_server import LocalRedis
+from wearon.metrics import LoopWatch, Metrics
+from wearon.net.fetch import PictureFetcher
+from wearon.net.origins import Origin
+from wearon.net.tls import trusting
+from wearon.observability.tracing import Tracing, open_tracing
+from wearon.operations.actions import DeadLetterActions, RefundActions
+from wearon.operations.cancel import Cancellations
+from wearon.operations.incident_keeper import IncidentKeeper
+from wearon.operations.job_metrics import JobMetrics
+from wearon.operations.live_view import LiveView
+from wearon.operations.pausing import PauseActions
+from wearon.operations.report import Reporter
+from wearon.operations.status import StatusReader
+from wearon.platform import SupabasePlatform
+from wearon.platform.base import Platform
+from wearon.pose.pool import PosePool
+from wearon.processes.heap import keep_freed_memory
+from wearon.queue.consumer import Consumer
+from wearon.queue.dead_letters import DeadLetters
+from wearon.queue.held_jobs import HeldJobs
+from wearon.queue.jobs import GENERATE, REJECT, JobQueue
+from wearon.queue.lease import HEARTBEAT_S, LEASE_S, Lease
+from wearon.queue.lease_keeper import LeaseKeeper
+from wearon.queue.lease_renewal import Kept
+from wearon.queue.limits import Limits
+from wearon.queue.pauses import Pauses
+from wearon.queue.worker import JobWorker, new_worker_id
+from wearon.queue.worker_files import WorkerFiles
+from wearon.redis import clients as redis_connections
+from wearon.redis.health import RedisHealth
+from wearon.refunds.outbox import RefundOutbox
+from wearon.resources.descriptors import Budget
+from wearon.settings import Mode, Settings
+from wearon.supervisor import Supervisor
+from wearon.tryon.openai.last_days import LastDays
+from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
+from wearon.tryon.reconciler import Reconciler
+from wearon.tryon.run import Runs
+from wearon.tryon.sessions import Sessions
+from wearon.tryon.spool import Spool
+
+if TYPE_CHECKING:
+    from wearon.api.dependencies import ApiServices
+
+JOB_TIMEOUT_MARGIN_S = 60.0
+"""The worker's time limit lies this far behind the pipeline's, which is the one that must end a job."""
+
+WATCHER = "watcher:"
+"""Begins the id of a process that runs no jobs; a worker's begins with its machine's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What a process counts and tells of itself."""
+
+    metrics: Metrics
+    tracing: Tracing
+    loop_watch: LoopWatch
+    redis_health: RedisHealth
+    """What all connections to Redis hear."""
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """What the services refuse: all that talk to one report here."""
+        return self.redis_health.dependencies
+
+
+def make_metrics(settings: Settings) -> Metrics:
+    """The one of this process."""
+    return Metrics(version("wearon"), settings.wearon_mode.value)
+
+
+async def open_telemetry(
+    stack: AsyncExitStack, settings: Settings, metrics: Metrics, redis_health: RedisHealth | None = None
+) -> Telemetry:
+    """Opened first, so closed last: the last spans are those of stopping. Raises TracingError."""
+    tracing = open_tracing(settings.traces_url, settings.traces_headers, settings.otel_service_name, version("wearon"))
+    health = redis_health or RedisHealth()
+    metrics.show_refusals(health.dependencies)
+    return Telemetry(metrics, await stack.enter_async_context(tracing), LoopWatch(metrics), health)
+
+
+def command_telemetry(settings: Settings) -> Telemetry:
+    """Of a command, which ends before anybody could ask it."""
+    metrics = make_metrics(settings)
+    return Telemetry(metrics, Tracing(), LoopWatch(metrics), RedisHealth())
+
+
+def settle_memory() -> None:
+    """For a process that has started: keep what is freed, and pass over what will never be freed.
+
+    Modules and what was built from them are 130,000 objects. Looking through them takes the garbage collector
+    50-90 ms, several times a minute under load, and all that time the event loop stands still.
+    """
+    keep_freed_memory()
+    gc.collect()
+    gc.freeze()
+
+
+def local_redis_folder(settings: Settings) -> Path:
+    """Where the embedded Redis of the local mode keeps its data."""
+    return settings.wearon_home / "redis"
+
+
+async def open_redis_url(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings) -> str:
+    """The queue's URL; in local mode without `REDIS_URL` the embedded server is started, or found, and kept running."""
+    if settings.redis_url:
+        return settings.redis_url
+    local = await LocalRedis.start(local_redis_folder(settings), settings.local_redis_port)
+    stack.push_async_callback(local.stop)
+    supervisor.start("local_redis", local.keep)
+    return local.url
+
+
+def open_redis(stack: AsyncExitStack, url: str, name: str, telemetry: Telemetry, *, blocking: bool = False) -> Redis:
+    """A client that connects when it is first used."""
+    client = connect_redis(url, name, telemetry.metrics, telemetry.redis_health, blocking=blocking)
+    stack.push_async_callback(client.aclose, close_connection_pool=True)
+    return client
+
+
+def connect_redis(url: str, name: str, metrics: Metrics, health: RedisHealth, *, blocking: bool = False) -> Redis:
+    """A client that the caller closes, and that connects when it is first used."""
+
+    def count(command: str) -> None:
+        metrics.redis_commands.labels(command).inc()
+
+    return redis_connections.connect(url, name=f"wearon-{name}", blocking=blocking, on_command=count, health=health)
+
+
+async def open_platform(stack: AsyncExitStack, settings: Settings, public_url: str, telemetry: Telemetry) -> Platform:
+    """Production's platform, or the local one, whose pictures are served at `public_url`."""
+    platform: Platform
+    if settings.wearon_mode is Mode.LOCAL:
+        platform = await LocalPlatform.open(settings.wearon_home, public_url)
+    else:
+        assert settings.supabase_url
+        assert settings.supabase_service_role_key
+        platform = await SupabasePlatform.connect(
+            settings.supabase_url,
+            settings.supabase_service_role_key.get_secret_value(),
+            metrics=telemetry.metrics,
+            tracing=telemetry.tracing,
+            dependencies=telemetry.dependencies,
+            tls=trusting(settings.authorities),
+        )
+    stack.push_async_callback(platform.aclose)
+    return platform
+
+
+def open_fetcher(
+    stack: AsyncExitStack,
+    settings: Settings,
+    public_url: str,
+    telemetry: Telemetry,
+    own_file: Callable[[str], Path | None] = lambda _url: None,
+) -> PictureFetcher:
+    """The guarded downloader; in local mode our own file server's pictures are trusted, or just read (`own_file`)."""
+    ours = [Origin.parse(public_url)] if settings.wearon_mode is Mode.LOCAL else []
+    fetcher = PictureFetcher(
+        trusted_origins=[*settings.trusted_origins, *ours],
+        own_file=own_file,
+        trusted_tls=trusting(settings.authorities),
+        metrics=telemetry.metrics,
+        tracing=telemetry.tracing,
+    )
+    stack.push_async_callback(fetcher.aclose)
+    return fetcher
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every process has, whichever components it runs."""
+
+    settings: Settings
+    telemetry: Telemetry
+    events: Events
+    runs: Runs
+    live_view: LiveView
+    redis: Redis
+    platform: Platform
+    fetcher: PictureFetcher
+    pose_pool: PosePool | None
+    """None: it neither estimates sizes nor draws previews."""
+
+
+async def open_base(
+    stack: AsyncExitStack,
+    settings: Settings,
+    telemetry: Telemetry,
+    *,
+    redis: Redis,
+    public_url: str,
+    pose_pool: PosePool | None,
+) -> Base:
+    """Connect to the platform and to picture servers; `redis` and `pose_pool` are the caller's to close."""
+    platform = await open_platform(stack, settings, public_url, telemetry)
+    own_files = [platform.file_of] if isinstance(platform, LocalPlatform) else []
+    fetcher = open_fetcher(stack, settings, public_url, telemetry, *own_files)
+    events = Events()
+    runs = Runs(events, telemetry.tracing)
+    return Base(settings, telemetry, events, runs, LiveView(events), redis, platform, fetcher, pose_pool)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSide:
+    """All that moves tasks: present in a process that consumes tasks, runs jobs, or both."""
+
+    lease: Lease
+    reconciler: Reconciler
+    status: StatusReader
+    incidents: IncidentKeeper
+    worker: JobWorker | None
+    consumer: Consumer | None
+    last_days: LastDays | None
+    """None: no job runs here, or no model is asked."""
+
+
+def job_timeout_s(settings: Settings) -> float:
+    """The time limit of a job that does not end itself."""
+    return max(settings.generation_deadline_s, LEAST_RUN_S) + JOB_TIMEOUT_MARGIN_S
+
+
+async def open_job_side(
+    stack: AsyncExitStack,
+    base: Base,
+    supervisor: Supervisor,
+    redis_url: str,
+    *,
+    runs_jobs: bool,
+    consumer_redis: Redis | None,
+    budget: Budget | None = None,
+) -> JobSide:
+    """Make worker, consumer, lease and reconciler. No `consumer_redis`: no consumer."""
+    settings, redis, events, telemetry = base.settings, base.redis, base.events, base.telemetry
+    worker_id = new_worker_id() if runs_jobs else f"{WATCHER}{secrets.token_hex(6)}"
+    JobMetrics(telemetry.metrics, events)
+    make_history_store(settings, redis, worker_id).subscribe(events)
+    last_days = open_last_days(stack, base) if runs_jobs else None
+    capacity = settings.worker_concurrency if runs_jobs else 0
+    reporter = _make_reporter(base, supervisor, worker_id, capacity, last_days, budget)
+    held = HeldJobs(redis, worker_id, events) if runs_jobs else None
+    files = WorkerFiles(settings.spool_folder, worker_id)
+    lease = Lease(
+        redis,
+        worker_id,
+        capacity,
+        events=events,
+        health=telemetry.redis_health,
+        report=reporter.beat,
+        held=held,
+        keeper=_open_keeper(stack, redis_url, worker_id) if runs_jobs else None,
+        files=files,
+    )
+    dead_letters = DeadLetters(redis, events)
+    outbox = RefundOutbox(redis, base.platform, events, telemetry.tracing, files)
+    spool = Spool(settings.spool_folder, telemetry.dependencies)
+    worker = pipeline = None
+    if held is not None:
+        sessions = Sessions(base.platform, outbox, dead_letters, lease.confirm, base.runs)
+        pipeline = await open_pipeline(stack, base, sessions, spool, worker_id)
+        worker = _make_worker(base, held, pipeline, spool)
+    queue = JobQueue(redis, _limits(settings))
+    reconciler = Reconciler(redis, base.platform, queue, outbox, spool, events, pipeline.deliver if pipeline else None)
+    consumer = None
+    if consumer_redis is not None:
+        consumer = Consumer(redis, consumer_redis, queue, dead_letters, worker, events)
+    status = make_status_reader(settings, redis, own=reporter, pose_pool=base.pose_pool)
+    incidents = IncidentKeeper(redis, status, reporter, lease)
+    return JobSide(lease, reconciler, status, incidents, worker, consumer, last_days)
+
+
+def _open_keeper(stack: AsyncExitStack, redis_url: str, worker_id: str) -> LeaseKeeper:
+    """Keeps the lease of a process that runs jobs while its loop stands still."""
+    keeper = LeaseKeeper(Kept(redis_url, worker_id, os.getpid(), LEASE_S, HEARTBEAT_S))
+    stack.callback(keeper.close)
+    return keeper
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.store_concurrency, settings.store_daily_limit, settings.b2c_weight, settings.store_weights)
+
+
+def _make_worker(base: Base, held: HeldJobs, pipeline: Pipeline, spool: Spool) -> JobWorker:
+    telemetry = base.telemetry
+    worker = JobWorker(
+        base.redis,
+        held,
+        {GENERATE: pipeline.generate, REJECT: pipeline.reject},
+        slots=base.settings.worker_concurrency,
+        job_timeout_s=job_timeout_s(base.settings),
+        deadline_s=base.settings.generation_deadline_s,
+        must_keep=spool.holds_alone,
+        events=base.events,
+        tracing=telemetry.tracing,
+        dependencies=telemetry.dependencies,
+        limits=_limits(base.settings),
+    )
+    telemetry.metrics.slots.set(worker.slots)
+    telemetry.metrics.in_flight.set_function(lambda: worker.running)
+    return worker
+
+
+def _make_reporter(
+    base: Base,
+    supervisor: Supervisor,
+    worker_id: str,
+    capacity: int,
+    last_days: LastDays | None,
+    budget: Budget | None,
+) -> Reporter:
+    """What this process reports with every heartbeat, and to its own status."""
+    telemetry = base.telemetry
+    return Reporter(
+        worker_id,
+        base.live_view,
+        capacity,
+        components=lambda: supervisor.components,
+        refusals=lambda: telemetry.dependencies.refusals,
+        last_refused=lambda: telemetry.dependencies.last_refused,
+        last_days=lambda: last_days.known if last_days else {},
+        take_longest_lag=telemetry.loop_watch.take_longest,
+        silent_s=telemetry.redis_health.silent_s,
+        budget=budget,
+    )
+
+
+def make_api_services(base: Base, status: StatusReader, public_url: str) -> "ApiServices":
+    """What the routes of the API depend on. The process must have a pose pool."""
+    # Here: FastAPI is a third of the time that a command starts in.
+    from wearon.api.dependencies import ApiServices
+    from wearon.app.shops import make_shops
+
+    settings, redis, platform = base.settings, base.redis, base.platform
+    assert base.pose_pool is not None
+    local = platform if isinstance(platform, LocalPlatform) else None
+    from_console = Events()
+    sessions, search = make_sessions(settings, redis, platform, status)
+    make_history_store(settings, redis, "console").subscribe(from_console)
+    outbox = RefundOutbox(redis, platform, from_console, base.telemetry.tracing)
+    audit_log = make_audit_log(settings, redis)
+    return ApiServices(
+        mode=settings.wearon_mode.value,
+        fetcher=base.fetcher,
+        pose_pool=base.pose_pool,
+        status=status,
+        wait_for_change=base.live_view.wait_for_change,
+        sessions=sessions,
+        search=search,
+        dead_letters=DeadLetterActions(DeadLetters(redis, from_console), platform, audit_log),
+        refunds=RefundActions(outbox, audit_log),
+        cancellations=Cancellations(redis, platform, outbox, audit_log),
+        pauses=PauseActions(Pauses(redis), audit_log),
+        audit_log=audit_log,
+        shops=make_shops(settings, redis, audit_log),
+        picture_origin=public_url if local else str(settings.supabase_origin),
+        metrics=base.telemetry.metrics,
+        tracing=base.telemetry.tracing,
+        local_platform=local,
+        producer=LocalProducer(local, redis) if local else None,
+    )

@@ -1,0 +1,24 @@
+"""Charts as shops have them: CSV and schema.org's JSON-LD become the `size_chart` of a request, and a picture.
+
+`check_chart` reads a file, and names what is wrong by row and column; `draw_chart` draws what it found. Files are
+hostile until read: bounded, never executed, and nothing that they name is fetched.
+"""
+
+from wearon.charts.check import Checked, check_chart
+from wearon.charts.in_words import in_words
+from wearon.charts.picture import draw_chart
+from wearon.charts.problems import Place, Problem, UnusableFile
+from wearon.charts.sheet import Line, Told, columns_of
+
+__all__ = [
+    "Checked",
+    "Line",
+    "Place",
+    "Problem",
+    "Told",
+    "UnusableFile",
+    "check_chart",
+    "columns_of",
+    "draw_chart",
+    "in_words",
+]

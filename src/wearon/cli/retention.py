@@ -1,0 +1,77 @@
+"""`wearon retention`: delete the pictures that are older than shoppers were promised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wearon.cli.connections import Connections, run_connected
+from wearon.cli.output import CommandError, out, plain, print_json
+from wearon.cli.progress import progress
+
+if TYPE_CHECKING:
+    from wearon.operations.retention.rounds import Round
+
+
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Delete results and uploads that are older than RETENTION_HOURS, from the whole storage.
+
+    A running worker does this every hour by itself. What an open session needs stays, and so does all that does not
+    have the name of a shopper's picture. Without RETENTION_HOURS nothing is deleted, and a dry run counts with 6 hours.
+
+    Example: wearon retention --dry-run
+    """
+
+    async def sweep(connections: Connections) -> Round:
+        from wearon.app.wiring import make_metrics
+        from wearon.operations.retention.sweeper import Sweeper
+        from wearon.queue.audit_log import Action
+        from wearon.settings import LEAST_RETENTION_HOURS
+
+        settings = connections.settings
+        if settings.retention_hours is None and not dry_run:
+            raise CommandError("RETENTION_HOURS is not set: nothing may be deleted; --dry-run counts with 6 hours")
+        sweeper = Sweeper(
+            connections.redis,
+            await connections.platform(),
+            make_metrics(settings),
+            hours=settings.retention_hours or LEAST_RETENTION_HOURS,
+        )
+        made = await sweeper.sweep(
+            dry_run=dry_run, most_listings=None, on_progress=lambda listed: shown.say(f"{listed} entries")
+        )
+        if not dry_run and made.results + made.uploads:
+            after = {"results_deleted": made.results, "uploads_deleted": made.uploads}
+            about = f"older than {made.hours:g} hours"
+            await connections.audit_log.note(connections.actor, Action.DELETE_OLD_PICTURES, about, after=after)
+        return made
+
+    with progress("Looking for old pictures", quiet=as_json) as shown:
+        made = run_connected(sweep)
+    if as_json:
+        print_json({"dry_run": dry_run, **made.model_dump(mode="json", exclude={"next_folder"})})
+    else:
+        _show(made, "would be deleted" if dry_run else "deleted")
+    if made.error:
+        raise CommandError(made.error)
+
+
+def _show(made: Round, done: str) -> None:
+    out.print(
+        f"Older than {made.hours:g} hours and {done}: {_many(made.results, 'result')}, {_many(made.uploads, 'upload')}",
+        highlight=False,
+    )
+    if made.in_use:
+        out.print(f"Kept because a session or a task needs it: {_many(made.in_use, 'picture')}", highlight=False)
+    if made.unknown:
+        out.print(f"Kept because it is no shopper's picture by its name: {made.unknown}, such as", highlight=False)
+        for example in made.examples:
+            out.print(f"  {plain(example)}", highlight=False, soft_wrap=True)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

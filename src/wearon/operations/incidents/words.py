@@ -1,0 +1,14 @@
+"""Numbers and durations in the sentences of incidents."""
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `5 min`, `2 h`."""
+    whole = round(seconds or 0.0)
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,59 @@
+"""Refunds by cause: the error of the last try, or why a refund needs review. Pure rules."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from wearon.refunds.intents import Intent, NeedsReview, Outstanding
+
+_NUMBER = re.compile(r"[0-9]+")
+
+
+class RefundGroup(BaseModel):
+    """Refunds that have one cause."""
+
+    id: str
+    needs_review: bool
+    cause: str
+    """Of the oldest one; empty: it was not tried yet."""
+    refunds: int
+    late: int = 0
+    """Outstanding for longer than the contract's 30 s."""
+    first_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refunds:
+    """Refunds that are outstanding, and those that need review, oldest first."""
+
+    outstanding: Sequence[Outstanding]
+    by_hand: Sequence[NeedsReview]
+
+    @property
+    def groups(self) -> Sequence[RefundGroup]:
+        """All of them, counted; the largest groups first."""
+        found: dict[str, RefundGroup] = {}
+        for intent, cause, needs_review in self._causes():
+            key = _group(cause, needs_review=needs_review)
+            group = found.setdefault(
+                key,
+                RefundGroup(id=key, needs_review=needs_review, cause=cause, refunds=0, first_at=intent.completed_at),
+            )
+            group.refunds += 1
+            group.late += intent.is_late and not needs_review
+        return sorted(found.values(), key=lambda group: -group.refunds)
+
+    def of_group(self, group: str) -> Iterator[Intent]:
+        """The intents of one group, oldest first."""
+        return (one for one, cause, review in self._causes() if _group(cause, needs_review=review) == group)
+
+    def _causes(self) -> Iterable[tuple[Intent, str, bool]]:
+        yield from ((case.intent, case.error, False) for case in self.outstanding)
+        yield from ((case.intent, case.why, True) for case in self.by_hand)
+
+
+def _group(cause: str, *, needs_review: bool) -> str:
+    return hashlib.sha256(f"{needs_review} {_NUMBER.sub('#', cause)}".encode(errors="replace")).hexdigest()[:8]

@@ -1,0 +1,127 @@
+"""A job as it lies in Redis (arq's form, which older versions of this worker read), and what becomes of one that
+cannot be run.
+
+A job that names a function, a progress or a task of a version that is not known here is of a newer worker: it is left
+to that one. Any other that cannot be read becomes a dead letter, and the session that its id names is settled at once.
+"""
+
+import json
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+from wearon.platform.base import Channel
+from wearon.queue.jobs import GENERATE, REJECT, Attempt
+from wearon.queue.task import KNOWN_VERSION
+
+PROGRESS_VERSION = 1
+"""A newer version that changes what a job is writes a higher `version` into its progress."""
+
+MAX_NAME = 100
+"""Characters of a function's name that are worth quoting."""
+
+QUOTED_BYTES = 16 * 1024
+"""Of what cannot be read, in a dead letter: escaped it is up to four times as long, and a letter is cut at 64 KB."""
+
+QUOTED_ID = 500
+"""Characters of a job's id in a dead letter: ours have a hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that can be run here."""
+
+    function: str
+    payload: dict[str, Any]
+    progress: dict[str, Any]
+    """What earlier attempts wrote down, perhaps those of a newer worker: what is no number in it is left out."""
+    enqueued_ms: int
+
+    def attempt(self, number: int, started_at: float) -> Attempt:
+        """Attempt `number`, which begins now."""
+        known = {name: value for name, value in self.progress.items() if isinstance(value, int | float)}
+        numbers = {name: value for name, value in known.items() if isfinite(value)}
+        return Attempt(
+            first_started_at=float(numbers.get("first_started_at", 0.0)),
+            rate_limited=int(numbers.get("rate_limited", 0)),
+            retried=int(numbers.get("put_back", 0)),
+            unanswered=int(numbers.get("unanswered", 0)),
+            number=max(1, number),
+            queued_at=self.enqueued_ms / 1000 or None,
+            started_at=started_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewerJob:
+    """A job that only a newer version of this worker can run."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadJob:
+    """A job that no worker can run."""
+
+    why: str
+    request_id: str = ""
+
+
+def read_job(data: bytes) -> Job | NewerJob | BadJob:
+    """Never raises."""
+    if not data:
+        return BadJob("its data is missing")
+    try:
+        found = json.loads(data)
+        function, arguments = str(found["f"]), list(found["a"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return BadJob("its data cannot be read")
+    if function not in {GENERATE, REJECT}:
+        why = f"its function {function[:MAX_NAME]!r} is not known"
+        return NewerJob(why) if function.isidentifier() and len(function) <= MAX_NAME else BadJob(why)
+    payload = arguments[0] if arguments else None
+    progress = (arguments[1] if len(arguments) > 1 else None) or {}
+    request_id = str(payload.get("request_id") or "")[:MAX_NAME] if isinstance(payload, dict) else ""
+    if isinstance(progress, dict) and _is_newer(progress.get("version"), PROGRESS_VERSION):
+        return NewerJob("its progress is of a newer version")
+    if len(arguments) != 2 or not isinstance(payload, dict) or not isinstance(progress, dict):
+        return BadJob("its arguments are not those of its function", request_id)
+    if _is_newer(payload.get("version"), KNOWN_VERSION):
+        return NewerJob("its task is of a newer version")
+    enqueued_ms = found.get("et")
+    return Job(function, payload, progress, enqueued_ms if isinstance(enqueued_ms, int) else 0)
+
+
+def _is_newer(version: object, known: int) -> bool:
+    return isinstance(version, int) and version > known
+
+
+def session_of_job(job_id: str) -> str:
+    """The session that a job's id names, if it names one."""
+    return job_id.rsplit(":", 1)[-1]
+
+
+def rejection(job_id: str, bad: BadJob, data: bytes) -> dict[str, Any]:
+    """The payload of a REJECT job: what the dead letter shows, and the session that the job's id names, if any."""
+    reason = f"unusable job: {bad.why}"
+    quoted = {"job_id": job_id[:QUOTED_ID], "data": data[:QUOTED_BYTES].decode(errors="backslashreplace")}
+    *_, channel, owner_id, session_id = ["", "", "", *job_id.split(":")]
+    if channel not in set(Channel) or not owner_id or not _is_uuid(session_id):
+        return {"reason": f"{reason}, and its id names no session", **quoted}
+    return {
+        "channel": channel,
+        "owner_id": owner_id,
+        "session_id": session_id,
+        "request_id": bad.request_id,
+        "reason": reason,
+        **quoted,
+    }
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,2 @@
+-- ARGV: entry of the audit log
+note_action(ARGV[1])

@@ -1,0 +1,159 @@
+"""What is kept of a refund that is owed: an entry of the outbox in Redis, written before anything is done about it."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from wearon.observability.tracing import outgoing_headers
+from wearon.platform.base import Channel, SessionRef
+
+LATE_S = 30.0
+"""An intent older than this is an alarm: the contract with the shopper is a refund within 30 s."""
+
+SETTLED_S = 3600
+"""How long a settled intent is remembered: longer than any process goes on with one that it holds. Only then an intent
+that is not in the outbox can be told from one that a failover lost. (One that is settled twice pays once all the same:
+the ledger says so.)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One session that is to be failed and refunded."""
+
+    channel: Channel
+    owner_id: str
+    session_id: str
+    request_id: str
+    error_message: str
+    """What the shopper reads."""
+    reason: str
+    """What the operator reads."""
+    completed_at: str
+    """ISO 8601 with microseconds: the stamp by which we know our own transition again."""
+    traceparent: str | None = None
+    """The trace of the run that failed: a later try belongs to it."""
+
+    @property
+    def ref(self) -> SessionRef:
+        """The session and its owner."""
+        return SessionRef(self.channel, self.owner_id, self.session_id)
+
+    @property
+    def key(self) -> str:
+        """One intent a session."""
+        return intent_key(self.ref)
+
+    @property
+    def stamp(self) -> datetime:
+        """`completed_at` as a point in time."""
+        return datetime.fromisoformat(self.completed_at)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the generation failed."""
+        return (datetime.now(UTC) - self.stamp).total_seconds()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the shopper has waited for longer than was promised."""
+        return self.age_s > LATE_S
+
+    def told(self) -> dict[str, Any]:
+        """What command line and console say of it as JSON: ids, when it failed, how long ago, and why."""
+        return {
+            "session_id": self.session_id,
+            "channel": self.channel.value,
+            "owner_id": self.owner_id,
+            "request_id": self.request_id,
+            "failed_at": self.completed_at,
+            "age_s": round(self.age_s, 1),
+            "reason": self.reason,
+        }
+
+
+class Settled(StrEnum):
+    """What became of a refund intent."""
+
+    REFUNDED = "given_back"
+    ALREADY_REFUNDED = "already_given_back"
+    """The ledger had the refund."""
+    NOTHING_OWED = "nothing_owed"
+    """Nothing was taken."""
+    NOT_OURS = "not_ours"
+    """The session was ended otherwise, or there is no such session of that owner."""
+    NEEDS_REVIEW = "by_hand"
+    POSTPONED = "postponed"
+    """It stays in the outbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSettled:
+    """An event: a refund intent was settled, or postponed. `detail` says what was refunded to whom, or why not.
+
+    No e-mail address is in it.
+    """
+
+    ref: SessionRef
+    request_id: str
+    settled: Settled
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """An intent that is not settled, and why the last try did not succeed (empty: not known)."""
+
+    intent: Intent
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsReview:
+    """A failed session whose charge cannot be refunded as credit: only a person can settle it."""
+
+    intent: Intent
+    why: str
+
+
+def new_intent(ref: SessionRef, request_id: str, error_message: str, reason: str) -> Intent:
+    """The intent to fail and refund the session, stamped now."""
+    return Intent(
+        ref.channel,
+        ref.owner_id,
+        ref.session_id,
+        request_id,
+        error_message,
+        reason,
+        datetime.now(UTC).isoformat(timespec="microseconds"),
+        outgoing_headers().get("traceparent"),
+    )
+
+
+def intent_key(ref: SessionRef) -> str:
+    """A session's field in the outbox: it has one intent at most."""
+    return f"{ref.channel}:{ref.session_id}"
+
+
+def dump(intent: Intent) -> str:
+    """The entry, as JSON."""
+    return json.dumps(asdict(intent))
+
+
+def load(entry: bytes) -> Intent:
+    """The intent of an entry; fields of a newer version are left out.
+
+    Raises ValueError, KeyError, TypeError or AttributeError.
+    """
+    found = json.loads(entry)
+    known = {field.name: found[field.name] for field in fields(Intent) if field.name in found}
+    return Intent(**known | {"channel": Channel(known["channel"])})
+
+
+def load_or_none(entry: bytes | None) -> Intent | None:
+    """The intent of an entry; None for no entry, and for one that cannot be read."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return load(entry) if entry else None
+    return None

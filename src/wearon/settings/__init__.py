@@ -1,0 +1,31 @@
+"""Every setting of the worker, read once from the environment and `.env`; no other package reads the environment.
+
+`settings` lists every problem at once. Imports `net` for origins and the table of image models.
+"""
+
+from wearon.settings.access import LEAST_TOKEN_CHARACTERS, EstimateAccess
+from wearon.settings.misspelt import misspelt
+from wearon.settings.retention import LEAST_RETENTION_HOURS
+from wearon.settings.settings import (
+    PRODUCTION_NEEDS,
+    Mode,
+    Settings,
+    SettingsError,
+    foreign_uses,
+    inspect_settings,
+    load_settings,
+)
+
+__all__ = [
+    "LEAST_RETENTION_HOURS",
+    "LEAST_TOKEN_CHARACTERS",
+    "PRODUCTION_NEEDS",
+    "EstimateAccess",
+    "Mode",
+    "Settings",
+    "SettingsError",
+    "foreign_uses",
+    "inspect_settings",
+    "load_settings",
+    "misspelt",
+]

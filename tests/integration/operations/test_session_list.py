@@ -1,0 +1,257 @@
+"""The list of sessions: written with the history, filtered, paged, and searched in bounded steps."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from support.history_side import HistorySide
+from support.job_side import Buyer, FaultyPlatform, LocalShop, untyped
+from wearon.operations.models import Report, RunningJob
+from wearon.operations.session_index import STEP, SessionIndex, SessionLine, SessionQuery
+from wearon.platform.base import Channel, Status
+from wearon.queue import keys
+from wearon.tryon import sessions as sessions_module
+from wearon.tryon.image_model import Moderated, RateLimited
+
+pytestmark = pytest.mark.slow
+
+EVERYTHING = SessionQuery()
+
+
+@pytest.fixture
+def buyer(shop: LocalShop) -> Buyer:
+    """One kind of buyer is enough here."""
+    return Buyer(shop, Channel.B2C)
+
+
+@pytest.fixture
+def side(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HistorySide:
+    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 0.0)
+    return HistorySide(redis_client, platform, tmp_path)
+
+
+async def fill(redis: Redis, count: int, **fields: str) -> list[str]:
+    """Lines that other processes wrote, one each second, the last one now; their ids, newest first."""
+    now = time.time()
+    ids = [str(uuid4()) for _ in range(count)]
+    line = {"owner_id": "owner", "request_id": "req_other", "channel": "b2c", "status": "completed", **fields}
+    await untyped(redis).zadd(keys.SESSIONS, {id_: round((now - age) * 1e6) for age, id_ in enumerate(ids)})
+    await untyped(redis).hset(keys.SESSION_LINES, mapping={id_: json.dumps(line, separators=(",", ":")) for id_ in ids})
+    return ids
+
+
+async def listed(side: HistorySide, **query: object) -> list[str]:
+    return [line.session_id for line in (await side.search.page(SessionQuery(**query))).sessions]  # type: ignore[arg-type]
+
+
+async def test_every_attempt_says_how_it_ended_and_each_filter_finds_it(side: HistorySide, shop: LocalShop) -> None:
+    b2c, b2b = Buyer(shop, Channel.B2C), Buyer(shop, Channel.B2B)
+    completed, moderated, retried = await b2c.buy(), await b2b.buy(), await b2c.buy()
+    await side.run(completed)
+    side.image_model.answers.append(Moderated("safety"))
+    await side.run(moderated)
+    side.image_model.answers.append(RateLimited("429", 7.0))
+    await side.run(retried)
+    page = await side.search.page(EVERYTHING)
+    assert [line.session_id for line in page.sessions] == [ref.session_id for ref in (retried, moderated, completed)]
+    assert (page.kept, page.cursor) == (3, "")
+    waits, failed, done = page.sessions
+    assert (waits.status, waits.reason, waits.attempt) == ("retried", "rate_limit", 1)
+    assert (failed.status, failed.reason, failed.refund, failed.channel) == (
+        "failed",
+        "moderation",
+        "given_back",
+        "b2b",
+    )
+    assert (done.status, done.refund, done.request_id) == ("completed", None, "req_test")
+    assert done.cost_usd is not None
+
+    assert await listed(side, status="failed") == [moderated.session_id]
+    assert await listed(side, reason="rate_limit") == [retried.session_id]
+    assert await listed(side, channel=Channel.B2C, status="completed") == [completed.session_id]
+    assert await listed(side, owner_id=moderated.owner_id) == [moderated.session_id]
+    assert await listed(side, refund="given_back") == [moderated.session_id]
+    assert await listed(side, until=page.sessions[0].at) == [moderated.session_id, completed.session_id]
+    assert await listed(side, since=page.sessions[1].at) == [retried.session_id, moderated.session_id]
+    await side.run(retried)
+    assert await listed(side, status="completed") == [retried.session_id, completed.session_id]
+
+
+async def test_a_second_task_of_an_ended_session_does_not_change_its_line(side: HistorySide, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    await side.run(ref)
+    await side.run(ref)
+    (line,) = (await side.search.page(EVERYTHING)).sessions
+    assert (line.status, line.attempt) == ("completed", 1)
+
+
+async def test_a_refund_that_is_settled_later_changes_the_refund_alone(
+    side: HistorySide, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    side.image_model.answers.append(Moderated("safety"))
+    platform.break_next("ledger_entries")
+    await side.run(ref)
+    (before,) = (await side.search.page(EVERYTHING)).sessions
+    (intent,) = await side.outbox.pending()
+    await side.outbox.settle(intent)
+    (after,) = (await side.search.page(EVERYTHING)).sessions
+    assert (before.refund, after.refund) == ("postponed", "given_back")
+    assert after.model_copy(update={"refund": "postponed"}) == before
+
+
+async def test_what_no_attempt_ended_is_listed_by_its_refund(side: HistorySide, buyer: Buyer) -> None:
+    orphan = await buyer.buy()
+    await side.outbox.fail(orphan, request_id="", error_message="Internal error during generation", reason="orphan")
+    (line,) = (await side.search.page(EVERYTHING)).sessions
+    assert (line.session_id, line.status, line.refund) == (orphan.session_id, "failed", "given_back")
+
+
+async def test_it_goes_on_page_by_page_and_misses_none(redis_client: Redis) -> None:
+    ids = await fill(redis_client, 2 * STEP + 7)
+    index, found, cursor = SessionIndex(redis_client), list[str](), ""
+    while True:
+        page = await index.page(EVERYTHING, [], cursor, 200)
+        found += [line.session_id for line in page.sessions]
+        assert page.kept == len(ids)
+        if not (cursor := page.cursor):
+            break
+        await fill(redis_client, 1)  # the list grows meanwhile, in front of what is read
+        ids_now = await untyped(redis_client).zcard(keys.SESSIONS)
+        await untyped(redis_client).zpopmax(keys.SESSIONS, ids_now - len(ids))
+    assert found == ids
+
+
+async def test_any_part_of_an_id_is_found_wherever_it_stands(side: HistorySide, shop: LocalShop) -> None:
+    ref = await Buyer(shop, Channel.B2C).buy()
+    await side.run(ref, request_id="req_8f3aQx91")
+    await fill(side.redis, 3 * STEP)
+    line = f'{{"event": "step done", "session_id": "{ref.session_id}", "request_id": "req_8f3aQx91"}}'
+    for text in (
+        ref.session_id[:6],
+        ref.session_id[10:20].upper(),
+        ref.owner_id[-8:],
+        "req_8f3aQx91",
+        "8f3aQx",
+        f"hello, what about {ref.session_id[-12:]}? It failed!",
+        f"see https://shop.example/generated/{ref.session_id}.jpg",
+        line,
+    ):
+        assert ref.session_id in await listed(side, text=text), text
+    assert await listed(side, text="req_8f3aQx91", status="failed") == []
+    for text in ("zzzzzz", "compl", "completed", '"status"', "no id in here"):
+        assert await listed(side, text=text) == [], text
+
+
+async def test_a_call_looks_at_so_many_lines_at_most(redis_client: Redis) -> None:
+    await fill(redis_client, 24 * STEP)
+    index = SessionIndex(redis_client)
+    await redis_client.config_resetstat()
+    page = await index.page(SessionQuery(status="failed"), [], "", 50)
+    assert (page.sessions, bool(page.cursor)) == ([], True)
+    asked = (await redis_client.info("commandstats"))["cmdstat_evalsha"]
+    assert asked["calls"] == 20
+    assert page.searched_to is not None
+    assert (await index.page(SessionQuery(status="failed"), [], page.cursor, 50)).cursor == ""
+    await redis_client.config_resetstat()
+    await index.page(SessionQuery(since=datetime.now(UTC) - timedelta(minutes=1), status="failed"), [], "", 50)
+    assert (await redis_client.info("commandstats"))["cmdstat_evalsha"]["calls"] == 1
+
+
+async def test_a_users_sessions_do_not_end_at_fifty(side: HistorySide, shop: LocalShop) -> None:
+    buyer = Buyer(shop, Channel.B2C)
+    refs = [await buyer.buy() for _ in range(60)]
+    owner = refs[0].owner_id
+    first = await side.search.page(SessionQuery(text=owner))
+    second = await side.search.page(SessionQuery(text=owner), first.cursor)
+    assert len(first.sessions) == 50
+    found = [line.session_id for line in first.sessions + second.sessions]
+    assert sorted(found) == sorted({ref.session_id for ref in refs})
+    assert second.cursor == ""
+    assert {line.status for line in first.sessions} == {Status.QUEUED.value}
+
+
+async def test_it_is_found_while_the_platform_is_away(
+    side: HistorySide, platform: FaultyPlatform, buyer: Buyer
+) -> None:
+    ref = await buyer.buy()
+    await side.run(ref)
+    platform.break_next("search_sessions")
+    (line,) = (await side.search.page(SessionQuery(text=ref.session_id))).sessions
+    assert (line.session_id, line.status) == (ref.session_id, "completed")
+
+
+async def test_what_runs_stands_on_top(side: HistorySide, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    side.image_model.answers.append(RateLimited("429", 7.0))
+    await side.run(ref)
+    job = RunningJob(
+        session_id=ref.session_id, request_id="req_now", channel=ref.channel, owner_id=ref.owner_id, step="photos",
+        step_s=1.0, age_s=2.0, attempt=2, began_at=datetime.now(UTC),
+    )  # fmt: skip
+    report = Report(host="h", pid=1, version="1", capacity=1, busy=1, jobs=[job])
+    await untyped(side.redis).hset(keys.REPORTS, "worker-1", report.model_dump_json())
+    await untyped(side.redis).zadd(keys.WORKERS, {"worker-1": (time.time() + 10) * 1000})
+    for query in (EVERYTHING, SessionQuery(status="running"), SessionQuery(text=ref.session_id)):
+        (line,) = (await side.search.page(query)).sessions
+        assert (line.session_id, line.status) == (ref.session_id, "running")
+    assert await listed(side, status="running", text="req_other") == []
+    assert await listed(side, status="retried") == []
+
+
+async def test_it_is_kept_as_long_as_the_history_and_no_longer(side: HistorySide, buyer: Buyer) -> None:
+    (old, _) = await fill(side.redis, 2)
+    await untyped(side.redis).zadd(keys.SESSIONS, {old: round((time.time() - 24 * 3600 - 1) * 1e6)})
+    await side.run(await buyer.buy())
+    assert await untyped(side.redis).hget(keys.SESSION_LINES, old) is None
+    assert await untyped(side.redis).zcard(keys.SESSIONS) == await untyped(side.redis).hlen(keys.SESSION_LINES) == 2
+    for key in (keys.SESSIONS, keys.SESSION_LINES):
+        assert 0 < await side.redis.ttl(key) <= 24 * 3600
+
+
+async def test_the_oldest_lines_make_room(side: HistorySide, buyer: Buyer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wearon.operations.history.MOST_SESSIONS", 3)
+    ids = await fill(side.redis, 5)
+    ref = await buyer.buy()
+    await side.run(ref)
+    assert await listed(side) == [ref.session_id, *ids[:2]]
+    assert await untyped(side.redis).hlen(keys.SESSION_LINES) == 3
+
+
+async def test_without_a_history_there_is_no_list(
+    redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, buyer: Buyer
+) -> None:
+    side = HistorySide(redis_client, platform, tmp_path, journal_hours=0)
+    await side.run(await buyer.buy())
+    assert await redis_client.keys("wearon:sessions*") == []
+
+
+async def test_a_line_weighs_less_than_a_kilobyte(redis_client: Redis) -> None:
+    line = SessionLine(
+        session_id=str(uuid4()), at=datetime.now(UTC), owner_id=str(uuid4()), request_id="req_" + "x" * 96,
+        channel="b2b", status="failed", reason="rate_limit", refund="already_given_back", attempt=12, took_s=123.4,
+    )  # fmt: skip
+    before = (await redis_client.info("memory"))["used_memory"]
+    await fill(redis_client, 5000, **json.loads(line.kept()))
+    assert (await redis_client.info("memory"))["used_memory"] - before < 5000 * 1024
+
+
+async def test_what_others_wrote_there_is_passed_over(side: HistorySide, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    await side.run(ref, request_id='","status":"failed","x":"')
+    hostile = {"\xff": "\xff", "a" * 5000: "[" * 5000, "b": "null", "c": "{}", "d": '{"at":1}', "e": "", "f": "[1]"}
+    await untyped(side.redis).hset(keys.SESSION_LINES, mapping=hostile)
+    await untyped(side.redis).zadd(keys.SESSIONS, {**dict.fromkeys(hostile, 1.7e15), "gone": "inf", "older": "-inf"})
+    assert await listed(side) == [ref.session_id]
+    assert await listed(side, status="failed") == []
+    await side.redis.delete(keys.SESSIONS)
+    await untyped(side.redis).set(keys.SESSIONS, "what others wrote")
+    other = await buyer.buy()
+    await side.run(other)
+    assert (await side.history(other)).where == "Completed."
+    assert [event.kind for event in (await side.history(other)).events][-1] == "completed"

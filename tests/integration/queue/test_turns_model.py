@@ -1,0 +1,166 @@
+"""The scheduler against a model of it: nothing lost, nothing run twice, no limit passed, no tenant starved.
+
+Two workers and one of the version before act on a real Redis in any order, die, and find their leases expired.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from support.job_side import untyped
+from support.redis import RedisServer
+from support.turns import EarlierWorker, ScriptedWorker, a_store, push
+from wearon.queue import keys
+from wearon.queue.limits import Limits
+from wearon.queue.tenants import B2C
+from wearon.redis.clients import connect
+
+pytestmark = pytest.mark.slow
+
+TENANTS = (B2C, a_store(), a_store())
+LIMITS = Limits(store_at_once=2, b2c_weight=3.0)
+
+TENANT = st.sampled_from(TENANTS)
+WORKER = st.sampled_from(("one", "two", "earlier"))
+
+
+class Queue(RuleBasedStateMachine):
+    """What should be there: each job waits, or is held by one worker, until it ends."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.redis = connect(self.url, name="model")
+        self.open: set[str] = set()
+        self.paused: set[str] = set()
+        self.workers = {
+            "one": ScriptedWorker(self.redis, "one", 3, LIMITS),
+            "two": ScriptedWorker(self.redis, "two", 2, LIMITS),
+            "earlier": EarlierWorker(self.redis, "earlier", 2),
+        }
+        self.do(self.redis.flushall())
+        for worker in self.workers.values():
+            self.do(worker.beat())
+
+    def do(self, step: Awaitable[Any]) -> Any:
+        return self.loop.run_until_complete(asyncio.ensure_future(step, loop=self.loop))
+
+    @property
+    def held(self) -> list[str]:
+        return [job for worker in self.workers.values() for job in worker.held]
+
+    def running_of(self, tenant: str) -> int:
+        """On the workers that know limits: what the earlier one takes is counted with the next heartbeat only."""
+        held = [job for name, worker in self.workers.items() if name != "earlier" for job in worker.held]
+        return sum(job.startswith(tenant + ":") for job in held)
+
+    @rule(tenant=TENANT, count=st.integers(1, 4))
+    def a_task_comes(self, tenant: str, count: int) -> None:
+        self.open |= set(self.do(push(self.redis, tenant, count, LIMITS)))
+
+    @rule(tenant=TENANT)
+    def the_earlier_consumer_takes_one(self, tenant: str) -> None:
+        earlier = self.workers["earlier"]
+        assert isinstance(earlier, EarlierWorker)
+        self.open.add(self.do(earlier.push(tenant)))
+
+    @rule(worker=WORKER)
+    def take(self, worker: str) -> None:
+        before = Counter(self.held)
+        jobs = self.do(self.workers[worker].take())
+        assert not before & Counter(jobs), "a job ran twice"
+        assert set(jobs) <= self.open, "a job that has ended ran again"
+        if worker != "earlier":
+            assert not any(job.startswith(f"{tenant}:") for job in jobs for tenant in self.paused)
+            for tenant in TENANTS[1:]:
+                taken = sum(job.startswith(f"{tenant}:") for job in jobs)
+                assert not taken or self.running_of(tenant) <= LIMITS.store_at_once, "over the limit"
+
+    @rule(worker=WORKER, again_in_ms=st.sampled_from((None, 0, 60_000)))
+    def one_ends(self, worker: str, again_in_ms: int | None) -> None:
+        if held := sorted(self.workers[worker].held):
+            assert self.do(self.workers[worker].end(held[0], again_in_ms=again_in_ms))
+            if again_in_ms is None:
+                self.open.remove(held[0])
+
+    @rule(worker=WORKER)
+    def one_is_killed(self, worker: str) -> None:
+        self.do(self.redis.zadd(keys.WORKERS, {worker: 1}))
+        self.workers[worker].held.clear()
+        self.workers[worker].starts.clear()
+        others = [other for name, other in self.workers.items() if name != worker]
+        for other in others:
+            self.do(other.beat())
+        self.do(self.workers[worker].beat())  # and is started again
+
+    @rule(tenant=TENANT)
+    def pause_or_resume(self, tenant: str) -> None:
+        if tenant in self.paused:
+            self.paused.remove(tenant)
+            self.do(untyped(self.redis).hdel(keys.PAUSES, tenant))
+        else:
+            self.paused.add(tenant)
+            self.do(untyped(self.redis).hset(keys.PAUSES, tenant, "{}"))
+
+    @rule(key=st.sampled_from((keys.TURNS, keys.WAITING, keys.HELD, keys.RUNNING_OF_TENANTS, keys.LINE + B2C)))
+    def redis_loses_a_key_of_the_turns(self, key: str) -> None:
+        self.do(self.redis.delete(key))
+        self.pass_minutes()
+        for worker in self.workers.values():
+            self.do(worker.beat())
+
+    def pass_minutes(self) -> None:
+        """All that waits is due by now; what runs is left alone."""
+        waiting = self.open - set(self.held)
+        if waiting:
+            self.do(self.redis.zadd(keys.JOBS, dict.fromkeys(waiting, 1), xx=True))
+
+    @invariant()
+    def no_job_is_lost(self) -> None:
+        assert {job.decode() for job in self.do(untyped(self.redis).zrange(keys.JOBS, 0, -1))} == self.open
+
+    @invariant()
+    def who_runs_what_is_known(self) -> None:
+        running = self.do(untyped(self.redis).hgetall(keys.RUNNING))
+        assert sorted(job.decode() for job in running) == sorted(self.held)
+
+    def teardown(self) -> None:
+        """Everything starts and ends, whatever happened before."""
+        self.do(self.redis.delete(keys.PAUSES, keys.CAPACITY_SUM))
+        one = self.workers["one"]
+        for worker in self.workers.values():
+            self.do(worker.beat())
+            for job in list(worker.held):
+                assert self.do(worker.end(job))
+                self.open.remove(job)
+        self.pass_minutes()
+        self.do(one.beat())  # the earlier worker's jobs have ended: their tenants may start others
+        for _ in range(len(self.open)):
+            for job in self.do(one.take()):
+                assert self.do(one.end(job))
+                self.open.remove(job)
+        assert self.open == set()
+        self.do(one.beat())
+        left = (keys.JOBS, keys.RUNNING, keys.HELD, keys.RUNNING_OF_TENANTS, keys.WAITING, keys.TURNS)
+        assert self.do(self.redis.exists(*left)) == 0
+        self.do(self.redis.aclose(close_connection_pool=True))
+        self.do(asyncio.sleep(0))  # closed transports are told of it in the next turn of the loop
+        self.loop.close()
+
+
+def test_whatever_happens_in_whatever_order(redis_server: RedisServer) -> None:
+    Queue.url = redis_server.url
+    run_state_machine_as_test(
+        Queue,
+        settings=settings(
+            max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,123 @@
+"""Workers and stores at the scripts of the queue, without jobs that run: what is taken, and what becomes of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from support.job_side import document, job_id, untyped
+from wearon.events import Events
+from wearon.platform.base import Channel, SessionRef
+from wearon.queue import keys
+from wearon.queue.jobs import GENERATE, Enqueued, JobQueue
+from wearon.queue.lease import Lease
+from wearon.queue.limits import NO_LIMITS, Limits
+from wearon.redis.health import RedisHealth
+from wearon.redis.scripts import load_script
+
+BEFORE = Path(__file__).parent.parent / "data" / "scripts_before_turns"
+"""The scripts of the last version without lines, as it sent them."""
+
+LONG = (540_000, 30_000, 5_000)
+"""Deadline of a job, spacing of probes, how long paused jobs are put aside (ms)."""
+
+USER = str(uuid4())
+
+
+def a_store() -> str:
+    """A tenant."""
+    return f"b2b:{uuid4()}"
+
+
+def session_of(tenant: str) -> SessionRef:
+    """A new session of the tenant."""
+    channel, _, store = tenant.partition(":")
+    return SessionRef(Channel(channel), store or USER, str(uuid4()))
+
+
+async def push(redis: Redis, tenant: str, count: int = 1, limits: Limits = NO_LIMITS) -> list[str]:
+    """Enqueue tasks of a tenant, as the consumer does; returns their job ids."""
+    refs = [session_of(tenant) for _ in range(count)]
+    batch = [Enqueued(document(ref), job_id(ref), GENERATE, {}, refusal={"over_daily_limit": True}) for ref in refs]
+    await untyped(redis).lpush(keys.PENDING, *(task.document for task in batch))
+    await JobQueue(redis, limits).enqueue(batch, free_slots=count)
+    return [task.job_id for task in batch]
+
+
+@dataclass
+class ScriptedWorker:
+    """Takes jobs and ends them, with a lease of its own."""
+
+    redis: Redis
+    name: str
+    slots: int = 10
+    limits: Limits = NO_LIMITS
+    held: dict[str, str] = field(default_factory=dict)
+    """Job id -> token."""
+    starts: dict[str, int] = field(default_factory=dict)
+
+    async def beat(self) -> None:
+        """One heartbeat."""
+        lease = Lease(self.redis, self.name, self.slots, events=Events(), health=RedisHealth(), report=lambda: "")
+        await lease.renew()
+
+    async def take(self, count: int | None = None) -> list[str]:
+        """Take as many jobs as there are free slots, or so many; returns their ids."""
+        room = self.slots - len(self.held) if count is None else count
+        found = await self._run(
+            "take",
+            [keys.JOBS, keys.RUNNING, keys.WORKERS, keys.PAUSES, keys.CAPACITY_SUM],
+            [room, self.name, keys.JOB, keys.STARTS, 3600, *LONG, self.limits.store_at_once, self.limits.weights],
+        )
+        return self._keep(found[1:])
+
+    async def end(self, job: str, *, again_in_ms: int | None = None) -> bool:
+        """End a job, or put it back. False: it is not ours any more."""
+        how = ["done", 0] if again_in_ms is None else ["again", again_in_ms]
+        names = [keys.RUNNING, keys.JOBS, keys.JOB + job, keys.STARTS + job]
+        return bool(
+            await self._run("end", names, [self.name, job, self.held.pop(job), *how, "", 1, self.starts.pop(job)])
+        )
+
+    def _keep(self, found: Sequence[bytes]) -> list[str]:
+        jobs = [job.decode() for job in found[::4]]
+        self.held.update(zip(jobs, (token.decode() for token in found[1::4]), strict=True))
+        self.starts.update(zip(jobs, map(int, found[2::4]), strict=True))
+        return jobs
+
+    async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
+        return await self.redis.register_script(load_script("queue", name))(keys=names, args=arguments)
+
+
+@dataclass
+class EarlierWorker(ScriptedWorker):
+    """One of the version before there were lines."""
+
+    async def beat(self) -> None:
+        names = [keys.WORKERS, keys.CAPACITY, keys.RUNNING, keys.JOBS, keys.REFUNDS, keys.PENDING, keys.REPORTS]
+        await self._run(
+            "heartbeat", [*names, keys.DATA_ID], [self.name, 12_000, self.slots, "", 7_500, "data", 3_660_000]
+        )
+
+    async def take(self, count: int | None = None) -> list[str]:
+        room = self.slots - len(self.held) if count is None else count
+        found = await self._run(
+            "take", [keys.JOBS, keys.RUNNING, keys.WORKERS], [room, self.name, keys.JOB, keys.STARTS, 3600]
+        )
+        return self._keep(found[1:])
+
+    async def push(self, tenant: str) -> str:
+        """Its consumer enqueues a task."""
+        ref = session_of(tenant)
+        task = document(ref)
+        await untyped(self.redis).lpush(keys.PENDING, task)
+        names = [keys.PENDING, keys.JOB + job_id(ref), keys.JOBS, keys.WAKE]
+        await self._run("enqueue", names, [task, job_id(ref), "{}", 0])
+        return job_id(ref)
+
+    async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
+        script = (BEFORE / "shared.lua").read_text() + (BEFORE / f"{name}.lua").read_text()
+        return await self.redis.register_script(script)(keys=names, args=arguments)
