@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from wearon.charts import check_chart, draw_chart
+from wearon.chart_files import check_chart, draw_chart
 
 CHARTS = Path(__file__).parents[1] / "tests" / "data" / "charts"
 

@@ -11,7 +11,7 @@ from support.api_services import api_services
 from wearon.api.app import create_app
 from wearon.api.roles import Access, Role
 from wearon.observability.kept_lines import LogLine
-from wearon.operations.actions import NotThere
+from wearon.operations.actions.errors import NotThere
 from wearon.operations.dead_letter_groups import BulkStep, Grouping, LetterGroups, group_of
 from wearon.operations.incident_model import Cost
 from wearon.operations.incidents import KINDS, find_incidents

@@ -14,9 +14,10 @@ from wearon.local.producer import LocalProducer
 from wearon.metrics import Metrics
 from wearon.net.fetch import PictureFetcher
 from wearon.observability.tracing import Tracing
-from wearon.operations.actions import DeadLetterActions, RefundActions
-from wearon.operations.cancel import Cancellations
-from wearon.operations.pausing import PauseActions
+from wearon.operations.actions.cancel import Cancellations
+from wearon.operations.actions.dead_letters import DeadLetterActions
+from wearon.operations.actions.pause import PauseActions
+from wearon.operations.actions.refunds import RefundActions
 from wearon.operations.session_history import SessionHistories
 from wearon.operations.session_search import SessionSearch
 from wearon.operations.status import StatusReader

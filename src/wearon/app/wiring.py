@@ -28,12 +28,13 @@ from wearon.net.fetch import PictureFetcher
 from wearon.net.origins import Origin
 from wearon.net.tls import trusting
 from wearon.observability.tracing import Tracing, open_tracing
-from wearon.operations.actions import DeadLetterActions, RefundActions
-from wearon.operations.cancel import Cancellations
+from wearon.operations.actions.cancel import Cancellations
+from wearon.operations.actions.dead_letters import DeadLetterActions
+from wearon.operations.actions.pause import PauseActions
+from wearon.operations.actions.refunds import RefundActions
 from wearon.operations.incident_keeper import IncidentKeeper
 from wearon.operations.job_metrics import JobMetrics
 from wearon.operations.live_view import LiveView
-from wearon.operations.pausing import PauseActions
 from wearon.operations.report import Reporter
 from wearon.operations.status import StatusReader
 from wearon.platform import SupabasePlatform

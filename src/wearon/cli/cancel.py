@@ -12,7 +12,7 @@ from wearon.cli.output import CommandError, confirm, out, plain, print_json
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
-    from wearon.operations.cancel import Cancellations, Cancelled
+    from wearon.operations.actions.cancel import Cancellations, Cancelled
 
 Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="The session to cancel.")]
 Now = Annotated[bool, typer.Option("--now", help="Also when its job runs: a picture that is paid for is lost.")]
@@ -80,7 +80,7 @@ async def _cancellations(connections: Connections) -> Cancellations:
     from wearon.app.readers import make_history_store
     from wearon.events import Events
     from wearon.observability.tracing import Tracing
-    from wearon.operations.cancel import Cancellations
+    from wearon.operations.actions.cancel import Cancellations
     from wearon.refunds.outbox import RefundOutbox
 
     events = Events()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any, TypeVar
 
-    from wearon.charts import Checked
+    from wearon.chart_files import Checked
     from wearon.queue.audit_log import Actor
     from wearon.shop_charts.store import ChartReference, ChartStore, ChartSummary, KeptChart
 
@@ -63,7 +63,7 @@ def check(
 
     Example: wearon chart check jeans.csv --garment jeans --out jeans.png
     """
-    from wearon.charts import Told, UnusableFile, draw_chart
+    from wearon.chart_files import Told, UnusableFile, draw_chart
 
     try:
         checked = check_file(file, Told(garment, unit, measured_on, laid_flat, stretch), names)
@@ -141,7 +141,7 @@ def put(
 
     Example: wearon chart put acme/jeans jeans.csv --garment jeans
     """
-    from wearon.charts import Told
+    from wearon.chart_files import Told
 
     reference = _reference(chart)
     read = usable_chart(file, Told(garment, unit, measured_on, laid_flat, stretch), names)
@@ -184,7 +184,7 @@ def _ask(question: Callable[[ChartStore, Actor], Coroutine[Any, Any, T]]) -> T:
 
 
 def _print(file: Path, checked: Checked) -> None:
-    from wearon.charts import columns_of, in_words
+    from wearon.chart_files import columns_of, in_words
 
     out.print(f"{plain(file.name)}: {checked.described}", highlight=False)
     for lines in filter(None, (checked.lines, checked.second_lines)):

@@ -12,7 +12,7 @@ from wearon.sizing.chart import MeasuredOn, Unit
 from wearon.sizing.garments import Garment
 
 if TYPE_CHECKING:
-    from wearon.charts import Checked, Told
+    from wearon.chart_files import Checked, Told
     from wearon.sizing import SizeChart
 
 ChartFile = Annotated[
@@ -32,8 +32,8 @@ Names = Annotated[
 
 def check_file(file: Path, told: Told | None = None, names: str | None = None) -> Checked:
     """What is in the file; `told` counts more than it. Raises UnusableFile, CommandError."""
-    from wearon.charts import Told, check_chart
-    from wearon.charts.csv_tables import MOST_BYTES
+    from wearon.chart_files import Told, check_chart
+    from wearon.chart_files.csv_tables import MOST_BYTES
 
     try:
         with file.open("rb") as opened:
@@ -45,7 +45,7 @@ def check_file(file: Path, told: Told | None = None, names: str | None = None) -
 
 def usable_chart(file: Path, told: Told | None = None, names: str | None = None) -> SizeChart:
     """The chart in the file. What looks odd or is wrong goes to stderr. Raises CommandError."""
-    from wearon.charts import UnusableFile
+    from wearon.chart_files import UnusableFile
 
     try:
         checked = check_file(file, told, names)

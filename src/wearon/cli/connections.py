@@ -65,7 +65,7 @@ def run_connected(command: Callable[[Connections], Coroutine[Any, Any, T]]) -> T
 
     from wearon.cli.settings import settings_or_error
     from wearon.observability.logging import configure_logs
-    from wearon.operations.actions import NotPossible
+    from wearon.operations.actions.errors import NotPossible
     from wearon.platform.base import PlatformError
 
     settings = settings_or_error()

@@ -16,7 +16,7 @@ from wearon.cli.progress import progress
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from wearon.operations.actions import DeadLetterActions
+    from wearon.operations.actions.dead_letters import DeadLetterActions
     from wearon.operations.dead_letter_groups import BulkLetter, BulkStep, LetterGroup, LetterGroups
     from wearon.queue.audit_log import Actor
     from wearon.queue.dead_letters import DeadLetter
@@ -210,7 +210,7 @@ class Retried:
 
 async def _push_again(actions: DeadLetterActions, ids: Sequence[str], by: Actor) -> Retried:
     """Push one by one, so that a letter that cannot be pushed does not stop the others."""
-    from wearon.operations.actions import NotPossible
+    from wearon.operations.actions.errors import NotPossible
 
     pushed: list[DeadLetter] = []
     refused: dict[str, str] = {}
@@ -269,7 +269,7 @@ async def _find_group(connections: Connections, group: str | None) -> LetterGrou
 
 async def _actions(connections: Connections) -> DeadLetterActions:
     from wearon.events import Events
-    from wearon.operations.actions import DeadLetterActions
+    from wearon.operations.actions.dead_letters import DeadLetterActions
     from wearon.queue.dead_letters import DeadLetters
 
     letters = DeadLetters(connections.redis, Events())

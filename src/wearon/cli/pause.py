@@ -10,7 +10,7 @@ from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import out, plain, print_json
 
 if TYPE_CHECKING:
-    from wearon.operations.pausing import PauseActions
+    from wearon.operations.actions.pause import PauseActions
 
 Store = Annotated[
     str | None, typer.Option("--store", metavar="ID", help="Only this store's jobs, or those of b2c; all without it.")
@@ -63,7 +63,7 @@ def _name(store: str | None) -> str:
 
 
 def _actions(connections: Connections) -> PauseActions:
-    from wearon.operations.pausing import PauseActions
+    from wearon.operations.actions.pause import PauseActions
     from wearon.queue.pauses import Pauses
 
     return PauseActions(Pauses(connections.redis), connections.audit_log)

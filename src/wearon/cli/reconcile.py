@@ -44,7 +44,7 @@ def reconcile(
         from wearon.dependencies import Dependencies
         from wearon.events import Events
         from wearon.observability.tracing import Tracing
-        from wearon.operations.actions import RefundActions
+        from wearon.operations.actions.refunds import RefundActions
         from wearon.queue.audit_log import Action
         from wearon.queue.jobs import JobQueue
         from wearon.refunds.outbox import RefundOutbox

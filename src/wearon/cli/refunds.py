@@ -13,7 +13,7 @@ from wearon.cli.progress import progress
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from wearon.operations.actions import RefundActions
+    from wearon.operations.actions.refunds import RefundActions
     from wearon.operations.refund_groups import Refunds
     from wearon.refunds.intents import Intent, NeedsReview
 
@@ -105,7 +105,7 @@ def resolve(
 async def _actions(connections: Connections) -> RefundActions:
     from wearon.events import Events
     from wearon.observability.tracing import Tracing
-    from wearon.operations.actions import RefundActions
+    from wearon.operations.actions.refunds import RefundActions
     from wearon.refunds.outbox import RefundOutbox
 
     outbox = RefundOutbox(connections.redis, await connections.platform(), Events(), Tracing())

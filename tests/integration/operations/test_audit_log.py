@@ -20,9 +20,11 @@ from support.job_side import (
     some_session,
     untyped,
 )
-from wearon.operations.actions import DeadLetterActions, NotThere, RefundActions
-from wearon.operations.cancel import Cancellations, Cancelled
-from wearon.operations.pausing import PauseActions
+from wearon.operations.actions.cancel import Cancellations, Cancelled
+from wearon.operations.actions.dead_letters import DeadLetterActions
+from wearon.operations.actions.errors import NotThere
+from wearon.operations.actions.pause import PauseActions
+from wearon.operations.actions.refunds import RefundActions
 from wearon.platform.base import Channel
 from wearon.queue import keys
 from wearon.queue.audit_log import MAX_NAMED, Action, Actor, AuditEntry, AuditLog, Facts, Via

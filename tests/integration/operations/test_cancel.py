@@ -28,8 +28,8 @@ from support.job_side import (
     untyped,
 )
 from wearon.local.credits import DEMO_CREDITS
-from wearon.operations.actions import NotPossible, NotThere
-from wearon.operations.cancel import Cancellations, Cancelled
+from wearon.operations.actions.cancel import Cancellations, Cancelled
+from wearon.operations.actions.errors import NotPossible, NotThere
 from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys
 

@@ -19,8 +19,9 @@ from support.job_side import (
     some_session,
     untyped,
 )
-from wearon.operations import actions as actions_module
-from wearon.operations.actions import DeadLetterActions, NotPossible, NotThere
+from wearon.operations.actions import dead_letters as actions_module
+from wearon.operations.actions.dead_letters import DeadLetterActions
+from wearon.operations.actions.errors import NotPossible, NotThere
 from wearon.operations.dead_letter_groups import BulkLetter, BulkStep, Fate
 from wearon.platform.base import SessionRef
 from wearon.queue import dead_letters as dead_letters_module

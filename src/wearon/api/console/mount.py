@@ -12,7 +12,7 @@ from wearon.api.console.login import Doorkeeper
 from wearon.api.dependencies import ApiServices
 from wearon.api.roles import Door
 from wearon.api.token import Tokens
-from wearon.operations.actions import NotPossible, NotThere
+from wearon.operations.actions.errors import NotPossible, NotThere
 from wearon.platform.base import PlatformError, PlatformRefused
 
 log = structlog.get_logger()

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from wearon.charts.cells import Reading
-from wearon.charts.problems import Place
-from wearon.charts.sheet import Line, Sheet, Told
+from wearon.chart_files.cells import Reading
+from wearon.chart_files.problems import Place
+from wearon.chart_files.sheet import Line, Sheet, Told
 from wearon.sizing.chart import MeasuredOn, Unit
 from wearon.sizing.garments import Column
 

@@ -1,6 +1,6 @@
 """Readings and units as people write them."""
 
-from wearon.charts.cells import Reading
+from wearon.chart_files.cells import Reading
 from wearon.sizing.chart import Unit
 
 

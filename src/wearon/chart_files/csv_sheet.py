@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from wearon.charts.cells import Reading, UnreadableCell, normal, read_cell
-from wearon.charts.csv_tables import Cell, Row, Table
-from wearon.charts.headings import (
+from wearon.chart_files.cells import Reading, UnreadableCell, normal, read_cell
+from wearon.chart_files.csv_tables import Cell, Row, Table
+from wearon.chart_files.headings import (
     Heading,
     is_for_children,
     read_heading,
     read_title,
 )
-from wearon.charts.in_words import unit_in_words
-from wearon.charts.problems import NOT_FOR_CHILDREN, Place, UnusableFile, quoted
-from wearon.charts.sheet import Line, Sheet, Told
-from wearon.charts.words import Other
+from wearon.chart_files.in_words import unit_in_words
+from wearon.chart_files.problems import NOT_FOR_CHILDREN, Place, UnusableFile, quoted
+from wearon.chart_files.sheet import Line, Sheet, Told
+from wearon.chart_files.words import Other
 from wearon.sizing.chart import CM_PER_INCH, MeasuredOn, Unit
 from wearon.sizing.garments import Column
 

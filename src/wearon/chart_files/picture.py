@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from wearon.charts.check import Checked
-from wearon.charts.in_words import in_words
-from wearon.charts.sheet import Line, columns_of
+from wearon.chart_files.check import Checked
+from wearon.chart_files.in_words import in_words
+from wearon.chart_files.sheet import Line, columns_of
 from wearon.observability.visible import visible
 from wearon.sizing.garments import Column
 

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from wearon.charts.cells import Reading, UnreadableCell, read_cell
-from wearon.charts.headings import is_for_children, read_heading
-from wearon.charts.problems import NOT_FOR_CHILDREN, Place, UnusableFile, quoted
-from wearon.charts.sheet import Line, Sheet, Told
-from wearon.charts.words import Meaning
+from wearon.chart_files.cells import Reading, UnreadableCell, read_cell
+from wearon.chart_files.headings import is_for_children, read_heading
+from wearon.chart_files.problems import NOT_FOR_CHILDREN, Place, UnusableFile, quoted
+from wearon.chart_files.sheet import Line, Sheet, Told
+from wearon.chart_files.words import Meaning
 from wearon.sizing.chart import MeasuredOn, Unit
 from wearon.sizing.garments import Column
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from wearon.charts.problems import quoted
+from wearon.chart_files.problems import quoted
 from wearon.sizing.chart import Unit
 
 LONGEST_CELL = 60

@@ -16,7 +16,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from wearon.operations.actions import NotPossible, NotThere
+from wearon.operations.actions.errors import NotPossible, NotThere
 from wearon.platform.base import OPEN_STATUSES, Channel, Platform, Session, SessionRef, Status
 from wearon.platform.session_rows import as_uuid
 from wearon.queue import keys

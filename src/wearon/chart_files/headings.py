@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from wearon.charts.cells import normal
-from wearon.charts.words import BODY, CHILDREN, FLAT, GARMENT, UNIT_WORDS, WORDS, Meaning, Other
+from wearon.chart_files.cells import normal
+from wearon.chart_files.words import BODY, CHILDREN, FLAT, GARMENT, UNIT_WORDS, WORDS, Meaning, Other
 from wearon.sizing.chart import MeasuredOn, Unit
 from wearon.sizing.garments import GIRTHS
 

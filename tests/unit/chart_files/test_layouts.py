@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wearon.charts import Told, UnusableFile, check_chart, draw_chart
+from wearon.chart_files import Told, UnusableFile, check_chart, draw_chart
 from wearon.sizing.chart import MeasuredOn, Unit
 
 CHARTS = Path(__file__).parents[2] / "data" / "charts"

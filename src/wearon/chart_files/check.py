@@ -8,16 +8,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from wearon.charts.cells import Reading
-from wearon.charts.csv_sheet import read_csv_sheet
-from wearon.charts.csv_tables import decoded, read_tables
-from wearon.charts.findings import look_at, refuse_small
-from wearon.charts.in_words import unit_in_words
-from wearon.charts.json_ld import parse_json, read_json_ld_sheet
-from wearon.charts.own_json import read_own_sheet
-from wearon.charts.problems import Place, Problem, UnusableFile, quoted
-from wearon.charts.sheet import Line, Sheet, Told, columns_of
-from wearon.charts.two_parts import Pairs, split_pairs
+from wearon.chart_files.cells import Reading
+from wearon.chart_files.csv_sheet import read_csv_sheet
+from wearon.chart_files.csv_tables import decoded, read_tables
+from wearon.chart_files.findings import look_at, refuse_small
+from wearon.chart_files.in_words import unit_in_words
+from wearon.chart_files.json_ld import parse_json, read_json_ld_sheet
+from wearon.chart_files.own_json import read_own_sheet
+from wearon.chart_files.problems import Place, Problem, UnusableFile, quoted
+from wearon.chart_files.sheet import Line, Sheet, Told, columns_of
+from wearon.chart_files.two_parts import Pairs, split_pairs
 from wearon.sizing.chart import CM_PER_INCH, MeasuredOn, SizeChart, Unit
 from wearon.sizing.chart_warnings import chart_warnings
 from wearon.sizing.garments import GIRTHS, Column

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wearon.charts.headings import read_heading
-from wearon.charts.problems import UnusableFile
-from wearon.charts.words import Other
+from wearon.chart_files.headings import read_heading
+from wearon.chart_files.problems import UnusableFile
+from wearon.chart_files.words import Other
 from wearon.sizing.garments import Column
 
 MOST_BYTES = 256 * 1024

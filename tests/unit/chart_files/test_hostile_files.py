@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wearon.charts import UnusableFile, check_chart
-from wearon.charts.csv_tables import MOST_BYTES
-from wearon.charts.problems import MOST_PROBLEMS, letters
+from wearon.chart_files import UnusableFile, check_chart
+from wearon.chart_files.csv_tables import MOST_BYTES
+from wearon.chart_files.problems import MOST_PROBLEMS, letters
 
 HEAD = "Size;Chest (cm);Waist (cm)\nS;84-91;68-75\n"
 

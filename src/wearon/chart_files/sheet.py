@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from wearon.charts.cells import Reading
-from wearon.charts.problems import MOST_PROBLEMS, Place, Problem
+from wearon.chart_files.cells import Reading
+from wearon.chart_files.problems import MOST_PROBLEMS, Place, Problem
 from wearon.sizing.chart import MeasuredOn, Unit
 from wearon.sizing.garments import Column
 

@@ -1,12 +1,10 @@
-"""What operators may do about dead letters and refunds, for the command line and the console.
-
-NotPossible   it cannot be done; the message is one line for the operator
-└── NotThere  there is no such dead letter, refund or charge
-"""
+"""What operators may do about dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+from wearon.operations.actions.errors import NotPossible, NotThere
+from wearon.operations.actions.in_words import group_in_words
 from wearon.operations.dead_letter_groups import (
     BulkLetter,
     BulkStep,
@@ -17,13 +15,10 @@ from wearon.operations.dead_letter_groups import (
     group_of,
     task_of,
 )
-from wearon.operations.refund_groups import Refunds
 from wearon.platform.base import Platform
 from wearon.queue.audit_log import Action, Actor, AuditLog
 from wearon.queue.dead_letters import DeadLetter, DeadLetters, Entry
 from wearon.queue.task import GenerationTask
-from wearon.refunds.intents import Intent, NeedsReview
-from wearon.refunds.outbox import AT_ONCE, RefundOutbox
 
 STEP = 200
 """Dead letters that one part of a retried or discarded group has, or a page more: seconds at most."""
@@ -32,14 +27,6 @@ LOOK_UPS = 10
 """Sessions asked for side by side."""
 
 _ENDING = frozenset((Fate.PUSHED, Fate.DISCARDED))
-
-
-class NotPossible(Exception):
-    """What was asked for cannot be done."""
-
-
-class NotThere(NotPossible):
-    """What was named does not exist (any more)."""
 
 
 class DeadLetterActions:
@@ -87,7 +74,7 @@ class DeadLetterActions:
 
         `dry_run`: nothing is pushed. `passed` is the last part's; 0 begins.
         """
-        entry = self._audit_log.document(by, Action.RETRY_DEAD_LETTERS, _group_in_words(group))
+        entry = self._audit_log.document(by, Action.RETRY_DEAD_LETTERS, group_in_words(group))
         return await self._end_some(group, passed, self._fates, entry, dry_run=dry_run)
 
     async def discard_some(self, group: str, by: Actor, passed: int = 0, *, until: str = "") -> BulkStep:
@@ -96,7 +83,7 @@ class DeadLetterActions:
         async def fates(entries: Sequence[Entry]) -> Mapping[Entry, Fate]:
             return {entry: Fate.DISCARDED for entry in entries if not until or entry.letter.at <= until}
 
-        entry = self._audit_log.document(by, Action.DISCARD_DEAD_LETTERS, _group_in_words(group))
+        entry = self._audit_log.document(by, Action.DISCARD_DEAD_LETTERS, group_in_words(group))
         return await self._end_some(group, passed, fates, entry)
 
     async def _end_some(
@@ -181,84 +168,3 @@ async def _members(page: Sequence[Entry], group: str | None) -> AsyncIterator[En
 
 def _not_there(letter_id: str) -> str:
     return f"there is no dead letter {letter_id}"
-
-
-def _group_in_words(group: str | None) -> str:
-    """For the audit log."""
-    return "all" if group is None else f"group {group}"
-
-
-class RefundActions:
-    """Actions on refunds that are outstanding or need review. All methods raise redis errors and PlatformError."""
-
-    def __init__(self, outbox: RefundOutbox, audit_log: AuditLog) -> None:
-        self._outbox = outbox
-        self._audit_log = audit_log
-
-    async def list(self) -> Refunds:
-        """Both kinds, oldest first."""
-        return Refunds(await self._outbox.outstanding(), await self._outbox.in_review())
-
-    async def settle_now(
-        self,
-        by: Actor,
-        session: str | None = None,
-        group: str | None = None,
-        *,
-        most: int | None = None,
-        on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-    ) -> tuple[Sequence[Intent], Refunds]:
-        """Try every outstanding refund once, or one session's, or a group's; what was settled, and what is left.
-
-        Raises NotThere. `most`: only so many, the oldest. `on_progress` gets how many have been tried, and how many
-        there are.
-        """
-        refunds = await self.list()
-        due = [case.intent for case in refunds.outstanding if session in (None, case.intent.session_id)]
-        if group is not None:
-            members = {intent.key for intent in refunds.of_group(group)}
-            due = [intent for intent in due if intent.key in members]
-        if not due and (session or group):
-            raise NotThere(f"no refund of {f'session {session}' if session else f'group {group}'} is outstanding")
-        due = due[:most]
-        for start in range(0, len(due), AT_ONCE):
-            on_progress(start, len(due))
-            await asyncio.gather(*map(self._outbox.settle, due[start : start + AT_ONCE]))
-        left = await self.list()
-        still = {case.intent.key for case in left.outstanding}
-        settled = [intent for intent in due if intent.key not in still]
-        if due:
-            await self._audit_log.note(
-                by,
-                Action.RETRY_REFUNDS,
-                session or _group_in_words(group),
-                before={"outstanding": len(due)},
-                after={"outstanding": len(due) - len(settled)},
-                ids=[intent.session_id for intent in due],
-            )
-        return settled, left
-
-    async def in_review(self, session: str | None = None, group: str | None = None) -> Sequence[NeedsReview]:
-        """The refunds of a session, or of a group, that need review. Raises NotThere."""
-        cases = await self._outbox.in_review()
-        members = {intent.key for intent in Refunds((), cases).of_group(group)} if group else None
-        found = [
-            case
-            for case in cases
-            if (case.intent.key in members if members is not None else case.intent.session_id == session)
-        ]
-        if not found:
-            raise NotThere(f"no charge of {f'group {group}' if group else f'session {session}'} waits for a person")
-        return found
-
-    async def resolve(self, by: Actor, session: str | None = None, group: str | None = None) -> Sequence[Intent]:
-        """Close the review of a session's refund, or of a group's, because a person has settled it. Raises NotThere."""
-        cases = await self.in_review(session, group)
-        entry = self._audit_log.document(
-            by,
-            Action.RESOLVE_REFUNDS,
-            session or _group_in_words(group),
-            before={"needs_review": True, "why": cases[0].why},
-            after={"needs_review": False},
-        )
-        return await self._outbox.resolve([case.intent for case in cases], entry)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from wearon.operations.actions import NotPossible
+from wearon.operations.actions.errors import NotPossible
 from wearon.platform.base import Channel
 from wearon.queue.audit_log import Action, Actor, AuditLog, Facts
 from wearon.queue.pauses import FLEET, Pauses

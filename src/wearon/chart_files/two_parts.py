@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wearon.charts.cells import Reading
-from wearon.charts.sheet import Line, Sheet, columns_of
+from wearon.chart_files.cells import Reading
+from wearon.chart_files.sheet import Line, Sheet, columns_of
 from wearon.sizing.garments import Column
 
 _PAIR = re.compile(r"([A-Za-z]?\d{1,3})( ?[/x] ?)([A-Za-z]?\d{1,3}|[A-Za-z]{1,10})")
