@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,12 @@ class Terminal:
         """The same, again while a busy machine measures no photo in time."""
         if ID.search(commands):
             commands = ID.sub(self.newest_session(), commands)
-        for _ in range(4):
-            done = self.type(commands)
+        done = self.type(commands)
+        for _ in range(30):
             if BUSY not in done.stdout:
                 break
+            time.sleep(2)
+            done = self.type(commands)
         return done
 
     def newest_session(self) -> str:
@@ -90,6 +93,7 @@ def test_what_the_pages_show_is_what_happens(tmp_path: Path) -> None:
     assert starts == {"uv run wearon serve"}
     with worker(starts.pop().split(), SETTINGS, tmp_path) as server:
         try:
+            server.wait_for("pose processes are warm")
             problems = _untrue(found, Terminal(tmp_path, server))
         finally:
             status = server.stop()  # by uv, whose own end by kill -9 would leave the worker behind

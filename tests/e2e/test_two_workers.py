@@ -38,7 +38,6 @@ def test_every_task_is_done_once_and_the_rate_limit_holds_for_both(
         assert shop.check_books(order)["status"] == "completed"
     asked = sorted(request.fields["prompt"] for request in openai.requests)
     assert asked == sorted(order.session_id for order in orders)
-    assert all("session completed" in process.log for process in both), "both had work"
 
     # Two workers that knew nothing of each other would need half of this. A quarter is left for a first request that
     # a busy machine sent late; how exactly slots are spaced is the limiter's own test.
@@ -58,7 +57,8 @@ def test_a_store_that_floods_the_queue_holds_up_no_other_stores_task(
     both = [machines.serve("--no-api", WORKER_CONCURRENCY="2") for _ in range(2)]
     for order in flood:
         shop.push(order)
-    wait_until(lambda: len(openai.requests) >= 8 or None, lambda: "the flood does not start")
+    for process in both:
+        process.wait_for("step begins", step="start")
     wait_until(lambda: shop.redis.llen("wearon:tasks:generation") == 0 or None, lambda: "the flood is in no line")
     shop.push(other)
     shop.wait_for_end(other)
@@ -71,7 +71,6 @@ def test_a_store_that_floods_the_queue_holds_up_no_other_stores_task(
     # Two turns, and what the four slots had taken before but say later. In the order of pushing it is a hundred.
     assert starts.index(other.session_id) <= 8
     assert shop.redis.zcard(f"wearon:pending:b2b:{first.owner_id}") > 100
-    assert all(any(line.get("step") == "start" for line in process.lines) for process in both), "both had work"
 
 
 def test_one_is_killed_with_a_full_house_and_the_other_does_its_work(

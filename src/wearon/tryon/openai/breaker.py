@@ -67,6 +67,7 @@ class RefusalBreaker:
         self._next_probe = 0.0
         self._unanswered = 0
         self._lost = 0
+        self._lost_at = 0.0
 
     async def check(self, somebody_answers: Callable[[], Awaitable[bool]]) -> None:
         """Raise NotAsked while the service is away, until `somebody_answers` says that it is back."""
@@ -81,22 +82,34 @@ class RefusalBreaker:
             raise NotAsked(f"{self._lost} requests in a row were lost, and nobody answers")
         self._lost = 0
 
-    def answered(self) -> None:
-        """Note that a picture came."""
-        self._unanswered = self._lost = 0
+    def answered(self, sent_at: float) -> None:
+        """Note that a picture came for a request of that time."""
+        self._unanswered = 0
+        self._hear(sent_at)
         self._dependencies.answered(Dependency.OPENAI)
 
-    def failed(self, error: GenerationError) -> None:
-        """Note how a request failed."""
-        lost = isinstance(error, ServiceUnavailable) and error.may_be_paid
-        self._lost = self._lost + 1 if lost else 0
+    def failed(self, error: GenerationError, sent_at: float) -> None:
+        """Note how a request of that time failed."""
+        if isinstance(error, ServiceUnavailable) and error.may_be_paid:
+            self._lost += 1
+            self._lost_at = self._clock()
         refusal = next(((kind, words) for of, kind, words in REFUSALS if isinstance(error, of)), None)
         if refusal is None:
-            self.answered()
+            self.answered(sent_at)
             return
         if isinstance(error, ServiceUnavailable):
             self._unanswered += 1
             if self._unanswered < FEW_UNANSWERED:
                 return
+        else:
+            self._hear(sent_at)
         kind, words = refusal
         self._dependencies.refused(Dependency.OPENAI, words, kind=kind)
+
+    def _hear(self, sent_at: float) -> None:
+        """The service has answered: that shows it to be there if the request came after the last one that was lost.
+
+        A picture may take three minutes, so those that were asked for before an outage may come in the midst of it.
+        """
+        if sent_at >= self._lost_at:
+            self._lost = 0

@@ -237,10 +237,10 @@ class OpenAIImages:
             with self._tracing.span("POST /images/edits", SpanKind.CLIENT, attributes):
                 yield
             outcome = "answered"
-            self._breaker.answered()
+            self._breaker.answered(began)
         except GenerationError as error:
             outcome = OUTCOMES[type(error)]
-            self._breaker.failed(error)
+            self._breaker.failed(error, began)
             raise
         finally:
             self._metrics.openai_requests.labels(outcome).inc()

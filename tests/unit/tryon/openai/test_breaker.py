@@ -71,30 +71,30 @@ def words(dependencies: Dependencies) -> list[str]:
     ],
 )
 def test_what_is_about_us_is_said_until_a_picture_comes(
-    breaker: RefusalBreaker, dependencies: Dependencies, error: GenerationError, said: str
+    breaker: RefusalBreaker, dependencies: Dependencies, clock: Clock, error: GenerationError, said: str
 ) -> None:
-    breaker.failed(error)
+    breaker.failed(error, clock())
     assert words(dependencies) == [said]
-    breaker.answered()
+    breaker.answered(clock())
     assert words(dependencies) == []
 
 
 async def test_a_single_request_without_an_answer_is_not_worth_saying(
-    breaker: RefusalBreaker, dependencies: Dependencies
+    breaker: RefusalBreaker, dependencies: Dependencies, clock: Clock
 ) -> None:
-    breaker.failed(ServiceUnavailable("503"))
+    breaker.failed(ServiceUnavailable("503"), clock())
     assert words(dependencies) == []
-    breaker.failed(ServiceUnavailable("503"))
+    breaker.failed(ServiceUnavailable("503"), clock())
     assert words(dependencies) == ["OpenAI does not answer"]
     await breaker.check(nobody)
 
 
 @pytest.mark.parametrize("kind", [Moderated, RateLimited, RequestRefused, BadAnswer])
 async def test_an_answer_about_the_request_shows_that_the_key_is_taken(
-    breaker: RefusalBreaker, dependencies: Dependencies, kind: type[GenerationError]
+    breaker: RefusalBreaker, dependencies: Dependencies, clock: Clock, kind: type[GenerationError]
 ) -> None:
-    breaker.failed(KeyRejected("401"))
-    breaker.failed(kind("no"))
+    breaker.failed(KeyRejected("401"), clock())
+    breaker.failed(kind("no"), clock())
     await breaker.check(nobody)
     assert words(dependencies) == []
 
@@ -105,7 +105,7 @@ async def test_when_several_requests_were_lost_nothing_is_sent_until_somebody_an
     free = Free()
     for _ in range(AWAY_AFTER):
         await breaker.check(free.look)
-        breaker.failed(LOST)
+        breaker.failed(LOST, clock())
     for looks in (1, 2, 3):
         for _ in range(5):
             with pytest.raises(NotAsked):
@@ -119,16 +119,39 @@ async def test_when_several_requests_were_lost_nothing_is_sent_until_somebody_an
     assert free.looks == 4
 
 
-@pytest.mark.parametrize("between", [ServiceUnavailable("503"), Moderated("no"), KeyRejected("401"), None], ids=repr)
+@pytest.mark.parametrize("between", [Moderated("no"), KeyRejected("401"), None], ids=repr)
 async def test_requests_that_were_lost_between_answers_are_no_outage(
     breaker: RefusalBreaker, clock: Clock, between: GenerationError | None
 ) -> None:
     for _ in range(AWAY_AFTER - 1):
-        breaker.failed(LOST)
-    breaker.failed(between) if between else breaker.answered()
-    breaker.failed(LOST)
+        breaker.failed(LOST, clock())
+    breaker.failed(between, clock()) if between else breaker.answered(clock())
+    breaker.failed(LOST, clock())
     clock.now += PROBE_S
     await breaker.check(nobody)
+
+
+@pytest.mark.parametrize("late", [Moderated("no"), None], ids=repr)
+async def test_an_answer_to_what_was_asked_before_the_outage_ends_none(
+    breaker: RefusalBreaker, clock: Clock, late: GenerationError | None
+) -> None:
+    before = clock()
+    for _ in range(AWAY_AFTER):
+        clock.now += 1
+        breaker.failed(LOST, clock())
+        breaker.failed(late, before) if late else breaker.answered(before)
+    with pytest.raises(NotAsked):
+        await breaker.check(Free().look)
+
+
+async def test_what_never_reached_the_service_does_not_show_it_to_be_there(
+    breaker: RefusalBreaker, clock: Clock
+) -> None:
+    for _ in range(AWAY_AFTER):
+        breaker.failed(LOST, clock())
+        breaker.failed(ServiceUnavailable("ConnectError"), clock())
+    with pytest.raises(NotAsked):
+        await breaker.check(Free().look)
 
 
 def test_what_may_be_paid_is_counted_over_all_runs() -> None:
