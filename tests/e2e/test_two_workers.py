@@ -38,6 +38,7 @@ def test_every_task_is_done_once_and_the_rate_limit_holds_for_both(
         assert shop.check_books(order)["status"] == "completed"
     asked = sorted(request.fields["prompt"] for request in openai.requests)
     assert asked == sorted(order.session_id for order in orders)
+    assert all("session completed" in process.log for process in both), "both had work"
 
     # Two workers that knew nothing of each other would need half of this. A quarter is left for a first request that
     # a busy machine sent late; how exactly slots are spaced is the limiter's own test.
