@@ -2,6 +2,7 @@
 
 PictureError         no picture comes out of these bytes, however often it is tried
 ProcessFailed        nothing is known about the picture: to be tried again later
+  Starved            it got little of the processors in its time: the machine has too much to do
   ProcessDied        its process was lost, or had no memory for it
   NoProcess          there was none to be had
 """
@@ -18,7 +19,7 @@ from wearon.pictures import suspects
 from wearon.pictures.decode import PictureError, ensure_jpeg, prepare
 from wearon.pictures.suspects import Suspects
 from wearon.processes.answers import Raised, Returned
-from wearon.processes.child import Call, NeverBegun, ProcessDied, ProcessFailed
+from wearon.processes.child import Call, NeverBegun, ProcessDied, ProcessFailed, Starved
 from wearon.processes.pool import Kind, NoProcess, ProcessPool
 from wearon.resources.fair_slots import Budget, FairSlots
 from wearon.resources.work import Purpose, Work, current_work
@@ -26,8 +27,8 @@ from wearon.resources.work import Purpose, Work, current_work
 log = structlog.get_logger()
 
 TIME_LIMIT_S = 15.0
-"""Limit for one picture. The slowest ones known (see `Bare.work_s`) take 0.8 s on an idle core, and ten processes may
-share one."""
+"""Limit for one picture. The slowest ones known (see `Bare.work_s`) take 0.8 s on an idle core. What gets less than a
+third of this from a busy machine is tried again later."""
 
 IN_HAND = 2
 """Pictures that a process is given at once: it need not wait for the loop between them, which has much else to do."""
@@ -83,8 +84,8 @@ class PicturePool:
     async def prepare(self, data: bytes) -> bytes:
         """Prepare an input picture for the image model (`wearon.pictures.decode.prepare`).
 
-        Raises PictureError, also when the picture took too long, its task has used up its CPU seconds, or processes
-        that it had for itself were lost again and again, and ProcessFailed.
+        Raises PictureError, also when the picture took too long on processors that it had, its task has used up its
+        CPU seconds, or processes that it had for itself were lost again and again, and ProcessFailed.
         """
         return await self._run(prepare, data)
 
@@ -109,7 +110,7 @@ class PicturePool:
                     with suppress(ProcessDied):  # perhaps not because of this picture
                         return await self._together(function, data, work)
             return await self._by_itself(function, data, work)
-        except (ProcessDied, NoProcess):
+        except (Starved, ProcessDied, NoProcess):
             raise
         except ProcessFailed as error:  # it took too long
             if paid:

@@ -1,6 +1,7 @@
 """One process beside the event loop that does one thing after the other, and can be ended whatever it is doing.
 
     ProcessFailed     a call took too long: the process is gone, make another one
+      Starved         but it had little of the processors meanwhile: the machine has too much to do
       ProcessDied     the process is gone by itself, of the call or of something else
         NeverBegun    of a call before this one, which another process may do
 
@@ -45,6 +46,9 @@ _HEAD = struct.Struct("!Q")
 _ANSWER_HEAD = struct.Struct("!Qd")
 """The head of an answer: its length, and the CPU seconds that it took."""
 
+STARVED = 1 / 3
+"""Share of its time limit that a call must have had of a processor before it is to blame for its time."""
+
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
 """A JPEG of the largest picture that we decode is half of this. A process that announces more is not ours any more."""
 
@@ -55,6 +59,10 @@ INHERITED_KINDS = ("PYTHON", "OPENBLAS_", "OMP_", "MKL_", "MALLOC_", "GLIBC_", "
 
 class ProcessFailed(Exception):
     """The process took too long or died."""
+
+
+class Starved(ProcessFailed):
+    """The call got little of the processors within its time: nothing is known about it."""
 
 
 class ProcessDied(ProcessFailed):
@@ -93,6 +101,13 @@ class ChildProcess:
         # Functions are found there by the names that they have here.
         child._send((sys.path, memory_limit_bytes))
         return child
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds that it has had; where the system does not tell, the seconds that have passed."""
+        with suppress(OSError):
+            return time.clock_gettime((~self._process.pid << 3) | 2)  # as Linux writes a process's clock
+        return time.monotonic()
 
     @property
     def alive(self) -> bool:
@@ -167,9 +182,11 @@ class Call(Generic[R]):
 
         Raises ProcessFailed. Cancelling ends the process.
         """
+        cpu_s_before = 0.0
         try:
             if not await self.begins():
                 raise NeverBegun("its process was gone before its turn came")
+            cpu_s_before = self._process.cpu_s
             async with asyncio.timeout(timeout):
                 answer, cpu_s = await self.answered
             self.cpu_s = cpu_s if 0 <= cpu_s <= timeout else timeout
@@ -177,8 +194,10 @@ class Call(Generic[R]):
         except NeverBegun:
             raise
         except TimeoutError as error:
-            self.cpu_s = timeout
+            self.cpu_s = min(self._process.cpu_s - cpu_s_before, timeout)
             await self._process.end()
+            if self.cpu_s < STARVED * timeout:
+                raise Starved(f"had {self.cpu_s:.1f} s of a processor in {timeout:g} s") from error
             raise ProcessFailed(f"took longer than {timeout:g} s") from error
         except OSError as error:
             raise ProcessDied(f"its process died (exit code {await self._process.end()})") from error

@@ -10,13 +10,13 @@ import pytest
 import pytest_asyncio
 
 from support import picture_zoo as zoo
-from support.picture_jobs import burn, die, die_the_first_time, hang
+from support.picture_jobs import burn, die, die_the_first_time, hang, starve
 from support.processes import pool_processes_of
 from wearon.dependencies import Dependencies
 from wearon.pictures import pool as pools
 from wearon.pictures.decode import PictureError, prepare
 from wearon.pictures.pool import IN_HAND, PicturePool
-from wearon.processes.child import ProcessDied
+from wearon.processes.child import ProcessDied, Starved
 from wearon.resources.work import Purpose, work_for
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,20 @@ async def test_a_picture_that_takes_too_long_is_given_up_and_the_others_go_on() 
         with pytest.raises(PictureError, match=r"^could not be decoded: took longer than 3 s$"):
             await endless
         assert await asyncio.gather(*(pool.prepare(healthy) for _ in range(4))) == [prepare(healthy)] * 4
+    finally:
+        pool.close()
+
+
+async def test_a_picture_that_a_busy_machine_left_no_time_is_not_to_blame() -> None:
+    pool = PicturePool(1, dependencies=Dependencies(), time_limit_s=2.0)
+    await pool.start()
+    healthy = zoo.saved(zoo.scene(), "PNG")
+    try:
+        starved = asyncio.create_task(pool._run(starve, b""))
+        behind = asyncio.create_task(pool.prepare(healthy))
+        with pytest.raises(Starved, match=r"^had 0\.[0-2] s of a processor in 2 s$"):
+            await starved
+        assert await behind == prepare(healthy)
     finally:
         pool.close()
 

@@ -15,7 +15,7 @@ import uvloop
 
 from support import child_jobs as jobs
 from wearon.processes.answers import Returned
-from wearon.processes.child import NICENESS, ChildProcess, NeverBegun, ProcessDied, ProcessFailed
+from wearon.processes.child import NICENESS, ChildProcess, NeverBegun, ProcessDied, ProcessFailed, Starved
 
 pytestmark = pytest.mark.slow
 
@@ -66,8 +66,8 @@ async def test_errors_come_back_and_the_process_goes_on(child: ChildProcess) -> 
 
 async def test_one_that_takes_too_long_is_ended(child: ChildProcess) -> None:
     pid = await child.run(LONG, jobs.own_pid)
-    with pytest.raises(ProcessFailed, match=r"^took longer than 0\.2 s$"):
-        await child.run(0.2, jobs.sleep, LONG)
+    with pytest.raises(ProcessFailed, match=r"^took longer than 0\.5 s$"):
+        await child.run(0.5, jobs.burn, LONG)
     assert not child.alive
     await ended(pid)
     with pytest.raises(ProcessFailed):
@@ -102,6 +102,14 @@ async def test_one_that_does_not_keep_to_the_protocol_is_ended(child: ChildProce
             await asyncio.sleep(0.01)
     with pytest.raises(ProcessFailed):
         await child.run(LONG, jobs.own_pid)
+
+
+async def test_one_that_got_no_time_of_a_processor_is_not_to_blame(child: ChildProcess) -> None:
+    call = child.send(jobs.sleep, LONG)
+    with pytest.raises(Starved, match=r"^had 0\.0 s of a processor in "):
+        await call.answer(0.2)
+    assert call.cpu_s < 0.1
+    assert not child.alive
 
 
 async def test_it_has_no_secrets_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +178,7 @@ async def test_the_time_before_its_turn_is_not_its_own(child: ChildProcess) -> N
     assert (await child.run(1.0, jobs.echo, b""))[1] == b""
 
 
-@pytest.mark.parametrize(("end", "limit", "blame"), [(jobs.die, LONG, ProcessDied), (jobs.sleep, 0.3, ProcessFailed)])
+@pytest.mark.parametrize(("end", "limit", "blame"), [(jobs.die, LONG, ProcessDied), (jobs.sleep, 0.3, Starved)])
 async def test_who_stands_behind_a_call_that_ends_the_process_is_told_so(
     child: ChildProcess, end: Callable[[int], None], limit: float, blame: type[ProcessFailed]
 ) -> None:
