@@ -7,7 +7,6 @@ A short run by default; a long one by command (the seed is printed, and repeats 
 
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,7 +18,7 @@ from support.gateway import Do, Fault
 from support.machines import Machines
 from support.openai_stub import MODERATION, OpenAIStub, Picture, Reset, rate_limit, server_error
 from support.openai_stub import Fault as Stumble
-from support.processes import INHERITED, WorkerProcess, wait_until
+from support.processes import WorkerProcess, run_wearon, wait_until
 from support.redis import RedisServer
 from support.shop import Order, Shop
 
@@ -94,9 +93,7 @@ def audit(shop: Shop, env: dict[str, str], folder: Path) -> "subprocess.Complete
     for table in ("generation_sessions", "store_generation_sessions"):
         earlier = "created_at = created_at - interval '10 min', completed_at = completed_at - interval '10 min'"
         shop.supabase.sql(f"update {table} set {earlier}")
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    command = [sys.executable, "-m", "wearon", "audit", "--since", "2h"]
-    return subprocess.run(command, env={**inherited, **env}, cwd=folder, capture_output=True, text=True, timeout=120)
+    return run_wearon("audit", "--since", "2h", env=env, cwd=folder)
 
 
 def test_chaos(

@@ -1,9 +1,7 @@
 """`wearon doctor` as an operator runs it: before a whole production that works, and before broken ones."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from support.machines import API_TOKEN, SECRET_KEY
 from support.openai_stub import INVALID_KEY, OpenAIStub
 from support.postgrest import Supabase
-from support.processes import INHERITED, SERVE, worker
+from support.processes import SERVE, run_wearon, worker
 from support.redis import RedisServer, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("synced_redis")]
@@ -22,16 +20,7 @@ BUSY = {"pose model", "redis latency"}
 
 
 def doctor(env: Mapping[str, str], cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "wearon", "doctor", *arguments],
-        env={**inherited, "COLUMNS": "200", **env},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "Traceback" not in done.stderr
+    done = run_wearon("doctor", *arguments, env={"COLUMNS": "200", **env}, cwd=cwd)
     for secret in (SECRET_KEY, API_TOKEN, env.get("SUPABASE_SERVICE_ROLE_KEY", SECRET_KEY)):
         assert secret not in done.stdout + done.stderr
     return done

@@ -1,8 +1,5 @@
 """Image models that go away while tasks come: nobody fails, nothing is paid twice, and all of it is said."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,7 +12,7 @@ from support.browser import LIMIT_MS, Tab, running_chromium
 from support.exposition import scrape
 from support.machines import API_TOKEN, Machines
 from support.openai_stub import COST_USD, COST_USD_1_5, OpenAIStub
-from support.processes import INHERITED, wait_until
+from support.processes import run_wearon, wait_until
 from support.shop import Shop
 
 pytestmark = pytest.mark.slow
@@ -39,15 +36,8 @@ def health_of(url: str) -> dict[str, object]:
 
 def told_by(env: Mapping[str, str], *arguments: str) -> str:
     """What a command prints, in one line."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "wearon", *arguments],
-        env={**inherited, "COLUMNS": "400", **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = run_wearon(*arguments, env={"COLUMNS": "400", **env})
+    assert done.returncode == 0, done.stderr
     return " ".join(done.stdout.split())
 
 

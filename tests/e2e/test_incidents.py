@@ -1,9 +1,6 @@
 """Incidents in a real browser, of a real worker: each is made to happen, read, acted upon, and seen to end."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +14,7 @@ from support.gateway import JSON, Do, Fault, Response
 from support.machines import API_TOKEN, Machines
 from support.openai_stub import INSUFFICIENT_QUOTA, INVALID_KEY, OpenAIStub, Picture
 from support.outages import all_completed_and_paid_once, health, push_orders
+from support.processes import run_wearon
 from support.redis import RedisServer, free_port
 from support.shop import Shop
 from wearon.queue import keys
@@ -58,15 +56,7 @@ def incident(page: Page, code: str, title: str, *, recovers: bool = True) -> Ite
 
 def status_of(env: Mapping[str, str]) -> dict[str, Any]:
     """What `wearon status` says, which is a process of its own and has seen nothing itself."""
-    done = subprocess.run(
-        [sys.executable, "-m", "wearon", "status", "--json"],
-        env={"PATH": os.environ["PATH"], **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(run_wearon("status", "--json", env=env).stdout)
     return found
 
 

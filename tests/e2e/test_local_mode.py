@@ -6,9 +6,8 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,7 @@ import pytest
 import redis as sync_redis
 from PIL import Image
 
-from support.processes import ARQ, INHERITED, SERVE, WorkerProcess, worker
+from support.processes import ARQ, SERVE, WorkerProcess, run_wearon, wait_until, worker
 from wearon.samples import MAN_L, TSHIRT
 
 pytestmark = pytest.mark.slow
@@ -41,21 +40,25 @@ class Folder:
         return process
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return subprocess.run(
-            [sys.executable, "-m", "wearon", *arguments],
-            cwd=self.path,
-            env={**inherited, **self.env, "COLUMNS": "200", "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return run_wearon(*arguments, env={**self.env, "COLUMNS": "200", "NO_COLOR": "1"}, cwd=self.path)
 
     def redis(self, process: WorkerProcess) -> sync_redis.Redis:
         """As a producer reaches it: the printed address, and the password from its file."""
         password = (self.path / ".wearon/redis/password").read_text()
         return sync_redis.Redis.from_url(str(process.wait_for("started")["redis"]), password=password)
+
+    def wait_for_redis(self, process: WorkerProcess) -> None:
+        """Until it is back, after it has ended."""
+        process.wait_for("local redis has ended: it is started again")
+        client = self.redis(process)
+
+        def answers() -> bool | None:
+            with suppress(sync_redis.ConnectionError):
+                return bool(client.ping())
+            return None
+
+        wait_until(answers, lambda: process.log)
+        client.close()
 
     def enqueue(self, *arguments: str) -> dict[str, str]:
         done = self.run("enqueue", "--person", PERSON, "--garment", GARMENT, "--follow", "--json", *arguments)
@@ -176,7 +179,7 @@ def test_several_in_one_folder_share_tasks_and_pictures_whoever_ends_first(folde
     assert sum(by_each) == len(done) == 4
 
     assert first.stop() == 0
-    second.wait_for("local redis has ended: it is started again")
+    folder.wait_for_redis(second)
     later = folder.enqueue()
     assert later["status"] == "completed"
     assert picture_at(later["generated_image_url"]).format == "JPEG"
@@ -194,7 +197,7 @@ def test_a_redis_that_is_killed_comes_back_and_loses_no_task(folder: Folder) -> 
     server: dict[str, int] = client.info("server")
     os.kill(server["process_id"], signal.SIGKILL)
     client.close()
-    process.wait_for("local redis has ended: it is started again")
+    folder.wait_for_redis(process)
     assert folder.enqueue()["status"] == "completed"
     assert process.stop() == 0
 

@@ -1,9 +1,7 @@
 """`wearon dead-letters`, `refunds`, `reconcile`, `session`: against a real Redis and platform, and in local mode."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from support.machines import Machines
-from support.processes import INHERITED, SERVE, wait_until, worker
+from support.processes import SERVE, run_wearon, wait_until, worker
 from support.shop import Order, Shop
 
 pytestmark = pytest.mark.slow
@@ -25,18 +23,8 @@ def run_with(env: Mapping[str, str], cwd: Path) -> Run:
     """What runs `wearon ...` with those settings."""
 
     def run(*arguments: str, answer: str = "", expect: int = 0) -> "subprocess.CompletedProcess[str]":
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        done = subprocess.run(
-            [sys.executable, "-m", "wearon", *arguments],
-            env={**inherited, **env},
-            cwd=cwd,
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = run_wearon(*arguments, env=env, cwd=cwd, answer=answer)
         assert done.returncode == expect, done.stderr
-        assert "Traceback" not in done.stderr
         return done
 
     return run

@@ -5,8 +5,6 @@ KEY_REFUSED_S=60 KEY_REFUSED_TASKS=40 uv run pytest tests/e2e/test_pauses.py -s 
 
 import json
 import os
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 from support.machines import API_TOKEN, Machines
 from support.openai_stub import INVALID_KEY, OpenAIStub, Picture
 from support.outages import all_completed_and_paid_once, completed, health, push_orders, wait_for_requests
-from support.processes import INHERITED, wait_until
+from support.processes import run_wearon, wait_until
 from support.shop import Shop
 
 pytestmark = pytest.mark.slow
@@ -27,15 +25,7 @@ TASKS = int(os.environ.get("KEY_REFUSED_TASKS", "20"))
 
 def wearon(env: dict[str, str], *arguments: str) -> Any:
     """What a command prints as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "wearon", *arguments, "--json"],
-        env={**{name: os.environ[name] for name in INHERITED if name in os.environ}, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return json.loads(done.stdout)
+    return json.loads(run_wearon(*arguments, "--json", env=env).stdout)
 
 
 def wait_for_pauses(url: str, *reasons: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from support.machines import Machines
 from support.openai_stub import MODERATION, OpenAIStub
-from support.processes import INHERITED, wait_until
+from support.processes import INHERITED, run_wearon, wait_until
 from support.shop import Shop
 
 pytestmark = pytest.mark.slow
@@ -31,11 +31,8 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def run(env: Mapping[str, str], cwd: Path, *arguments: str, expect: int = 0) -> str:
-    done = subprocess.run(
-        command(*arguments), env=environment(env), cwd=cwd, capture_output=True, text=True, timeout=60
-    )
+    done = run_wearon(*arguments, env={"TERM": "xterm-256color", **env}, cwd=cwd)
     assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
     return done.stdout if expect == 0 else done.stdout + done.stderr
 
 

@@ -29,7 +29,9 @@ def test_every_task_is_done_once_and_the_rate_limit_holds_for_both(
     shop: Shop, machines: Machines, openai: OpenAIStub
 ) -> None:
     per_minute = 120
-    both = [machines.serve("--no-api", OPENAI_REQUESTS_PER_MINUTE=str(per_minute)) for _ in range(2)]
+    both = [
+        machines.serve("--no-api", WORKER_CONCURRENCY="4", OPENAI_REQUESTS_PER_MINUTE=str(per_minute)) for _ in range(2)
+    ]
     orders = [shop.buy(("b2c", "b2b")[number % 2]) for number in range(24)]
     for order in orders:
         shop.push(order, prompt=order.session_id)

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
+
+from support.warm_start import WarmProcess, is_possible
 
 T = TypeVar("T")
 
@@ -20,6 +23,9 @@ LIMIT_S = 60.0
 SERVE = (sys.executable, "-m", "wearon", "serve")
 ARQ = (str(Path(sys.executable).parent / "arq"), "wearon.worker.WorkerSettings")
 
+MAINS = {SERVE[:3]: "wearon.__main__:main", ARQ[:1]: "arq.cli:cli"}
+"""What a command that begins so runs; the rest are its arguments."""
+
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "SSL_CERT_FILE")
 """All that a worker gets from the test's environment: no setting may leak in."""
 
@@ -28,16 +34,11 @@ class WorkerProcess:
     """A started process and the lines that it has logged (JSON)."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        self._process = subprocess.Popen(
-            command,
-            env={**inherited, "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1", **env},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        log, end_of_log = os.pipe()
+        self._log = os.fdopen(log, "rb")
+        with os.fdopen(end_of_log, "wb"), Path(os.devnull).open("r+b") as nothing:
+            files = (nothing.fileno(), nothing.fileno(), end_of_log)
+            self._process = _start(command, {"LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1", **env}, cwd, files)
         self.raw: list[str] = []
         self._lines: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -101,18 +102,53 @@ class WorkerProcess:
         if self._process.poll() is None:
             self.kill()
         self._reader.join(LIMIT_S)
-        assert self._process.stderr
-        self._process.stderr.close()
+        self._log.close()
 
     def _read(self) -> None:
-        assert self._process.stderr
-        for line in self._process.stderr:
+        for line in self._log:
             self.raw.append(line.decode(errors="replace").rstrip())
             if self.raw[-1].startswith("{") and self.raw[-1].endswith("}"):  # one that is killed may say half of a line
                 self._lines.append(json.loads(self.raw[-1]))
 
     def _is_running(self) -> bool:
         return self._process.poll() is None
+
+
+def run_wearon(
+    *arguments: str, env: Mapping[str, str], cwd: Path = Path("/"), answer: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """What `wearon ...` prints when that answer is typed, and its exit status. It never shows a traceback.
+
+    Without `cwd` it runs where no `.env` lies.
+    """
+    command = (*SERVE[:3], *arguments)
+    with TemporaryFile() as typed, TemporaryFile() as out, TemporaryFile() as err:
+        typed.write(answer.encode())
+        typed.seek(0)
+        status = _start(command, env, cwd, (typed.fileno(), out.fileno(), err.fileno())).wait(LIMIT_S * 2)
+        printed, said = (_whole(file) for file in (out, err))
+    assert "Traceback" not in said, said
+    return subprocess.CompletedProcess(command, status, printed, said)
+
+
+def _whole(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
+def _start(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path, files: tuple[int, int, int]
+) -> "subprocess.Popen[bytes] | WarmProcess":
+    """With as little of our environment as possible, in a session of its own."""
+    env = {**{name: os.environ[name] for name in INHERITED if name in os.environ}, **env}
+    if is_possible(env):
+        for beginning, main in MAINS.items():
+            if tuple(command[: len(beginning)]) == beginning:
+                return WarmProcess(main, command[len(beginning) :], env=env, cwd=cwd, files=files)
+    stdin, stdout, stderr = files
+    return subprocess.Popen(
+        command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+    )
 
 
 def pool_processes_of(pid: int) -> list[int]:
