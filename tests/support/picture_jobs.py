@@ -8,15 +8,7 @@ from wearon.pictures.pool import MEMORY_LIMIT_BYTES
 
 
 def hang(data: bytes) -> bytes:
-    """As a decoder would that loops for ever, at least longer than any test."""
-    stop = time.monotonic() + 600
-    while time.monotonic() < stop:
-        pass
-    return data
-
-
-def starve(data: bytes) -> bytes:
-    """As any picture does on a machine that has too much to do."""
+    """As a decoder would that loops for ever, or any on a machine that has too much to do (`STARVED` says which)."""
     time.sleep(600)
     return data
 

@@ -96,7 +96,7 @@ async def test_a_paid_picture_is_never_to_blame(
 
 async def test_a_paid_picture_that_took_too_long_is_tried_again_later() -> None:
     async with a_pool(time_limit_s=0.5) as pool:
-        with pytest.raises(ProcessFailed, match="took longer"):
+        with pytest.raises(ProcessFailed):
             await pool._run(hang, b"paid", paid=True)
 
 
