@@ -47,6 +47,7 @@ DOWNLOAD_OUTCOMES = ("fetched", "refused", "unavailable", "cut_off")
 GARMENT_OUTCOMES = ("found", "prepared")
 SUPABASE_OUTCOMES = ("ok", "refused", "failed", "cut_off")
 HUNG_UP = ("unreadable", "no_head", "crowded", "slow_reader")
+FEEDBACK_VERDICTS = ("right", "larger", "smaller", "other", "open", "returned")
 POSE_OUTCOMES = ("answered", "refused", "busy", "unavailable", "cut_off")
 """Made with a zero when the process starts: a rate over a counter that begins with its first event misses that one."""
 
@@ -224,6 +225,12 @@ class Metrics:
             ["where", "answer"],
             registry=registry,
         )
+        self.estimate_feedback = Counter(
+            "wearon_estimate_feedback",
+            "Feedback on sizes, by which one was right (right: the recommended one; open, returned: it does not tell)",
+            ["verdict"],
+            registry=registry,
+        )
         self.pose_requests = Counter(
             "wearon_pose_requests",
             "Calls of the pose processes, by outcome (refused: there is nobody to measure, or no picture)",
@@ -252,6 +259,8 @@ class Metrics:
             self.http_hung_up.labels(reason)
         for where, answer in itertools.product(("bearer", "login"), ("refused", "limited")):
             self.wrong_tokens.labels(where, answer)
+        for verdict in FEEDBACK_VERDICTS:
+            self.estimate_feedback.labels(verdict)
         for outcome in POSE_OUTCOMES:
             self.pose_requests.labels(outcome)
 

@@ -67,3 +67,4 @@ async def give_feedback(feedback: Feedback, services: Services) -> None:
     except (RedisError, OSError) as error:  # a TimeoutError is one of these
         log.warning("feedback refused", error=str(error) or type(error).__name__)
         raise HTTPException(503, AWAY, {"Retry-After": RETRY_AFTER_S}) from error
+    services.metrics.estimate_feedback.labels(verdict.value).inc()

@@ -134,6 +134,7 @@ def put(
     replaces: Annotated[
         int | None, typer.Option(min=0, help="Only if this is the version that is there; 0: none is.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Keep a chart as the next version. Running workers use it within a minute.
 
@@ -146,11 +147,18 @@ def put(
     reference = _reference(chart)
     read = usable_chart(file, Told(garment, unit, measured_on, laid_flat, stretch), names)
     kept: KeptChart = _ask(lambda charts, by: charts.put(reference, read, by, replaces=replaces))
-    out.print(f"{plain(chart)} is kept, version {kept.version}", highlight=False)
+    if as_json:
+        print_json({"chart": chart, "version": kept.version})
+    else:
+        out.print(f"{plain(chart)} is kept, version {kept.version}", highlight=False)
 
 
 @app.command()
-def delete(chart: Chart, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def delete(
+    chart: Chart,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Forget a kept chart. Estimates that name it are refused within a minute.
 
     Example: wearon chart delete acme/shirts --yes
@@ -159,7 +167,10 @@ def delete(chart: Chart, yes: Annotated[bool, typer.Option("--yes", "-y", help="
     if not yes:
         confirm(f"Forget the chart {chart}?")
     _ask(lambda charts, by: charts.delete(reference, by))
-    out.print(f"{plain(chart)} is forgotten", highlight=False)
+    if as_json:
+        print_json({"chart": chart, "deleted": True})
+    else:
+        out.print(f"{plain(chart)} is forgotten", highlight=False)
 
 
 def _reference(text: str) -> ChartReference:

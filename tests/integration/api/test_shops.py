@@ -50,7 +50,9 @@ class Api:
 
     def __init__(self, redis: Redis, allowance: Allowance) -> None:
         self.pool = Pool()
-        services = api_services(mode="production", pose_pool=self.pool, redis=redis, feedback_allowance=allowance)
+        self._services = services = api_services(
+            mode="production", pose_pool=self.pool, redis=redis, feedback_allowance=allowance
+        )
         transport = httpx.ASGITransport(
             create_app(services, Access({Role.OPERATOR: "s3cret"})), raise_app_exceptions=False
         )
@@ -58,6 +60,9 @@ class Api:
 
     async def estimate(self, **body: object) -> httpx.Response:
         return await self.client.post("/estimate-body", json={"height_cm": 178, "weight_kg": 80, **body})
+
+    def counted(self, metric: str, **labels: str) -> float | None:
+        return self._services.metrics.registry.get_sample_value(metric, labels)
 
     async def tell(self, **body: object) -> httpx.Response:
         return await self.client.post("/estimate-feedback", json=body)
@@ -149,6 +154,8 @@ async def test_feedback_is_counted_once_for_the_store_whose_chart_it_was(api: Ap
         1,
         0,
     )
+    taken = {verdict: api.counted("wearon_estimate_feedback_total", verdict=verdict) for verdict in Verdict}
+    assert taken == {**dict.fromkeys(Verdict, 0), Verdict.RIGHT: 2, Verdict.LARGER: 1}
 
 
 async def test_feedback_of_strangers_is_bounded(api: Api, redis_client: Redis) -> None:

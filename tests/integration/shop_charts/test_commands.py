@@ -32,10 +32,14 @@ def test_a_shops_csv_is_kept_shown_put_again_and_forgotten(chart: Run, tmp_path:
         assert json.loads(one)[kind]["garment"] == "dress"
         (tmp_path / "again.json").write_text(one)
         assert "version 1" in chart("put", "acme/dress", "again.json").stdout, "the same chart"
-    assert "version 2" in chart("put", "acme/dress", CHARTS / "eu_women_letters.csv", "--replaces", "1").stdout
+    second = chart("put", "acme/dress", CHARTS / "eu_women_letters.csv", "--replaces", "1", "--json")
+    assert json.loads(second.stdout) == {"chart": "acme/dress", "version": 2}
     assert "has version 2 by now" in str(chart("put", "acme/dress", "again.json", "--replaces", "1").exception)
     assert json.loads(chart("list", "acme", "--json").stdout)["charts"][0]["version"] == 2
-    assert chart("delete", "acme/dress", "--yes").exit_code == 0
+    assert json.loads(chart("delete", "acme/dress", "--yes", "--json").stdout) == {
+        "chart": "acme/dress",
+        "deleted": True,
+    }
     assert "there is no chart" in str(chart("show", "acme/dress").exception)
     entries = json.loads(CliRunner().invoke(app, ["audit-log", "--json"]).stdout)["entries"]
     assert {(one["via"], one["about"]) for one in entries} == {("command", "acme/dress")}
