@@ -11,8 +11,8 @@ import pytest
 from support.observers import platform_observers
 from support.platform_side import LocalSide, PlatformSide, SupabaseSide
 from support.postgrest import Supabase
-from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, Platform
+from wearon.platform.supabase import SupabasePlatform
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ from wearon.operations.job_metrics import JobMetrics
 from wearon.operations.live_view import LiveView
 from wearon.operations.report import Reporter
 from wearon.operations.status import StatusReader
-from wearon.platform import SupabasePlatform
 from wearon.platform.base import Platform
+from wearon.platform.supabase import SupabasePlatform
 from wearon.pose.pool import PosePool
 from wearon.processes.heap import keep_freed_memory
 from wearon.queue.consumer import Consumer

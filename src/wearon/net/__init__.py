@@ -3,10 +3,6 @@
 `fetch` downloads, `origins` reads URLs, `addresses` and `guard` keep it on the public internet, `transports` are its
 two ways out, `service_transport` carries the services' requests. The only package that knows aiohttp and httpcore;
 imports the floor only.
+
+Nothing is imported here: settings read URLs, and a command that prints a version needs no HTTP client for that.
 """
-
-from wearon.net.errors import FetchError
-from wearon.net.fetch import PictureFetcher
-from wearon.net.origins import Origin
-
-__all__ = ["FetchError", "Origin", "PictureFetcher"]

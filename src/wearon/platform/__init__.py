@@ -1,9 +1,5 @@
 """Sessions, credits and stored pictures: the platform that the worker serves.
 
-`base` says in the worker's own words what is needed of it. `SupabasePlatform` is production's; `wearon.local` has one
-that lives on one machine. Other packages import `base` directly and the rest from here.
+`base` says in the worker's own words what is needed of it. `supabase` is production's; `wearon.local` has one that
+lives on one machine. Other packages import `base`; only `wearon.app` knows which platform it is.
 """
-
-from wearon.platform.supabase import SupabasePlatform
-
-__all__ = ["SupabasePlatform"]

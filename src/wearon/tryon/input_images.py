@@ -11,7 +11,7 @@ import structlog
 
 from wearon.dependencies import Dependencies, Dependency, RefusalKind
 from wearon.metrics import Metrics
-from wearon.net import FetchError
+from wearon.net.errors import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.resources.fair_slots import FairSlots
 from wearon.resources.shortage import is_shortage

@@ -17,8 +17,8 @@ from support.platform_side import SupabaseSide
 from support.postgrest import Supabase
 from wearon.doctor.supabase import TABLES
 from wearon.doctor.supabase_verdicts import FUNCTIONS
-from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, Completion, ShopperRefund, Status, StoreRefund, UserRefund
+from wearon.platform.supabase import SupabasePlatform
 from wearon.platform.supabase_bucket import BUCKET
 from wearon.platform.supabase_functions import FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS
 

@@ -12,7 +12,6 @@ from support.gateway import Do, Fault, Response
 from support.observers import platform_observers
 from support.platform_side import BALANCE, SupabaseSide
 from support.postgrest import Supabase
-from wearon.platform import SupabasePlatform
 from wearon.platform.base import (
     Channel,
     Completion,
@@ -25,6 +24,7 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
+from wearon.platform.supabase import SupabasePlatform
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from support.observers import observers, platform_observers
 from support.platform_side import SupabaseSide
 from support.postgrest import Supabase
 from wearon.dependencies import Dependencies
-from wearon.platform import SupabasePlatform, supabase_attempts, supabase_pictures
+from wearon.platform import supabase_attempts, supabase_pictures
 from wearon.platform.base import (
     About,
     Channel,
@@ -22,6 +22,7 @@ from wearon.platform.base import (
     SessionRef,
     UserRefund,
 )
+from wearon.platform.supabase import SupabasePlatform
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from support.job_side import (
 from support.observers import platform_observers
 from support.platform_side import BALANCE, SupabaseSide
 from support.postgrest import Supabase, fail_and_refund_installed
-from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, SessionRef, Status
+from wearon.platform.supabase import SupabasePlatform
 from wearon.queue import keys
 from wearon.refunds.outbox import RefundOutbox
 

@@ -35,7 +35,7 @@ from support.job_side import (
 )
 from wearon.events import Events
 from wearon.local.credits import DEMO_CREDITS
-from wearon.net import FetchError
+from wearon.net.errors import FetchError
 from wearon.observability.tracing import Tracing
 from wearon.pictures.decode import PictureError
 from wearon.platform.base import Channel, PlatformError, PlatformRefused, PlatformUnavailable, SessionRef

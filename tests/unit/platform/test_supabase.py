@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from support.observers import platform_observers
 from support.service_wire import stubbed
 from wearon.net.whole_answers import MAX_ANSWER_BYTES
-from wearon.platform import SupabasePlatform
 from wearon.platform.base import (
     Channel,
     PlatformRefused,
@@ -25,6 +24,7 @@ from wearon.platform.base import (
     StoreRefund,
     UserRefund,
 )
+from wearon.platform.supabase import SupabasePlatform
 
 URL = "https://project.example"
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

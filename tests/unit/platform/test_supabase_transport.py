@@ -11,8 +11,8 @@ from support.service_wire import stubbed
 from wearon.dependencies import Dependencies
 from wearon.metrics import Metrics
 from wearon.observability.tracing import Tracing
-from wearon.platform import SupabasePlatform
 from wearon.platform.base import Channel, PlatformError, SessionRef
+from wearon.platform.supabase import SupabasePlatform
 
 URL = "https://project.example"
 REF = SessionRef(Channel.B2C, "6f0e0a3e-0000-4000-8000-000000000001", "6f0e0a3e-0000-4000-8000-000000000002")

@@ -14,7 +14,7 @@ from support.job_side import (
 )
 from wearon.dependencies import Dependencies
 from wearon.metrics import Metrics
-from wearon.net import FetchError
+from wearon.net.errors import FetchError
 from wearon.pictures.decode import PictureError
 from wearon.tryon import input_images as photos
 from wearon.tryon.input_images import InputImageError
