@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,33 @@ def fail_and_refund_installed(supabase: Supabase) -> Iterator[None]:
         supabase.database.execute("notify pgrst, 'reload schema'")
         # Not just any 404: one of PostgreSQL would mean that the schema cache is still the old one.
         _wait_until(lambda: _answer_of_fail_and_refund(supabase) == "PGRST202", FAIL_AND_REFUND)
+
+
+@contextmanager
+def at_most_rows(supabase: Supabase, most: int) -> Iterator[None]:
+    """PostgREST cuts its answers there, for the length of a block."""
+    supabase.database.execute(f"alter role authenticator set pgrst.db_max_rows = '{most:d}'".encode())
+    try:
+        _reload_settings(supabase, lambda rows: rows == most)
+        yield
+    finally:
+        supabase.database.execute("alter role authenticator reset pgrst.db_max_rows")
+        _reload_settings(supabase, lambda rows: rows > most)
+
+
+def _reload_settings(supabase: Supabase, is_in_force: Callable[[int], bool]) -> None:
+    """Make PostgREST read them again; the sessions show that it has, of which there must be more."""
+    supabase.database.execute("notify pgrst, 'reload config'")
+
+    def rows() -> int:
+        request = HttpRequest(
+            f"http://127.0.0.1:{supabase.rest_port}/generation_sessions?select=id",
+            headers={"Authorization": f"Bearer {supabase.service_role_key}"},
+        )
+        with urlopen(request, timeout=10) as answer:
+            return len(json.load(answer))
+
+    _wait_until(lambda: is_in_force(rows()), FAIL_AND_REFUND)
 
 
 def _answer_of_fail_and_refund(supabase: Supabase) -> str:

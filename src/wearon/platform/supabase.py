@@ -287,10 +287,32 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     # Retention
 
     async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
-        table = SESSION_TABLES[channel]
-        query = self._client.table(table.name).select("id", "status", "completed_at").in_("id", session_ids)
-        rows = await self._rows("look for open sessions", query)
-        return {str(row.get("id")) for row in rows if needs_result(row, ended_after)}
+        """PostgREST's `max-rows` may cut an answer, without an error: the others are asked for again.
+
+        Those about which nothing is told, although there are rows, count as needed.
+        """
+        needed: set[str] = set()
+        left = set(session_ids)
+        while left:
+            rows, there_are = await self._open_or_ended(channel, sorted(left))
+            needed |= {str(row.get("id")) for row in rows if needs_result(row, ended_after)}
+            if there_are == len(rows):
+                return needed
+            told = {str(row.get("id")) for row in rows} & left
+            if not told:
+                return needed | left
+            left -= told
+        return needed
+
+    async def _open_or_ended(
+        self, channel: Channel, session_ids: Sequence[str]
+    ) -> tuple[Sequence[Mapping[str, Any]], int | None]:
+        """Rows, and how many there are. None: a gateway has taken that out of the answer."""
+        from postgrest import CountMethod  # with supabase, a second that local mode saves
+
+        table = self._client.table(SESSION_TABLES[channel].name)
+        query = table.select("id", "status", "completed_at", count=CountMethod.exact).in_("id", session_ids)
+        return await self._counted_rows("look for open sessions", query)
 
     # The platform itself
 
@@ -317,12 +339,18 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     async def _rows(
         self, action: str, query: "AsyncQueryRequestBuilder", asked: str = "read sessions"
     ) -> Sequence[Mapping[str, Any]]:
+        return (await self._counted_rows(action, query, asked))[0]
+
+    async def _counted_rows(
+        self, action: str, query: "AsyncQueryRequestBuilder", asked: str = "read sessions"
+    ) -> tuple[Sequence[Mapping[str, Any]], int | None]:
+        """Rows, and how many there are if the query asks for that."""
         async with self._attempts(action, self._rest_seconds, asked=asked):
             answer = await query.execute()
         rows: object = answer.data
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise PlatformUnavailable(f"{action}: the answer is not a list of rows")
-        return rows
+        return rows, answer.count
 
 
 def _readable(channel: Channel, rows: Sequence[Mapping[str, Any]]) -> Iterator[Session]:

@@ -1,11 +1,14 @@
 """Both platforms: folders are listed, old pictures deleted, and sessions asked for whose result is still needed."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
-from support.platform_side import PlatformSide
+from support.gateway import JSON, Do, Fault, Response
+from support.platform_side import PlatformSide, SupabaseSide
+from support.postgrest import Supabase, at_most_rows
 from wearon.platform.base import DELETED_AT_ONCE, Channel, SessionRef, Status
 from wearon.platform.picture_paths import ROOTS
 
@@ -81,3 +84,33 @@ async def test_results_are_needed_by_open_sessions_and_by_those_that_have_just_e
     asked = [ref.session_id for ref in (*needed, *done)] + [str(uuid4()) for _ in range(DELETED_AT_ONCE - 6)]
     found = await side.platform.needed_results(channel, asked, now - 6 * HOUR)
     assert found == {ref.session_id for ref in needed}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [0, 1, 7])
+async def test_an_answer_that_postgrest_cuts_hides_no_open_session(
+    supabase_side: SupabaseSide, supabase: Supabase, most: int
+) -> None:
+    side = supabase_side
+    now = datetime.now(UTC)
+    open_ones = [side.add_session(Channel.B2C) for _ in range(10)]
+    ended = [side.add_session(Channel.B2C, Status.FAILED) for _ in range(10)]
+    side.sql("update generation_sessions set completed_at = %s where status = 'failed'", [now - 7 * HOUR])
+    asked = [ref.session_id for ref in (*ended, *open_ones)]
+    gone = [str(uuid4()) for _ in range(20)]
+    with at_most_rows(supabase, most):
+        found = await side.platform.needed_results(Channel.B2C, [*asked, *gone], now - 6 * HOUR)
+    # With no row at all nothing is known of any.
+    assert found == ({ref.session_id for ref in open_ones} if most else {*asked, *gone})
+
+
+@pytest.mark.slow
+async def test_what_may_have_been_cut_is_needed_where_a_gateway_hides_how_many_rows_there_are(
+    supabase_side: SupabaseSide, supabase: Supabase
+) -> None:
+    ended, untold = str(uuid4()), str(uuid4())
+    row = {"id": ended, "status": "failed", "completed_at": "2026-01-01T00:00:00Z"}
+    answer = Response(200, json.dumps([row]).encode(), JSON)
+    supabase.gateway.add(Fault("GET /rest/v1/generation_sessions", Do.ANSWER, answer, times=None))
+    found = await supabase_side.platform.needed_results(Channel.B2C, [ended, untold], datetime.now(UTC))
+    assert found == {untold}
