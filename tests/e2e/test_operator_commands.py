@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from support.gateway import Fault
 from support.machines import Machines
 from support.processes import SERVE, run_wearon, wait_until, worker
 from support.shop import Order, Shop
@@ -199,6 +200,54 @@ def test_reconcile_finds_what_nobody_works_on_and_leaves_the_rest(shop: Shop, we
     assert shop.check_books(half_failed)["status"] == "failed"
     assert [shop.row(order)["status"] for order in (waiting, young)] == ["queued", "queued"]
     assert "No session is orphaned" in wearon("reconcile").stdout
+
+
+def add_old_photo(shop: Shop) -> None:
+    storage = shop.supabase.storage
+    now, storage.clock = storage.clock, lambda: now() - 7 * 3600
+    storage.put(f"uploads/person-1764400000000-{uuid4()}.jpg", b"\xff\xd8\xff")
+    storage.clock = now
+
+
+def forget_a_refund(shop: Shop) -> None:
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    shop.supabase.sql(
+        "update generation_sessions set status = 'failed', created_at = %s, completed_at = %s, error_message = %s"
+        " where id = %s",
+        [an_hour_ago, an_hour_ago, "Internal error during generation", shop.buy().session_id],
+    )
+
+
+REFUND = "POST /rest/v1/rpc/refund_credits"
+
+
+@pytest.mark.parametrize(
+    ("command", "action", "arrange", "request_line"),
+    [
+        ("reconcile", "fail_orphans", lambda shop: shop.age(shop.buy(), minutes=20), "PATCH /rest/v1/generation_"),
+        ("audit --repair", "repair_books", forget_a_refund, REFUND),
+        ("retention", "delete_old_pictures", add_old_photo, "DELETE /storage/v1/object"),
+        ("refunds retry", "retry_refunds", lambda shop: outstanding_refund(shop, shop.buy()), REFUND),
+    ],
+)
+def test_a_command_that_is_killed_after_it_did_something_is_in_the_audit_log(
+    shop: Shop,
+    wearon: Run,
+    production_env: dict[str, str],
+    tmp_path: Path,
+    command: str,
+    action: str,
+    arrange: Callable[[Shop], None],
+    request_line: str,
+) -> None:
+    arrange(shop)
+    done = shop.supabase.gateway.add(Fault(request_line, hold_answer=True))
+    with worker([*SERVE[:3], *command.split()], {**production_env, "RETENTION_HOURS": "6"}, tmp_path) as process:
+        assert done.reached.wait(20), process.log
+        process.kill()
+    done.release()
+    (entry,) = answer_of(wearon("audit-log", "--json"))["entries"]
+    assert (entry["action"], entry["via"], entry["after"]) == (action, "command", {"state": "begun"})
 
 
 def await_dead_letters(shop: Shop, count: int) -> None:

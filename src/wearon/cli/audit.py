@@ -49,11 +49,14 @@ def audit(
         from wearon.queue.audit_log import Action
 
         auditor = make_auditor(connections.settings, connections.redis, await connections.platform())
+        log = connections.audit_log
+        begun = await log.begin(connections.actor, Action.REPAIR_BOOKS, "all") if repair else None
         done = await auditor.audit(since, repair=repair, on_progress=lambda count: shown.say(f"{count} sessions"))
-        if done.settled:
+        if begun and done.settled:
             sessions = [finding.session_id for finding in done.settled]
-            after = {"refunds_made": len(sessions)}
-            await connections.audit_log.note(connections.actor, Action.REPAIR_BOOKS, "all", after=after, ids=sessions)
+            await log.complete(begun, {"refunds_made": len(sessions)}, ids=sessions)
+        elif begun:
+            await log.withdraw(begun)
         return done
 
     with progress("Auditing", quiet=as_json) as shown:

@@ -60,13 +60,14 @@ def reconcile(
         if dry_run:
             return Found(await reconciler.find_orphans(), [], await actions.list())
         shown.say("failing orphans")
+        begun = await connections.audit_log.begin(connections.actor, Action.FAIL_ORPHANS, "all")
         orphans = await reconciler.fail_orphans()
         if orphans:
             sessions = [session.ref.session_id for session in orphans]
-            before, after = {"orphans": len(orphans)}, {"status": "failed"}
-            await connections.audit_log.note(
-                connections.actor, Action.FAIL_ORPHANS, "all", before=before, after=after, ids=sessions
-            )
+            before = {"orphans": len(orphans)}
+            await connections.audit_log.complete(begun, {"status": "failed"}, before=before, ids=sessions)
+        else:
+            await connections.audit_log.withdraw(begun)
         shown.say("giving back")
         settled, left = await actions.settle_now(connections.actor, on_progress=shown.count)
         return Found(orphans, settled, left)

@@ -41,13 +41,15 @@ def retention(
             make_metrics(settings),
             hours=settings.retention_hours or LEAST_RETENTION_HOURS,
         )
+        log, about = connections.audit_log, f"older than {settings.retention_hours or 0:g} hours"
+        begun = None if dry_run else await log.begin(connections.actor, Action.DELETE_OLD_PICTURES, about)
         made = await sweeper.sweep(
             dry_run=dry_run, most_listings=None, on_progress=lambda listed: shown.say(f"{listed} entries")
         )
-        if not dry_run and made.results + made.uploads:
-            after = {"results_deleted": made.results, "uploads_deleted": made.uploads}
-            about = f"older than {made.hours:g} hours"
-            await connections.audit_log.note(connections.actor, Action.DELETE_OLD_PICTURES, about, after=after)
+        if begun and made.results + made.uploads:
+            await log.complete(begun, {"results_deleted": made.results, "uploads_deleted": made.uploads})
+        elif begun:
+            await log.withdraw(begun)
         return made
 
     with progress("Looking for old pictures", quiet=as_json) as shown:

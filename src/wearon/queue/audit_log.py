@@ -1,8 +1,9 @@
 """The audit log: what operators did, who, when, and what it changed. A bounded list in Redis, newest first.
 
 Where one script does what was asked, the same script adds the entry (`note_action` in `scripts/shared.lua`), so there
-is none without the other. It is not the audit of the books (`wearon.operations.audit`), which compares sessions with
-ledgers.
+is none without the other. What takes more than one has an entry before it begins, which is completed afterwards: it
+stays as it is when the process ends in between. It is not the audit of the books (`wearon.operations.audit`), which
+compares sessions with ledgers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,10 @@ _FAR = 32_503_680_000_000
 
 Facts = Mapping[str, str | int | bool | None]
 """What was, or is, in a few words and numbers."""
+
+
+BEGUN: Facts = {"state": "begun"}
+"""What an entry says was after: it is not known how far the action came, because its process ended meanwhile."""
 
 
 class Via(StrEnum):
@@ -98,6 +103,19 @@ class AuditEntry(BaseModel):
         return datetime.fromtimestamp(self.at_ms / 1000, UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An entry of something that is being done."""
+
+    by: Actor
+    action: Action
+    about: str
+    before: Facts | None
+    ids: Sequence[str]
+    written: bytes
+    """As it stands in Redis."""
+
+
 class AuditLog:
     """The log in Redis. Secrets, queries of URLs and e-mail addresses are taken out before anything is written."""
 
@@ -105,6 +123,7 @@ class AuditLog:
         self._redis = redis
         self._clean = redaction.clean_text
         self._note = redis.register_script(load_script("queue", "note_action"))
+        self._complete = redis.register_script(load_script("queue", "complete_action"))
 
     def document(
         self,
@@ -139,8 +158,34 @@ class AuditLog:
         after: Facts | None = None,
         ids: Sequence[str] = (),
     ) -> None:
-        """Add an entry by itself, for what no single script does. Raises redis errors."""
+        """Add an entry by itself, before something that cannot end half done. Raises redis errors."""
         await self._note(args=[self.document(by, action, about, before=before, after=after, ids=ids)])
+
+    async def begin(
+        self, by: Actor, action: Action, about: str, *, before: Facts | None = None, ids: Sequence[str] = ()
+    ) -> Begun:
+        """Add an entry before something that no single script does; then `complete` or `withdraw` it."""
+        entry = self.document(by, action, about, before=before, after=BEGUN, ids=ids)
+        written = cast("bytes", await self._note(args=[entry]))
+        return Begun(by, action, about, before, ids, written)
+
+    async def complete(
+        self, begun: Begun, after: Facts, *, before: Facts | None = None, ids: Sequence[str] | None = None
+    ) -> None:
+        """Say what came of it, and what is known only now. Raises redis errors."""
+        entry = self.document(
+            begun.by,
+            begun.action,
+            begun.about,
+            before=before or begun.before,
+            after=after,
+            ids=begun.ids if ids is None else ids,
+        )
+        await self._complete(args=[begun.written, entry])
+
+    async def withdraw(self, begun: Begun) -> None:
+        """Take the entry out, because nothing was changed. Raises redis errors."""
+        await self._complete(args=[begun.written, ""])
 
     def clean(self, text: str) -> str:
         """A text that people typed, without secrets."""

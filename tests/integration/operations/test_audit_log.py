@@ -27,7 +27,7 @@ from wearon.operations.actions.pause import PauseActions
 from wearon.operations.actions.refunds import RefundActions
 from wearon.platform.base import Channel
 from wearon.queue import keys
-from wearon.queue.audit_log import MAX_NAMED, Action, Actor, AuditEntry, AuditLog, Facts, Via
+from wearon.queue.audit_log import BEGUN, MAX_NAMED, Action, Actor, AuditEntry, AuditLog, Facts, Via
 from wearon.queue.pauses import FEW_REFUSALS, Pauses
 from wearon.refunds.intents import dump, new_intent
 
@@ -175,3 +175,48 @@ async def test_a_key_of_another_kind_keeps_nobody_from_acting(
     assert list(await Pauses(redis_client).list()) == ["b2c"]
     with pytest.raises(Exception, match="has the wrong type"):
         await audit_log.read(9)
+
+
+async def test_what_takes_long_is_written_down_before_and_completed_after(audit_log: AuditLog) -> None:
+    begun = await audit_log.begin(ADA, Action.REPAIR_BOOKS, "all")
+    nothing = await audit_log.begin(ADA, Action.FAIL_ORPHANS, "all")
+    await audit_log.note(OPERATOR, Action.SHOW_PICTURE, "x")
+    assert [(one.action, one.after) for one in await audit_log.read(9)] == [
+        ("show_picture", None),
+        ("fail_orphans", BEGUN),
+        ("repair_books", BEGUN),
+    ]
+    await audit_log.complete(begun, {"refunds_made": 2}, ids=["a", "b"])
+    await audit_log.withdraw(nothing)
+    newest, other = await audit_log.read(9)
+    assert (newest.action, newest.by, newest.after) == ("repair_books", "ada@desk", {"refunds_made": 2})
+    assert list(newest.ids) == ["a", "b"]
+    assert other.action == "show_picture"
+
+
+class Killed(BaseException):
+    """Ends what is under way where it stands, as a kill does."""
+
+
+async def test_a_kill_between_an_action_and_its_end_leaves_the_entry_that_it_began(
+    redis_client: Redis, platform: FaultyPlatform, audit_log: AuditLog, tmp_path: Path
+) -> None:
+    outbox = HistorySide(redis_client, platform, tmp_path).outbox
+
+    async def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    intent = new_intent(some_session(), "req_1", "sorry", "a test")
+    await untyped(redis_client).hset(keys.REFUNDS, intent.key, dump(intent))
+    waiting = some_session(Channel.B2B)
+    await enqueue(redis_client, waiting)
+    outbox.settle = die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await RefundActions(outbox, audit_log).settle_now(ADA)
+    cancellations = Cancellations(redis_client, platform, outbox, audit_log)
+    cancellations._write_intent = die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await cancellations.cancel_waiting(waiting.owner_id, ADA)
+    cancelled, refunds = await audit_log.read(9)
+    assert (cancelled.action, cancelled.after, *cancelled.ids) == ("cancel_waiting", BEGUN, waiting.session_id)
+    assert (refunds.action, refunds.after, *refunds.ids) == ("retry_refunds", BEGUN, intent.session_id)

@@ -101,15 +101,35 @@ class Cancellations:
             raise NotPossible("a store's id is a uuid")
         done: Counter[Cancelled] = Counter()
         async for waiting in self._waiting(store):
-            # All are in the outbox before the first is settled: if this process ends, others go on.
-            intents = [await self._write_intent(ref, request_id, now=False) for ref, request_id in waiting.items()]
-            done.update([Cancelled.RUNNING] * intents.count(None))
-            written = [intent for intent in intents if intent is not None]
-            await self._note(store, written, by)
-            for start in range(0, len(written), AT_ONCE):
-                done.update(await asyncio.gather(*map(self._settle, written[start : start + AT_ONCE])))
-                on_progress(done.total())
+            refs = list(waiting)
+            for first in range(0, len(refs), MAX_NAMED):
+                some = {ref: waiting[ref] for ref in refs[first : first + MAX_NAMED]}
+                # All are in the outbox before the first is settled: if this process ends, others go on.
+                written = await self._take_out_together(store, some, by)
+                done.update([Cancelled.RUNNING] * (len(some) - len(written)))
+                for start in range(0, len(written), AT_ONCE):
+                    done.update(await asyncio.gather(*map(self._settle, written[start : start + AT_ONCE])))
+                    on_progress(done.total())
         return done
+
+    async def _take_out_together(self, store: str, waiting: Mapping[SessionRef, str], by: Actor) -> Sequence[Intent]:
+        """Those that do not run. They have one entry in the audit log, or a large store would push out all else."""
+        begun = await self._audit_log.begin(
+            by,
+            Action.CANCEL_WAITING,
+            store,
+            before={"waiting": len(waiting)},
+            ids=[ref.session_id for ref in waiting],
+        )
+        found = [await self._write_intent(ref, request_id, now=False) for ref, request_id in waiting.items()]
+        written = [intent for intent in found if intent is not None]
+        if written:
+            sessions = [intent.session_id for intent in written]
+            before, after = {"waiting": len(written)}, {"status": TO_BE_FAILED}
+            await self._audit_log.complete(begun, after, before=before, ids=sessions)
+        else:
+            await self._audit_log.withdraw(begun)
+        return written
 
     async def _find(self, session_id: str) -> Session:
         if canonical := as_uuid(session_id):
@@ -129,14 +149,6 @@ class Cancellations:
             args=[job, intent.key, dump(intent), int(now), ref.owner_id, audit_entry],
         )
         return written and (load_or_none(written) or intent)
-
-    async def _note(self, store: str, written: Sequence[Intent], by: Actor) -> None:
-        """In the audit log, many sessions have an entry together, or those of a large store would push out all else."""
-        sessions = [intent.session_id for intent in written]
-        for start in range(0, len(sessions), MAX_NAMED):
-            some = sessions[start : start + MAX_NAMED]
-            before, after = {"waiting": len(some)}, {"status": TO_BE_FAILED}
-            await self._audit_log.note(by, Action.CANCEL_WAITING, store, before=before, after=after, ids=some)
 
     async def _settle(self, intent: Intent) -> Cancelled:
         match await self._outbox.settle(intent):

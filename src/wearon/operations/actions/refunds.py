@@ -44,21 +44,22 @@ class RefundActions:
         if not due and (session or group):
             raise NotThere(f"no refund of {f'session {session}' if session else f'group {group}'} is outstanding")
         due = due[:most]
+        if not due:
+            return [], refunds
+        begun = await self._audit_log.begin(
+            by,
+            Action.RETRY_REFUNDS,
+            session or group_in_words(group),
+            before={"outstanding": len(due)},
+            ids=[intent.session_id for intent in due],
+        )
         for start in range(0, len(due), AT_ONCE):
             on_progress(start, len(due))
             await asyncio.gather(*map(self._outbox.settle, due[start : start + AT_ONCE]))
         left = await self.list()
         still = {case.intent.key for case in left.outstanding}
         settled = [intent for intent in due if intent.key not in still]
-        if due:
-            await self._audit_log.note(
-                by,
-                Action.RETRY_REFUNDS,
-                session or group_in_words(group),
-                before={"outstanding": len(due)},
-                after={"outstanding": len(due) - len(settled)},
-                ids=[intent.session_id for intent in due],
-            )
+        await self._audit_log.complete(begun, {"outstanding": len(due) - len(settled)})
         return settled, left
 
     async def in_review(self, session: str | None = None, group: str | None = None) -> Sequence[NeedsReview]:

@@ -1,2 +1,2 @@
 -- ARGV: entry of the audit log
-note_action(ARGV[1])
+return note_action(ARGV[1])

@@ -91,8 +91,10 @@ local function note_action(entry, known)
   local noted = cjson.decode(entry)
   for name, value in pairs(known or {}) do noted[name] = value end
   noted.at_ms = now_ms()
-  redis.pcall('LPUSH', AUDIT_LOG, cjson.encode(noted))
+  local written = cjson.encode(noted)
+  redis.pcall('LPUSH', AUDIT_LOG, written)
   redis.pcall('LTRIM', AUDIT_LOG, 0, AUDIT_ENTRIES - 1)
+  return written
 end
 -- What the audit log says of a pause that was there; nil: there was none.
 local function facts_of_pause(written)
