@@ -27,7 +27,7 @@ from wearon.api import estimate
 from wearon.api.crowd import Crowd
 from wearon.api.middleware import OPEN_PATHS, RequestId
 from wearon.api.observation import Observation
-from wearon.api.request_head import has_body, is_unambiguous
+from wearon.api.request_head import has_body, is_too_long, is_unambiguous
 from wearon.metrics import Metrics
 from wearon.observability.tracing import Tracing
 
@@ -167,6 +167,8 @@ class PunctualConnection(HttpToolsProtocol):
             self.parser.should_upgrade() and has_body(self.headers)
         ):
             self._give_up(400, UNREADABLE)
+        if is_too_long(self.url):
+            self._give_up(431, "Path too long, or too many fields in the query")
         if len(self.pipeline) >= PIPELINED:
             # Those before it are answered.
             self._deaf = True

@@ -91,6 +91,25 @@ async def test_what_costs_more_than_it_brings_is_refused_when_a_little_of_it_was
     assert app.pieces <= HEAD_BYTES
 
 
+@pytest.mark.parametrize(
+    ("fitting", "too_long"),
+    [
+        (b"/" + b"%C3%A9" * 300, b"/" + b"%C3%A9" * 400),
+        (b"http://a/" + b"%41" * 600, b"http://a/" + b"%41" * 700),
+        (b"/?" + b"&".join([b"a=1"] * 100), b"/?" + b"&".join([b"a=1"] * 101)),
+        (b"/?a=" + b"%22" * 4000, b"/?" + b"&" * 4000),
+    ],
+    ids=["a path", "a path behind a host", "fields of a query", "empty fields of a query"],
+)
+async def test_an_address_that_costs_more_than_an_honest_one_is_refused(fitting: bytes, too_long: bytes) -> None:
+    app = Echo()
+    async with asyncio.timeout(LIMIT_S), serving(app) as edge:
+        requests = [GET.replace(b"/%d", address) for address in (fitting, fitting, too_long, fitting)]
+        assert statuses(await edge.talk(b"".join(requests))) == [200, 200]
+        assert statuses(await edge.talk(b"".join(requests[2:]))) == [431]
+    assert len(app.asked) == 2
+
+
 async def test_honest_chunks_of_any_size_arrive() -> None:
     app = Echo()
     tiny, large = b'7\r\n{"a":1}\r\n' * 100, (b"400\r\n" + b"x" * 1024 + b"\r\n") * 1000

@@ -71,6 +71,31 @@ def test_charts_that_make_no_sense_are_refused_by_row_and_column(
         _chart(*sizes, **other)
 
 
+MANY_NAMES = {str(number): 0 for number in range(1500)}
+CELLS: dict[str, Any] = {"name": "M", "chest": {}, "waist": {}, "hip": {}, "cup": {}}
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        {"sizes": [0] * 8000},
+        {"sizes": [{}] * 5000, "second_sizes": [{}] * 300},
+        {"sizes": [CELLS] * 300},
+        {"sizes": [], "pairs": [[]] * 4000},
+        {"sizes": [], "pairs": [[0, 0]] * 400},
+        {"sizes": [{**_m(chest=90), **MANY_NAMES}]},
+        {"sizes": [_m(chest=MANY_NAMES)]},
+        {"sizes": [], **MANY_NAMES},
+        {"sizes": [], "ease": MANY_NAMES},
+        {"sizes": [], "matters": MANY_NAMES},
+    ],
+)
+def test_a_chart_of_faults_has_few_complaints(faulty: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        SizeChart.model_validate(faulty)
+    assert refused.value.error_count() <= 13
+
+
 def test_the_page_s_example_is_a_chart() -> None:
     example = (Path(__file__).parents[3] / "docs" / "sizing.md").read_text().split("```json")[1].split("```")[0]
     assert SizeChart.model_validate_json(example).names == ("W31/L30", "W32/L32")
