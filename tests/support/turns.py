@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from support.job_side import document, job_id, untyped
 from wearon.events import Events
+from wearon.operations.actions.cancel import CANCELLED_REASON
 from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys
 from wearon.queue.jobs import GENERATE, Enqueued, JobQueue
@@ -17,6 +18,8 @@ from wearon.queue.lease import Lease
 from wearon.queue.limits import NO_LIMITS, Limits
 from wearon.redis.health import RedisHealth
 from wearon.redis.scripts import load_script
+from wearon.refunds.intents import dump, new_intent
+from wearon.tryon.retry_policy import CANCELLED_MESSAGE
 
 BEFORE = Path(__file__).parent.parent / "data" / "scripts_before_turns"
 """The scripts of the last version without lines, as it sent them."""
@@ -38,6 +41,12 @@ def session_of(tenant: str) -> SessionRef:
     return SessionRef(Channel(channel), store or USER, str(uuid4()))
 
 
+def session_of_id(job: str) -> SessionRef:
+    """The session of a job."""
+    channel, owner, session = job.split(":")
+    return SessionRef(Channel(channel), owner, session)
+
+
 async def push(redis: Redis, tenant: str, count: int = 1, limits: Limits = NO_LIMITS) -> list[str]:
     """Enqueue tasks of a tenant, as the consumer does; returns their job ids."""
     refs = [session_of(tenant) for _ in range(count)]
@@ -45,6 +54,24 @@ async def push(redis: Redis, tenant: str, count: int = 1, limits: Limits = NO_LI
     await untyped(redis).lpush(keys.PENDING, *(task.document for task in batch))
     await JobQueue(redis, limits).enqueue(batch, free_slots=count)
     return [task.job_id for task in batch]
+
+
+async def cancel(redis: Redis, job: str, *, now: bool = False) -> bytes | None:
+    """Cancel the session of a job, as the command does; the intent in the outbox, None when the job is let finish."""
+    ref = session_of_id(job)
+    intent = new_intent(ref, "", CANCELLED_MESSAGE, CANCELLED_REASON)
+    written: bytes | None = await redis.register_script(load_script("queue", "cancel"))(
+        keys=[keys.JOBS, keys.RUNNING, keys.REFUNDS, keys.JOB + job, keys.STARTS + job],
+        args=[job, intent.key, dump(intent), int(now), ref.owner_id, ""],
+    )
+    return written
+
+
+async def push_again(redis: Redis, job: str) -> None:
+    """Enqueue a task of a session that had one already."""
+    ref = session_of_id(job)
+    await untyped(redis).lpush(keys.PENDING, document(ref))
+    await JobQueue(redis).enqueue([Enqueued(document(ref), job, GENERATE, {})], free_slots=1)
 
 
 @dataclass
@@ -77,7 +104,7 @@ class ScriptedWorker:
     async def end(self, job: str, *, again_in_ms: int | None = None) -> bool:
         """End a job, or put it back. False: it is not ours any more."""
         how = ["done", 0] if again_in_ms is None else ["again", again_in_ms]
-        names = [keys.RUNNING, keys.JOBS, keys.JOB + job, keys.STARTS + job]
+        names = [keys.RUNNING, keys.JOBS, keys.JOB + job, keys.STARTS + job, keys.REFUNDS]
         return bool(
             await self._run("end", names, [self.name, job, self.held.pop(job), *how, "", 1, self.starts.pop(job)])
         )
@@ -88,8 +115,27 @@ class ScriptedWorker:
         self.starts.update(zip(jobs, map(int, found[2::4]), strict=True))
         return jobs
 
+    def lose(self, job: str) -> "Lost":
+        """It was taken from this worker, which does not know yet."""
+        return Lost(self, job, self.held.pop(job), self.starts.pop(job))
+
     async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
         return await self.redis.register_script(load_script("queue", name))(keys=names, args=arguments)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A job that its worker goes on with although it was taken from it."""
+
+    worker: ScriptedWorker
+    job: str
+    token: str
+    start: int
+
+    async def end(self, *, again_in_ms: int | None = None) -> bool:
+        """What its worker does when it has ended: whether it is told that the job was its own."""
+        self.worker.held[self.job], self.worker.starts[self.job] = self.token, self.start
+        return await self.worker.end(self.job, again_in_ms=again_in_ms)
 
 
 @dataclass

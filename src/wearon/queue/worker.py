@@ -347,10 +347,8 @@ class JobWorker:
         ]
         try:
             with self._held.ending(job):
-                await self._end(
-                    keys=[keys.RUNNING, keys.JOBS, keys.JOB.encode() + name, keys.STARTS.encode() + name],
-                    args=arguments,
-                )
+                job_keys = keys.JOB.encode() + name, keys.STARTS.encode() + name
+                await self._end(keys=[keys.RUNNING, keys.JOBS, *job_keys, keys.REFUNDS], args=arguments)
         except (RedisError, OSError) as error:
             log.warning("end of a job could not be written down", job_id=job.job_id, error=str(error))
             return

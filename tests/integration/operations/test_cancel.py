@@ -137,6 +137,32 @@ async def test_a_session_that_runs_is_let_finish_unless_it_is_cancelled_now(
     await worker.drain(0)
 
 
+async def test_its_worker_does_not_bring_back_what_was_cancelled_now(
+    redis_client: Redis,
+    shop: LocalShop,
+    platform: FaultyPlatform,
+    side: HistorySide,
+    cancellations: Cancellations,
+    buyer: Buyer,
+) -> None:
+    """It retries the job before a heartbeat has told it, and the session is still open because of an outage."""
+    ref = await buyer.buy()
+    await enqueue(redis_client, ref)
+    side.image_model.answers.append(never())  # type: ignore[arg-type]
+    worker = new_worker(redis_client, side.pipeline.generate)
+    await give_lease(redis_client, worker)
+    async with running(worker.run):
+        await asyncio.wait_for(side.image_model.asked.wait(), 20)
+        platform.break_next("fail_session")
+        assert await cancellations.cancel(ref.session_id, OPERATOR, now=True) is Cancelled.OUTSTANDING
+        await worker.drain(0)
+    assert worker.running == 0
+    assert shop.status(ref) == "processing"
+    assert await queued_jobs(redis_client) == set()
+    await new_outbox(redis_client, platform).settle_due()
+    check_cancelled(shop, ref)
+
+
 async def test_a_session_that_has_ended_is_left_as_it_is(
     redis_client: Redis, shop: LocalShop, side: HistorySide, cancellations: Cancellations, buyer: Buyer
 ) -> None:

@@ -1,6 +1,7 @@
 """The scheduler against a model of it: nothing lost, nothing run twice, no limit passed, no tenant starved.
 
-Two workers and one of the version before act on a real Redis in any order, die, and find their leases expired.
+Two workers and one of the version before act on a real Redis in any order, die, and find their leases expired, while
+operators cancel what waits and what runs.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from support.job_side import untyped
 from support.redis import RedisServer
-from support.turns import EarlierWorker, ScriptedWorker, a_store, push
+from support.turns import EarlierWorker, Lost, ScriptedWorker, a_store, cancel, push, push_again
 from wearon.queue import keys
 from wearon.queue.limits import Limits
 from wearon.queue.tenants import B2C
@@ -27,6 +28,7 @@ TENANTS = (B2C, a_store(), a_store())
 LIMITS = Limits(store_at_once=2, b2c_weight=3.0)
 
 TENANT = st.sampled_from(TENANTS)
+PLACE = st.integers(0, 30)
 WORKER = st.sampled_from(("one", "two", "earlier"))
 
 
@@ -40,6 +42,11 @@ class Queue(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.redis = connect(self.url, name="model")
         self.open: set[str] = set()
+        self.tasks: list[str] = []
+        """Every job that ever was, in the order in which they came: examples name them by their place."""
+        self.cancelled: dict[str, bytes] = {}
+        """Job -> the intent of its refund, from the first cancel on."""
+        self.lost: list[Lost] = []
         self.paused: set[str] = set()
         self.workers = {
             "one": ScriptedWorker(self.redis, "one", 3, LIMITS),
@@ -64,13 +71,17 @@ class Queue(RuleBasedStateMachine):
 
     @rule(tenant=TENANT, count=st.integers(1, 4))
     def a_task_comes(self, tenant: str, count: int) -> None:
-        self.open |= set(self.do(push(self.redis, tenant, count, LIMITS)))
+        self.note(self.do(push(self.redis, tenant, count, LIMITS)))
 
     @rule(tenant=TENANT)
     def the_earlier_consumer_takes_one(self, tenant: str) -> None:
         earlier = self.workers["earlier"]
         assert isinstance(earlier, EarlierWorker)
-        self.open.add(self.do(earlier.push(tenant)))
+        self.note([self.do(earlier.push(tenant))])
+
+    def note(self, jobs: list[str]) -> None:
+        self.tasks += jobs
+        self.open |= set(jobs)
 
     @rule(worker=WORKER)
     def take(self, worker: str) -> None:
@@ -91,11 +102,47 @@ class Queue(RuleBasedStateMachine):
             if again_in_ms is None:
                 self.open.remove(held[0])
 
+    @rule(place=PLACE, now=st.booleans())
+    def an_operator_cancels(self, place: int, now: bool) -> None:
+        """One that waits is gone at once; one that runs is let finish, or taken from its worker."""
+        there = [job for job in self.tasks if job in self.open]
+        if not there:
+            return
+        job = there[place % len(there)]
+        holders = [worker for worker in self.workers.values() if job in worker.held]
+        intent = self.do(cancel(self.redis, job, now=now))
+        if holders and not now:
+            assert intent is None, "a job that runs was not let finish"
+            return
+        assert intent is not None
+        self.cancelled[job] = intent
+        self.open.remove(job)
+        self.lost += [holder.lose(job) for holder in holders]
+
+    @rule(place=PLACE, now=st.booleans())
+    def an_operator_cancels_again(self, place: int, now: bool) -> None:
+        if self.cancelled:
+            job, intent = list(self.cancelled.items())[place % len(self.cancelled)]
+            assert self.do(cancel(self.redis, job, now=now)) == intent
+
+    @rule(place=PLACE)
+    def a_task_of_a_cancelled_session_comes(self, place: int) -> None:
+        if self.cancelled:
+            self.do(push_again(self.redis, list(self.cancelled)[place % len(self.cancelled)]))
+
+    @rule(again_in_ms=st.sampled_from((None, 0)))
+    def a_cancelled_job_ends_that_its_worker_went_on_with(self, again_in_ms: int | None) -> None:
+        if self.lost:
+            lost = self.lost.pop(0)
+            knows_intents = not isinstance(lost.worker, EarlierWorker)
+            self.do(lost.end(again_in_ms=again_in_ms if knows_intents else None))
+
     @rule(worker=WORKER)
     def one_is_killed(self, worker: str) -> None:
         self.do(self.redis.zadd(keys.WORKERS, {worker: 1}))
         self.workers[worker].held.clear()
         self.workers[worker].starts.clear()
+        self.lost = [lost for lost in self.lost if lost.worker is not self.workers[worker]]
         others = [other for name, other in self.workers.items() if name != worker]
         for other in others:
             self.do(other.beat())
@@ -132,10 +179,17 @@ class Queue(RuleBasedStateMachine):
         running = self.do(untyped(self.redis).hgetall(keys.RUNNING))
         assert sorted(job.decode() for job in running) == sorted(self.held)
 
+    @invariant()
+    def each_cancelled_session_has_its_one_refund_intent(self) -> None:
+        intents = self.do(untyped(self.redis).hgetall(keys.REFUNDS))
+        assert sorted(intents.values()) == sorted(self.cancelled.values())
+
     def teardown(self) -> None:
         """Everything starts and ends, whatever happened before."""
         self.do(self.redis.delete(keys.PAUSES, keys.CAPACITY_SUM))
         one = self.workers["one"]
+        for lost in self.lost:
+            self.do(lost.end())
         for worker in self.workers.values():
             self.do(worker.beat())
             for job in list(worker.held):
@@ -161,6 +215,6 @@ def test_whatever_happens_in_whatever_order(redis_server: RedisServer) -> None:
     run_state_machine_as_test(
         Queue,
         settings=settings(
-            max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

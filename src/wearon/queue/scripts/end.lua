@@ -1,4 +1,4 @@
--- KEYS: running, queue, job, starts
+-- KEYS: running, queue, job, starts, refund outbox
 -- ARGV: worker id, job id, token, done or again, delay (ms), job as it is to be run again or '', it was a start (1, 0),
 --       number of its starts
 local wrong = wrong_type(KEYS[1], 'hash') or wrong_type(KEYS[2], 'zset')
@@ -9,7 +9,9 @@ if owner and owner ~= ARGV[1] or was_taken_since(KEYS[2], ARGV[2], ARGV[3], KEYS
   return 0 -- it has been taken since, perhaps by this worker
 end
 if not owner then leave_line(ARGV[2]) end -- it was freed, and waits for its turn
-if ARGV[4] == 'done' then
+-- Cancelled while it ran: its worker, which did not know yet, must not bring it back.
+local cancelled = not owner and is_being_failed(KEYS[5], ARGV[2])
+if ARGV[4] == 'done' or cancelled then
   redis.call('ZREM', KEYS[2], ARGV[2])
   redis.call('DEL', KEYS[3], KEYS[4])
 else

@@ -15,15 +15,8 @@ local function is_over_the_limit(tenant)
   redis.call('EXPIRE', day, 172800)
   return type(accepted) == 'number' and accepted > a_day
 end
--- Its session is being failed and refunded: an operator has cancelled it, or another task of it has failed.
-local function is_being_failed(job)
-  local channel, owner, session = string.match(job, '^(b2[bc]):([^:]*):(.*)$')
-  local intent = channel and redis.pcall('HGET', KEYS[7], channel .. ':' .. session)
-  local known, fields = pcall(cjson.decode, intent)
-  return known and type(fields) == 'table' and fields.owner_id == owner
-end
 local function enqueue(job, document, refusal)
-  if is_being_failed(job) then return end
+  if is_being_failed(KEYS[7], job) then return end
   local tenant = tenant_of(job)
   if refusal ~= '' and not redis.call('ZSCORE', KEYS[2], job) and is_over_the_limit(tenant) then
     job, document = 'reject:' .. job, refusal

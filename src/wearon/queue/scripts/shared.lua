@@ -83,6 +83,13 @@ local function was_taken_since(queue, job, token, starts_key, starts)
   end
   return due > now_ms()
 end
+-- Its session is being failed and refunded: an operator has cancelled it, or another task of it has failed.
+local function is_being_failed(refunds, job)
+  local channel, owner, session = string.match(job, '^(b2[bc]):([^:]*):(.*)$')
+  local intent = channel and redis.pcall('HGET', refunds, channel .. ':' .. session)
+  local known, fields = pcall(cjson.decode, intent)
+  return known and type(fields) == 'table' and fields.owner_id == owner
+end
 -- What a person did goes to the audit log, bounded. `entry`: '' is none; `known`: what only the script could see of it.
 -- A Redis that is full, or whose audit log is something else, must not keep people from acting: the log has a line, too.
 local AUDIT_LOG, AUDIT_ENTRIES = 'wearon:audit-log', 10000
