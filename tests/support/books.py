@@ -12,6 +12,7 @@ from support.platform_side import PlatformSide
 from wearon.operations.audit.auditor import Audited, Auditor
 from wearon.operations.audit.store import BookStore
 from wearon.operations.entries import RunEntry
+from wearon.operations.session_index import SessionLine
 from wearon.platform.base import Channel, Platform, SessionRef, Status
 from wearon.platform.session_rows import SESSION_TABLES
 from wearon.queue import keys
@@ -29,6 +30,7 @@ class Books:
     def __init__(self, side: PlatformSide, redis: Redis) -> None:
         self.side = side
         self.redis = redis
+        self._lines = 0
 
     def auditor(self, platform: Platform | None = None, *, later: timedelta = timedelta(0)) -> Auditor:
         """What one process audits with, some time from now."""
@@ -89,7 +91,12 @@ class Books:
         ref = self.session(channel, Status.COMPLETED, completed_at=done, **{"estimated_cost_usd": str(COST)} | columns)
         await self.side.platform.store_picture(ref, b"\xff\xd8 a picture \xff\xd9")
         await self.write_history(ref)
+        await self.write_line(ref)
         return ref
+
+    def delete(self, ref: SessionRef) -> None:
+        """Delete the session's row."""
+        self.side.sql(f"delete from {SESSION_TABLES[ref.channel].name} where id = %s", [ref.session_id])
 
     def refund(self, ref: SessionRef, *, amount: int = 1, owner_id: str | None = None) -> None:
         """A refund in the ledger."""
@@ -108,6 +115,23 @@ class Books:
         """The owner's credits."""
         both = self.side.user_balance if ref.channel is Channel.B2C else self.side.store_balance
         return both(ref.owner_id)
+
+    async def write_line(
+        self, ref: SessionRef, *, status: str = "completed", cost: Decimal | None = COST, at: datetime | None = None
+    ) -> None:
+        """The session's line in the list that the history keeps."""
+        self._lines += 1
+        at = at or AN_HOUR_AGO + timedelta(microseconds=self._lines)  # no two have ended at one moment
+        line = SessionLine(
+            session_id=ref.session_id,
+            at=at,
+            owner_id=ref.owner_id,
+            channel=ref.channel.value,
+            status=status,
+            cost_usd=cost,
+        )
+        await untyped(self.redis).hset(keys.SESSION_LINES, ref.session_id, line.kept())
+        await self.redis.zadd(keys.SESSIONS, {ref.session_id: round(at.timestamp() * 1e6)})
 
     async def write_history(
         self, ref: SessionRef, *, outcome: Outcome = Outcome.COMPLETED, cost: Decimal = COST, calls: int = 1

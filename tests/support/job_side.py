@@ -547,6 +547,10 @@ class FaultyPlatform:
     async def delete_pictures(self, paths: Sequence[str]) -> int:
         return int(await self._call("delete_pictures", paths))
 
+    async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
+        found: set[str] = await self._call("existing_sessions", channel, session_ids)
+        return found
+
     async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
         found: set[str] = await self._call("needed_results", channel, session_ids, ended_after)
         return found

@@ -115,7 +115,7 @@ def _reload_settings(supabase: Supabase, is_in_force: Callable[[int], bool]) -> 
         with urlopen(request, timeout=10) as answer:
             return len(json.load(answer))
 
-    _wait_until(lambda: is_in_force(rows()), FAIL_AND_REFUND)
+    wait_until_ready(lambda: is_in_force(rows()), FAIL_AND_REFUND)
 
 
 def _answer_of_fail_and_refund(supabase: Supabase) -> str:

@@ -115,6 +115,13 @@ class LocalPlatform(SessionMoves):
         )
         return [_session(channel, row) for row in rows]
 
+    async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
+        rows = await self._database.rows(
+            f"select id from {SESSION_TABLES[channel].name} where id in ({marks(session_ids)})",  # noqa: S608
+            *session_ids,
+        )
+        return {row["id"] for row in rows}
+
     async def search_sessions(self, term: str, limit: int, created_before: datetime | None = None) -> Sequence[Session]:
         found: list[Session] = []
         for channel, table in SESSION_TABLES.items():

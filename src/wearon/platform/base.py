@@ -97,6 +97,9 @@ FINAL_STATUSES = (Status.COMPLETED, Status.FAILED)
 DELETED_AT_ONCE = 100
 """Pictures that are deleted with one request, and sessions that are asked for before: their ids make a URL of 4 KB."""
 
+ASKED_AT_ONCE = 100
+"""Sessions whose rows are looked for with one request."""
+
 LEDGERS_AT_ONCE = 40
 """Sessions whose ledger rows are asked for with one request: their ids make a URL of 5 KB, and gateways take 8."""
 
@@ -263,6 +266,9 @@ class Platform(Protocol):
 
         With the last one's `created_at`, `created_before` asks for the next page.
         """
+
+    async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
+        """Those of at most `ASKED_AT_ONCE` ids, all uuids, that have a row of whatever owner."""
 
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
         """The ledger rows of the session's charge.

@@ -164,6 +164,11 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         query = query.order("created_at").order("id").limit(limit)
         return list(_readable(channel, await self._rows("list ended sessions", query)))
 
+    async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
+        """Those about which nothing is told, although there are rows, count as there."""
+        rows, untold = await self._rows_of(channel, session_ids, "id")
+        return {str(row.get("id")) for row in rows} | untold
+
     async def search_sessions(self, term: str, limit: int, created_before: datetime | None = None) -> Sequence[Session]:
         """A row that cannot be read is logged and left out, here too."""
         found: list[Session] = []
@@ -287,32 +292,9 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     # Retention
 
     async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
-        """PostgREST's `max-rows` may cut an answer, without an error: the others are asked for again.
-
-        Those about which nothing is told, although there are rows, count as needed.
-        """
-        needed: set[str] = set()
-        left = set(session_ids)
-        while left:
-            rows, there_are = await self._open_or_ended(channel, sorted(left))
-            needed |= {str(row.get("id")) for row in rows if needs_result(row, ended_after)}
-            if there_are == len(rows):
-                return needed
-            told = {str(row.get("id")) for row in rows} & left
-            if not told:
-                return needed | left
-            left -= told
-        return needed
-
-    async def _open_or_ended(
-        self, channel: Channel, session_ids: Sequence[str]
-    ) -> tuple[Sequence[Mapping[str, Any]], int | None]:
-        """Rows, and how many there are. None: a gateway has taken that out of the answer."""
-        from postgrest import CountMethod  # with supabase, a second that local mode saves
-
-        table = self._client.table(SESSION_TABLES[channel].name)
-        query = table.select("id", "status", "completed_at", count=CountMethod.exact).in_("id", session_ids)
-        return await self._counted_rows("look for open sessions", query)
+        """Those about which nothing is told, although there are rows, count as needed."""
+        rows, untold = await self._rows_of(channel, session_ids, "id", "status", "completed_at")
+        return {str(row.get("id")) for row in rows if needs_result(row, ended_after)} | untold
 
     # The platform itself
 
@@ -340,6 +322,30 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         self, action: str, query: "AsyncQueryRequestBuilder", asked: str = "read sessions"
     ) -> Sequence[Mapping[str, Any]]:
         return (await self._counted_rows(action, query, asked))[0]
+
+    async def _rows_of(
+        self, channel: Channel, session_ids: Sequence[str], *columns: str
+    ) -> tuple[Sequence[Mapping[str, Any]], set[str]]:
+        """Rows of sessions, and the ids of those about which nothing is told although there are rows.
+
+        PostgREST's `max-rows` may cut an answer, without an error: the others are asked for again.
+        """
+        from postgrest import CountMethod  # with supabase, a second that local mode saves
+
+        found: list[Mapping[str, Any]] = []
+        left = set(session_ids)
+        while left:
+            table = self._client.table(SESSION_TABLES[channel].name)
+            query = table.select(*columns, count=CountMethod.exact).in_("id", sorted(left))
+            rows, there_are = await self._counted_rows("look for sessions", query)
+            found += rows
+            if there_are == len(rows):  # None: a gateway has taken that out of the answer
+                return found, set()
+            told = {str(row.get("id")) for row in rows} & left
+            if not told:
+                return found, left
+            left -= told
+        return found, left
 
     async def _counted_rows(
         self, action: str, query: "AsyncQueryRequestBuilder", asked: str = "read sessions"

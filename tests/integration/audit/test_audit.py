@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from support.books import AN_HOUR_AGO, Books
 from support.job_side import FaultyPlatform, new_outbox, untyped
 from support.platform_side import BALANCE, PlatformSide
-from wearon.operations.audit import auditor, store
+from wearon.operations import session_index
+from wearon.operations.audit import auditor, paid, store
 from wearon.operations.audit.books import Kind
 from wearon.operations.audit.store import BookStore
 from wearon.operations.snapshot import SnapshotReader
@@ -103,8 +104,15 @@ async def history_cost(books: Books, channel: Channel) -> SessionRef:
     return await books.completed(channel, estimated_cost_usd="0.0649")
 
 
+async def session_missing(books: Books, channel: Channel) -> SessionRef:
+    ref = await books.completed(channel)
+    books.delete(ref)
+    return ref
+
+
 DAMAGES = [
     refund_missing,
+    session_missing,
     refund_amount,
     refund_of_completed,
     picture_missing,
@@ -125,6 +133,55 @@ async def test_each_kind_of_damage_is_found(books: Books, channel: Channel, dama
     assert (kept.counts, [finding.session_id for finding in findings]) == ({damage.__name__: 1}, [ref.session_id])
     assert kept.examples == list(findings)
     assert (await SnapshotReader(books.redis).read()).books == kept
+
+
+async def test_only_what_was_paid_is_looked_for_and_all_of_it(
+    books: Books, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (paid, session_index):
+        monkeypatch.setattr(module, "STEP", 2)  # lines at once
+    monkeypatch.setattr(paid, "ASKED_AT_ONCE", 1)
+    gone = [await books.completed(channel) for _ in range(5)]
+    not_priced, failed, not_paid, left = (books.failed(channel) for _ in range(4))
+    await books.write_line(not_priced, cost=None)
+    await books.write_line(failed, status="failed")
+    await books.write_line(not_paid, status="failed", cost=None)
+    await books.write_line(left)
+    for ref in (*gone, not_priced, failed, not_paid):
+        books.delete(ref)
+    # What is not ours stands in nobody's way.
+    await books.write_line(SessionRef(channel, "x", "no uuid"))
+    await books.redis.zadd(keys.SESSIONS, {"no line": AN_HOUR_AGO.timestamp() * 1e6})
+    # What has just ended, or did before the audit begins, is looked at by another audit.
+    for at in (datetime.now(UTC), datetime.now(UTC) - DAYS - timedelta(minutes=1)):
+        other = books.failed(channel)
+        await books.write_line(other, at=at)
+        books.delete(other)
+    assert await books.found() == {(Kind.SESSION_MISSING, ref.session_id) for ref in (*gone, not_priced, failed)}
+
+
+async def test_a_paid_session_without_a_row_is_shown_for_two_days_and_changed_by_no_repair(
+    books: Books, channel: Channel
+) -> None:
+    ref = await session_missing(books, channel)
+    expected = {(Kind.SESSION_MISSING, ref.session_id)}
+    assert await books.found(await books.auditor().audit(repair=True)) == expected
+    for later in (timedelta(0), DAYS - timedelta(hours=2)):
+        audited = await books.auditor(later=later).audit()
+        assert audited.created_from > AN_HOUR_AGO, "the next audit would not look so far back"
+        assert await books.found(audited) == expected
+    assert await books.found(await books.auditor(later=DAYS).audit()) == set()
+
+
+async def test_keys_of_the_history_that_hold_something_else_keep_no_refund_from_being_missed(
+    books: Books, channel: Channel
+) -> None:
+    missing, completed = books.failed(channel, refunded=None), await books.completed(channel)
+    for key in (keys.SESSIONS, keys.JOURNAL + completed.session_id):
+        await books.redis.delete(key)
+        await books.redis.set(key, "not ours")
+    expected = {(Kind.REFUND_MISSING, missing.session_id), (Kind.HISTORY_MISSING, completed.session_id)}
+    assert await books.found() == expected
 
 
 async def test_two_refunds_of_a_user_are_found(books: Books) -> None:
@@ -281,9 +338,13 @@ async def test_an_audit_costs_redis_few_commands(books: Books, side: PlatformSid
     calls["cmdstat_evalsha"] -= calls.pop("cmdstat_script|load", 0)
     assert {name: count for name, count in calls.items() if count and "info" not in name} == {
         "cmdstat_set": 1,
-        "cmdstat_hmget": 1,
-        "cmdstat_evalsha": 2,
+        "cmdstat_hmget": 2,
+        "cmdstat_evalsha": 3,
         "cmdstat_lrange": 50,
+        "cmdstat_zcount": 1,
+        "cmdstat_zrevrange": 1,
+        "cmdstat_zrange": 1,
+        "cmdstat_zcard": 1,
         "cmdstat_hset": 1,
     }
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from support.platform_side import PlatformSide
-from wearon.platform.base import Channel, LedgerEntry, Platform, Session, SessionRef, Status
+from wearon.platform.base import ASKED_AT_ONCE, Channel, LedgerEntry, Platform, Session, SessionRef, Status
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 END = START + timedelta(days=2)
@@ -40,6 +40,13 @@ async def test_ended_sessions_come_once_each_although_many_are_of_one_moment(
     refs = [session.ref for page in found for session in page]
     assert sorted(refs[:7], key=lambda ref: ref.session_id) == refs[:7]
     assert (set(refs), refs[7:]) == (set(ended), ended[7:])
+
+
+async def test_sessions_are_there_whatever_became_of_them(side: PlatformSide, channel: Channel) -> None:
+    there = {side.add_session(channel, status).session_id for status in (Status.QUEUED, Status.COMPLETED)}
+    other = side.add_session(Channel.B2B if channel is Channel.B2C else Channel.B2C, Status.COMPLETED)
+    asked = [*there, other.session_id, *(str(uuid4()) for _ in range(ASKED_AT_ONCE - 3))]
+    assert await side.platform.existing_sessions(channel, asked) == there
 
 
 async def test_many_ledgers_are_read_at_once_and_each_as_if_alone(side: PlatformSide) -> None:

@@ -100,8 +100,10 @@ async def test_an_answer_that_postgrest_cuts_hides_no_open_session(
     gone = [str(uuid4()) for _ in range(20)]
     with at_most_rows(supabase, most):
         found = await side.platform.needed_results(Channel.B2C, [*asked, *gone], now - 6 * HOUR)
+        there = await side.platform.existing_sessions(Channel.B2C, [*asked, *gone])
     # With no row at all nothing is known of any.
     assert found == ({ref.session_id for ref in open_ones} if most else {*asked, *gone})
+    assert there == (set(asked) if most else {*asked, *gone})
 
 
 @pytest.mark.slow

@@ -175,6 +175,7 @@ def test_when_all_is_well_there_is_no_incident() -> None:
         (books(refund_missing=2), False, "books_refund_missing", "2 failed sessions were not refunded."),
         (books(refunded_twice=1), True, "books_refund_wrong", "1 refund is not as it should be."),
         (books(picture_missing=3), True, "books_picture_missing", "3 completed sessions have no picture."),
+        (books(session_missing=1), True, "books_session_missing", "1 paid session has no row any more."),
         (books(paid_twice=1, history_cost=1), True, "books_paid_calls", "2 paid calls are not"),
         (fleet(books=OLD_BOOKS), True, "books_not_audited", "The books were last audited 4 h ago."),
         (fleet(retention=OLD_ROUND), True, "retention_behind", "more than 12 hours old; 6 are promised."),

@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from wearon.operations.audit.books import REPAIRABLE, Books, Finding, Kind
+from wearon.operations.audit.paid import PaidSessions
 from wearon.operations.audit.rules import Facts, judge, was_failed_by_us
 from wearon.operations.audit.store import MOST_KEPT, BookStore
 from wearon.operations.entries import Entry
@@ -129,6 +130,7 @@ class Auditor:
         """`history_hours`: for how long the history of a session is kept."""
         self._store = BookStore(redis)
         self._platform = platform
+        self._paid = PaidSessions(redis, platform, requests_per_s)
         self._outbox = outbox
         self._history_kept = timedelta(hours=history_hours) * 0.9  # it expires while an audit is under way
         self._requests_per_s = requests_per_s
@@ -185,7 +187,9 @@ class Auditor:
             if audited.is_full:
                 audited.hold(audited.created_from)
                 break
-        await self._look_again([finding for finding in known if self._is_outside(finding, audited)], audited)
+        outside = [finding for finding in known if self._is_outside(finding, audited)]
+        await self._look_again([finding for finding in outside if finding.kind != Kind.SESSION_MISSING], audited)
+        await self._look_for_rows([each for each in outside if each.kind == Kind.SESSION_MISSING], audited, now)
         if repair:
             await self._repair(audited)
         if since is not None and begin > books.next_from:
@@ -286,6 +290,15 @@ class Auditor:
             ended = [session for session in sessions if session is not None and session.status in FINAL_STATUSES]
             for start in range(0, len(ended), LEDGERS_AT_ONCE):
                 await self._look_at(ended[start : start + LEDGERS_AT_ONCE], audited)
+
+    async def _look_for_rows(self, earlier: Sequence[Finding], audited: Audited, now: datetime) -> None:
+        """Find the sessions that were paid for and whose rows are gone: those of earlier findings, and new ones."""
+        audited.add(await self._paid.still_without_row(earlier))
+        try:
+            async for findings in self._paid.without_row(audited.created_from, now - JUST_ENDED):
+                audited.add(findings)
+        except ResponseError as error:  # somebody else's key, perhaps: refunds must not wait for a list for people
+            log.warning("list of sessions cannot be read, so none was looked for in it", error=str(error))
 
     async def _find(self, ref: SessionRef) -> Session | None:
         try:

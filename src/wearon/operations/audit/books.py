@@ -20,6 +20,8 @@ class Kind(StrEnum):
     """The shopper has the picture and the credit."""
     PICTURE_MISSING = "picture_missing"
     """It completed, and its picture is not in Storage although its URL is still valid."""
+    SESSION_MISSING = "session_missing"
+    """The history knows that its picture was paid for, and the platform has no such session any more."""
     PAID_TWICE = "paid_twice"
     """More than one request for its picture was answered."""
     HISTORY_MISSING = "history_missing"

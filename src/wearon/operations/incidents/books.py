@@ -29,6 +29,12 @@ PICTURE = IncidentKind(
     "Shoppers whose session completed open a link to nothing.",
     "Look whether something deletes results earlier than after 6 hours.",
 )
+GONE = IncidentKind(
+    "books_session_missing",
+    Severity.WARNING,
+    "Their pictures were paid for, and no session says so: nobody can see them, and sums over sessions are too low.",
+    "Ask what deletes rows of sessions so early (an account that was deleted with all that was its own?).",
+)
 PAID = IncidentKind(
     "books_paid_calls",
     Severity.WARNING,
@@ -41,7 +47,7 @@ OLD = IncidentKind(
     "A refund that gets lost meanwhile is not noticed.",
     "The log of the workers says why (`audit postponed`). `wearon audit` makes one now.",
 )
-KINDS = (MISSING, WRONG, PICTURE, PAID, OLD)
+KINDS = (MISSING, WRONG, PICTURE, GONE, PAID, OLD)
 
 _FOUND = (
     (MISSING, (Kind.REFUND_MISSING,), "failed session was not refunded", "failed sessions were not refunded"),
@@ -52,6 +58,7 @@ _FOUND = (
         "refunds are not as they should be",
     ),
     (PICTURE, (Kind.PICTURE_MISSING,), "completed session has no picture", "completed sessions have no picture"),
+    (GONE, (Kind.SESSION_MISSING,), "paid session has no row any more", "paid sessions have no rows any more"),
     (
         PAID,
         (Kind.PAID_TWICE, Kind.HISTORY_MISSING, Kind.HISTORY_COST),
