@@ -84,6 +84,13 @@ def test_login_the_story_of_a_failure_its_pictures_and_logout(
     expect(page.get_by_role("heading", name="Throughput")).to_be_visible()
     expect(page.get_by_role("button", name="Pause")).to_have_count(0)
     assert tab.complaints == []
+    entries = httpx.get(f"{url}/console/api/audit-log", headers={"Authorization": f"Bearer {API_TOKEN}"}).json()
+    assert [(one["action"], one["by"]) for one in entries[::-1]] == [
+        ("login_refused", "nobody"),
+        ("log_in", "operator"),
+        ("show_picture", "operator"),
+        ("log_in", "viewer"),
+    ]
     assert API_TOKEN not in process.log
     assert VIEWER_TOKEN not in process.log
     tab.close()

@@ -147,7 +147,8 @@ async def _production_checks(stack: AsyncExitStack, settings: Settings) -> list[
     if settings.supabase_url and settings.supabase_service_role_key:
         client = await stack.enter_async_context(asking(REQUEST_S, trusting(settings.authorities)))
         key = settings.supabase_service_role_key.get_secret_value()
-        supabase = SupabaseDoctor(settings.supabase_url, key, client)
+        deletes = settings.retention_hours is not None
+        supabase = SupabaseDoctor(settings.supabase_url, key, client, deletes_pictures=deletes)
         ends, back = Promise.EVERY_TASK_ENDS, Promise.REFUNDED_ONCE
         checks += [
             Check("supabase", supabase.check_project, NETWORK_LIMIT_S, ends),

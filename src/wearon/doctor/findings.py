@@ -22,6 +22,10 @@ class Promise(StrEnum):
     PAID_ONCE = "Once OpenAI has answered, no crash, outage or shutdown on the same disk makes us pay again"
     SIZES_ALWAYS = "/estimate-body answers whether or not Redis, Supabase and OpenAI do"
     PICTURES_PRIVATE = "A shopper's pictures open with a signed URL only"
+    DELETED_IN_TIME = (
+        "With RETENTION_HOURS, a shopper's photos and results are deleted within that time and a little more than an"
+        " hour, and none that an open session needs"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ Nothing is changed, and no function is run:
   there as we need it (overloads hide each other, and a project may have the description switched off) is asked for
   with one argument more than any function has. PostgREST then finds no such function, runs nothing, and names the
   nearest one that it has.
-- Storage tells a bucket's limits.
+- Storage tells a bucket's limits. Where old pictures are deleted, it is asked to delete the result of a session that
+  cannot exist: names that are not there are passed over, and a missing right is refused all the same.
 
 `wearon.doctor.supabase_verdicts` knows what the answers mean.
 
@@ -32,12 +33,13 @@ from wearon.doctor.supabase_verdicts import (
     MIME_TYPES,
     described_arguments,
     judge_bucket,
+    judge_deletion,
     judge_fail_and_refund,
     judge_function,
     judge_key,
     listed,
 )
-from wearon.platform.base import Channel
+from wearon.platform.base import Channel, SessionRef
 from wearon.platform.session_rows import SESSION_TABLES
 from wearon.platform.supabase_bucket import BUCKET
 from wearon.platform.supabase_functions import FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS
@@ -69,6 +71,8 @@ for in a read-only transaction, and an empty text is no uuid.)"""
 NO_SESSION = UUID(int=0)
 """The nil uuid: no row has that id."""
 
+NO_PICTURE = SessionRef(Channel.B2C, str(NO_SESSION), str(NO_SESSION)).picture_path
+
 REQUEST_S = 8.0
 """Supabase ends a statement after 8 s; these take milliseconds."""
 
@@ -90,7 +94,11 @@ class Root:
 class SupabaseDoctor:
     """The checks of one project. They share one client and the first answer; the caller closes the client."""
 
-    def __init__(self, url: str, service_role_key: str, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, url: str, service_role_key: str, client: httpx.AsyncClient, *, deletes_pictures: bool = False
+    ) -> None:
+        """`deletes_pictures`: whether the worker deletes old ones."""
+        self._deletes_pictures = deletes_pictures
         self._url = url
         self._key = service_role_key
         self._client = client
@@ -147,6 +155,8 @@ class SupabaseDoctor:
         if answer.status_code == 200 and "public" in body:
             for finding in judge_bucket(body):
                 yield finding
+            if self._deletes_pictures:
+                yield judge_deletion(await self._delete_nothing())
             return
         missing = "404" in {str(answer.status_code), str(body.get("statusCode"))}
         yield fault(
@@ -190,6 +200,17 @@ class SupabaseDoctor:
             headers={**self._headers(), "Prefer": "return=representation"},
             timeout=REQUEST_S,
         )
+
+    async def _delete_nothing(self) -> str | None:
+        """Ask for what retention does, for a picture that cannot exist; the refusal, if it is one."""
+        answer = await self._client.request(
+            "DELETE",
+            f"{self._url}/storage/v1/object/{BUCKET}",
+            json={"prefixes": [NO_PICTURE]},
+            headers=self._headers(),
+            timeout=REQUEST_S,
+        )
+        return None if answer.status_code == 200 else _said(answer)
 
     async def _nearest(self, function: str, arguments: frozenset[str]) -> frozenset[str] | None:
         """The arguments of the function of that name that is nearest to ours; None when none is named."""

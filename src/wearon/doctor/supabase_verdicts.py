@@ -123,6 +123,18 @@ def judge_fail_and_refund(
     )
 
 
+def judge_deletion(refusal: str | None) -> Finding:
+    """Whether old pictures may be deleted, after Storage was asked to delete one that is not there."""
+    if refusal is None:
+        return ok("supabase bucket", "lets us delete (tried with a picture that is not there)")
+    return fault(
+        "supabase bucket",
+        f"does not let us delete ({refusal}): pictures stay longer than shoppers are promised",
+        "grant delete on storage.objects to service_role, or leave RETENTION_HOURS empty and let something else delete",
+        Promise.DELETED_IN_TIME,
+    )
+
+
 def judge_bucket(bucket: Mapping[str, Any]) -> list[Finding]:
     """Privacy, size limit and types of the bucket, as Storage tells them."""
     judged = (

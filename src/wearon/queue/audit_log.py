@@ -75,6 +75,9 @@ class Action(StrEnum):
     DELETE_OLD_PICTURES = "delete_old_pictures"
     PUT_CHART = "put_chart"
     DELETE_CHART = "delete_chart"
+    LOG_IN = "log_in"
+    LOGIN_REFUSED = "login_refused"
+    """By nobody that is known."""
     SHOW_PICTURE = "show_picture"
     """Changes nothing, but makes a URL that opens a shopper's photo."""
 

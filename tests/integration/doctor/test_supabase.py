@@ -1,5 +1,6 @@
 """The doctor before a real PostgREST, whose tables and functions are broken one by one, and never a changed row."""
 
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import LiteralString
@@ -17,6 +18,7 @@ from support.shop import Shop
 from wearon.doctor import Finding, Level, Promise
 from wearon.doctor.supabase import NO_SUCH_ARGUMENT, SupabaseDoctor
 from wearon.doctor.supabase_verdicts import FUNCTIONS
+from wearon.platform.base import Channel, SessionRef
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +27,11 @@ READ_ONLY = b'{"code": "25006", "message": "cannot execute UPDATE in a read-only
 REFUND_CREDITS = "refund_credits(uuid, integer, text)"
 
 
-async def diagnose(supabase: Supabase, key: str | None = None) -> list[Finding]:
+async def diagnose(supabase: Supabase, key: str | None = None, *, deletes_pictures: bool = False) -> list[Finding]:
     """All checks, one after another."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        doctor = SupabaseDoctor(supabase.url, key or supabase.service_role_key, client)
+        key = key or supabase.service_role_key
+        doctor = SupabaseDoctor(supabase.url, key, client, deletes_pictures=deletes_pictures)
         checks: list[AsyncGenerator[Finding, None]] = [
             doctor.check_project(),
             doctor.check_tables(),
@@ -301,3 +304,21 @@ async def test_nobody_there_is_one_fault(supabase: Supabase) -> None:
     finally:
         supabase.gateway.start()
     assert [(finding.check, finding.level) for finding in found] == [("supabase", Level.FAULT)]
+
+
+async def test_the_right_to_delete_is_tried_where_old_pictures_are_deleted_and_nothing_is(supabase: Supabase) -> None:
+    ref = SessionRef(Channel.B2C, str(uuid4()), str(uuid4()))
+    supabase.storage.put(ref.picture_path, b"\xff\xd8\xff")
+    found = await diagnose(supabase, deletes_pictures=True)
+    assert {finding.level for finding in found} == {Level.OK}
+    assert found[-1].message.startswith("lets us delete")
+    assert set(supabase.storage.objects) == {ref.picture_path}
+    (asked,) = (one for one in supabase.gateway.exchanges if one.line.startswith("DELETE "))
+    nobody = UUID(int=0)
+    assert json.loads(asked.body) == {"prefixes": [f"generated/{nobody}/{nobody}.jpg"]}
+
+    denied = b'{"statusCode": "403", "error": "Unauthorized", "message": "permission denied for table objects"}'
+    supabase.gateway.add(Fault("^DELETE ", Do.ANSWER, Response(400, denied, JSON)))
+    (only,) = (one for one in await diagnose(supabase, deletes_pictures=True) if one.level is Level.FAULT)
+    assert "does not let us delete (400 Unauthorized: permission denied for table objects)" in only.message
+    assert only.breaks is Promise.DELETED_IN_TIME

@@ -101,6 +101,7 @@ async def test_who_acts_is_named_by_his_token_and_way() -> None:
         entries = (await client.get("/console/api/audit-log")).json()
     assert [(one["by"], one["via"], one["action"]) for one in entries] == [
         ("viewer", "console", "show_picture"),
+        ("viewer", "console", "log_in"),
         ("operator", "http", "show_picture"),
     ]
     local = HandMadeConsole()

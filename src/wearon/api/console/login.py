@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 
+from wearon.api.console.login_entries import LoginEntries
 from wearon.api.guesses import Guesses
 from wearon.api.roles import Door, Role
 from wearon.api.token import TOO_MANY, Tokens, address_of
@@ -92,6 +93,14 @@ async def _doorkeeper(request: Request) -> Doorkeeper | None:
 TheDoorkeeper = Annotated[Doorkeeper | None, Depends(_doorkeeper)]
 """None: local mode without a token, open on loopback."""
 
+
+async def _login_entries(request: Request) -> LoginEntries:
+    entries: LoginEntries = request.app.state.login_entries
+    return entries
+
+
+TheLoginEntries = Annotated[LoginEntries, Depends(_login_entries)]
+
 router = APIRouter()
 
 
@@ -102,7 +111,7 @@ class Login(BaseModel):
 
 
 @router.post("/login", status_code=204)
-async def login(form: Login, request: Request, doorkeeper: TheDoorkeeper) -> Response:
+async def login(form: Login, request: Request, doorkeeper: TheDoorkeeper, entries: TheLoginEntries) -> Response:
     """Set the cookie, if the token is right."""
     answer = Response(status_code=204)
     if doorkeeper is None:
@@ -120,9 +129,11 @@ async def login(form: Login, request: Request, doorkeeper: TheDoorkeeper) -> Res
             raise _too_many(request, wait_s)
         _count(request, "refused")
         log.warning("console login refused", client=address)
+        await entries.refused(address)
         raise HTTPException(401, "That is no token for the console")
     guesses.note_right(address)
     log.info("console login", client=address, role=role.value)
+    await entries.granted(address, role.value)
     answer.set_cookie(
         COOKIE,
         doorkeeper.issue(role),

@@ -9,6 +9,7 @@ from wearon.api.console import actions, cancel, login, pages, pausing, sessions,
 from wearon.api.console.access import ConsoleAccess
 from wearon.api.console.live import LiveFeed, live_route
 from wearon.api.console.login import Doorkeeper
+from wearon.api.console.login_entries import LoginEntries
 from wearon.api.dependencies import ApiServices
 from wearon.api.roles import Door
 from wearon.api.token import Tokens
@@ -23,6 +24,7 @@ def mount_console(app: FastAPI, services: ApiServices, tokens: Tokens) -> None:
     doorkeeper = Doorkeeper(tokens) if tokens.access.holders(Door.CONSOLE) else None
     feed = app.state.feed = LiveFeed(services.status, services.wait_for_change)
     app.state.doorkeeper = doorkeeper
+    app.state.login_entries = LoginEntries(services.audit_log)
     api = APIRouter(prefix="/console/api", include_in_schema=False)
     views = (login, sessions, cancel, actions, pausing, studios)
     for router in (*(view.router for view in views), live_route(feed)):
