@@ -285,7 +285,7 @@ def test_sessions_are_listed_filtered_paged_and_found_by_a_part_of_an_id(local: 
     rows = tab.page.locator(".hits li")
 
     tab.page.goto(f"{local.url}/console#/now")
-    tab.page.locator("a.figure", has_text="Completed, last hour").click()
+    tab.page.locator(".figure", has_text="Completed, last hour").click()
     tab.page.wait_for_url("**/console#/sessions?status=completed&since=60m")
     expect(rows.locator("a.mono, a .mono", has_text=session)).to_be_visible()
     expect(rows.filter(has_text="Failed")).to_have_count(0)
@@ -318,6 +318,80 @@ def test_sessions_are_listed_filtered_paged_and_found_by_a_part_of_an_id(local: 
     tab.page.goto(f"{local.url}/console#/sessions?text=zzzzzz99")
     expect(tab.page.get_by_text("No session has this id")).to_be_visible()
     local.redis.zrem("wearon:sessions", *others)
+
+
+def test_every_number_of_sessions_on_now_leads_to_these_sessions(local: Local, session: str, tab: Tab) -> None:
+    page, rows = tab.page, tab.page.locator(".hits li")
+    waits, fails, reviewed = (str(uuid4()) for _ in range(3))
+    other = {"owner_id": DEMO_USER_ID, "channel": "b2c", "status": "failed", "attempt": 1, "reason": "openai"}
+    now = datetime.now(UTC)
+    local.redis.zadd("wearon:sessions", {fails: round(now.timestamp() * 1e6), reviewed: round(now.timestamp() * 1e6)})
+    local.redis.hset(
+        "wearon:sessions:lines", fails, json.dumps({**other, "refund": "given_back"}, separators=(",", ":"))
+    )
+    local.redis.hset(
+        "wearon:sessions:lines", reviewed, json.dumps({**other, "refund": "by_hand"}, separators=(",", ":"))
+    )
+    local.redis.hset("wearon:refunds:by-hand", f"b2c:{reviewed}", "{}")
+    minute = f"wearon:stats:minute:{now:%Y%m%d%H%M}"
+    causes = {"failed:openai.key_refused.generate": 1, "refunded:openai.key_refused.generate": 1}
+    for name, number in {"failed": 1, "reason:openai": 1, **causes}.items():
+        local.redis.hincrby(minute, name, number)
+    refusal = {"dependency": "openai", "kind": "key_refused", "words": "OpenAI refuses our key", "since_s": 1.0}
+    report = {"host": "elsewhere", "pid": 1, "version": "1", "capacity": 1, "busy": 0, "refusals": [refusal]}
+    local.redis.zadd("wearon:workers", {"elsewhere": (time.time() + 120) * 1000})
+    local.redis.hset("wearon:reports", "elsewhere", json.dumps(report))
+    local.post("pause", json={"store": "b2c", "reason": "a test"})
+    local.create_session(waits)
+    local.push(local.task(waits))
+
+    def leads_to(link: Any, address: str, *sessions: str) -> None:
+        link.click()
+        page.wait_for_url(re.compile(re.escape(f"#/sessions?{address}")))
+        for one in sessions:
+            expect(rows.filter(has_text=one)).to_be_visible()
+        expect(rows.filter(has_text=re.compile("[0-9a-f-]{36}"))).not_to_have_count(0)
+        page.go_back()
+
+    page.goto(f"{local.url}/console#/now")
+    expect(figure(tab, "Tasks waiting")).to_have_text("1")
+    leads_to(page.locator(".figure", has_text="Tasks waiting"), "status=waiting", waits)
+    line = page.locator("section.card", has_text="Waiting for a turn")
+    leads_to(line.get_by_role("link", name="b2c"), "status=waiting&channel=b2c", waits)
+    completed = page.locator(".chart .readout a", has_text="completed")
+    leads_to(completed, "status=completed&since=60m", session)
+    leads_to(page.locator(".chart .readout a", has_text="failed"), "status=failed&since=60m", fails, reviewed)
+    reasons = page.locator("section.card", has_text="Failures by reason")
+    leads_to(reasons.get_by_role("link", name="Image model"), "status=failed&reason=openai&since=60m", fails)
+    leads_to(page.locator(".figure", has_text="today"), "status=completed&since=20", session)
+    leads_to(page.get_by_role("link", name="1 need review"), "refund=by_hand", reviewed)
+    expect(rows).to_have_count(0)
+    card = page.locator("[data-incident=openai_key_refused]")
+    leads_to(card.get_by_role("link", name="1 session failed"), "status=failed&reason=openai&since=20", fails)
+    refunded = card.get_by_role("link", name="1 credit refunded")
+    leads_to(refunded, "status=failed&reason=openai&refund=given_back&since=20", fails)
+    assert tab.accessibility_findings() == []
+
+    plot = page.get_by_role("slider", name="Throughput")
+    plot.focus()
+    shown = re.search(r"\d\d:\d\d", plot.get_attribute("aria-valuetext") or "")
+    assert shown, plot.get_attribute("aria-valuetext")
+    leads_to_minute = re.compile(r"#/sessions\?since=[^&]+%3A00Z&until=[^&]+%3A00.000Z")
+    plot.press("Enter")
+    page.wait_for_url(leads_to_minute)
+    page.go_back()
+    box = plot.bounding_box()
+    assert box
+    plot.click(position={"x": box["width"] - 2, "y": box["height"] / 2})
+    page.wait_for_url(leads_to_minute)
+
+    local.redis.hdel("wearon:refunds:by-hand", f"b2c:{reviewed}")
+    local.redis.zrem("wearon:sessions", fails, reviewed)
+    local.redis.zrem("wearon:workers", "elsewhere")
+    for name, number in {"failed": 1, "reason:openai": 1, **causes}.items():
+        local.redis.hincrby(minute, name, -number)
+    local.post("resume", json={"store": "b2c"})
+    local.process.wait_for("session completed", session_id=waits)
 
 
 def test_a_running_session_tells_its_story(local: Local, tab: Tab) -> None:
@@ -445,6 +519,8 @@ def test_hundreds_of_dead_letters_are_grouped_paged_retried_and_discarded(local:
     expect(dialog).to_contain_text("Push 2 documents again?")
     expect(dialog).to_contain_text("38 would come back at once, because the session is not there")
     dialog.get_by_role("button", name="Retry 2").click()
+    # The page's requests pass through this thread: it must not wait for the process before they are sent.
+    expect(page.get_by_text("2 documents were pushed again.")).to_be_visible()
     for session in sessions[:2]:
         local.process.wait_for("session completed", session_id=session)
     expect(page.locator("[data-group]", has_text="38 x version 1")).to_be_visible()

@@ -29,6 +29,7 @@ from wearon.operations.models import HistoryEvent, SessionHistory
 from wearon.operations.session_history import SessionHistories
 from wearon.operations.session_index import SessionIndex
 from wearon.operations.session_search import SessionSearch
+from wearon.operations.waiting_sessions import WaitingSessions
 from wearon.platform.base import SessionRef
 from wearon.queue.dead_letters import DeadLetters
 from wearon.queue.jobs import Attempt, Retry
@@ -75,7 +76,7 @@ class HistorySide:
         """Read it anew; it is remembered for a second."""
         self.status = status_reader(self.redis, mode="local")
         self.sessions = SessionHistories(self.redis, self._platform, self.store, self._redaction, self.status)
-        self.search = SessionSearch(SessionIndex(self.redis), self.sessions, self.status)
+        self.search = SessionSearch(SessionIndex(self.redis), WaitingSessions(self.redis), self.sessions, self.status)
 
     async def run(self, ref: SessionRef, **changes: Any) -> Retry | None:
         """Run the session's job once, and count the attempt."""

@@ -10,6 +10,7 @@ from wearon.operations.session_index import SessionIndex
 from wearon.operations.session_search import SessionSearch
 from wearon.operations.snapshot import SnapshotReader
 from wearon.operations.status import StatusReader
+from wearon.operations.waiting_sessions import WaitingSessions
 from wearon.platform.base import Platform
 from wearon.pose.pool import PosePool
 from wearon.queue.audit_log import AuditLog
@@ -45,4 +46,4 @@ def make_sessions(
     """Reads the histories of sessions, and lists sessions; `status` knows which are running."""
     store = make_history_store(settings, redis)
     histories = SessionHistories(redis, platform, store, Redaction(settings.secrets), status)
-    return histories, SessionSearch(SessionIndex(redis), histories, status)
+    return histories, SessionSearch(SessionIndex(redis), WaitingSessions(redis), histories, status)

@@ -20,7 +20,7 @@ def sessions(
         str, typer.Argument(metavar="[TEXT]", help="An id, six characters of one or more, or a text around one.")
     ] = "",
     status: Annotated[
-        str, typer.Option(help="running, retried, completed, failed, stopped, dead_letter or ended_elsewhere.")
+        str, typer.Option(help="waiting, running, retried, completed, failed, stopped, dead_letter or ended_elsewhere.")
     ] = "",
     reason: Annotated[str, typer.Option(help="Why it failed: moderation, openai, picture, ...")] = "",
     channel: Annotated[str, typer.Option(help="b2b or b2c.")] = "",

@@ -46,6 +46,8 @@ MAX_NEEDLES = 8
 """Texts that are looked for at once."""
 
 RUNNING = "running"
+WAITING = "waiting"
+"""Of sessions that have no line: they are known by where they are, and only the queries for them tell of them."""
 
 STATUSES = {
     Outcome.COMPLETED: "completed",
@@ -72,8 +74,8 @@ class SessionLine(BaseModel):
     request_id: str | None = None
     channel: str
     status: str
-    """running, retried, stopped, completed, failed, dead_letter, ended_elsewhere; or the row's own, when our attempts
-    left no line."""
+    """waiting, running, retried, stopped, completed, failed, dead_letter, ended_elsewhere; or the row's own, when our
+    attempts left no line."""
     attempt: int | None = None
     took_s: float | None = None
     """How long the last attempt took."""
@@ -244,6 +246,12 @@ def _line(session_id: str, at: datetime | None, text: bytes) -> SessionLine | No
         return SessionLine.model_validate({**fields, "session_id": session_id, "at": at})
     except (ValidationError, ValueError, TypeError):
         return None
+
+
+def has_any(line: SessionLine, parts: Iterable[str]) -> bool:
+    """Whether one of its ids has one of the parts in it."""
+    ids = (line.session_id, line.owner_id, line.request_id or "")
+    return any(part in id_ or part.lower() in id_ for part in parts for id_ in ids)
 
 
 def read_moment(text: str, now: datetime) -> datetime | None:

@@ -14,8 +14,17 @@ from redis.exceptions import RedisError
 
 from wearon.operations.models import RunningJob
 from wearon.operations.session_history import MAX_TERM, SessionHistories
-from wearon.operations.session_index import RUNNING, SessionIndex, SessionLine, SessionPage, SessionQuery
+from wearon.operations.session_index import (
+    RUNNING,
+    WAITING,
+    SessionIndex,
+    SessionLine,
+    SessionPage,
+    SessionQuery,
+    has_any,
+)
 from wearon.operations.status import StatusReader
+from wearon.operations.waiting_sessions import WaitingSessions
 from wearon.platform.base import PlatformError
 from wearon.platform.session_rows import as_uuid
 
@@ -47,8 +56,11 @@ def ids_in(text: str) -> Sequence[str]:
 class SessionSearch:
     """Lists sessions, newest first. Raises redis errors and PlatformError."""
 
-    def __init__(self, index: SessionIndex, histories: SessionHistories, status: StatusReader) -> None:
+    def __init__(
+        self, index: SessionIndex, waiting: WaitingSessions, histories: SessionHistories, status: StatusReader
+    ) -> None:
         self._index = index
+        self._waiting = waiting
         self._histories = histories
         self._status = status
 
@@ -56,12 +68,14 @@ class SessionSearch:
         """The sessions that are wanted, from the cursor of the page before it."""
         ids = ids_in(query.text[:MAX_TEXT])
         text = query.text.strip()
+        if query.status == WAITING:
+            return await self._waiting.page(query, ids, cursor, limit)
         if text and not cursor.isdigit() and (known := await self._known(query, text, ids, cursor, limit)):
             return known
         if text and not ids:
             return SessionPage()
         jobs = [_line_of_job(job) for job in await self._status.running()]
-        running = [line for line in jobs if query.takes(line) and (not ids or any(_has(line, id_) for id_ in ids))]
+        running = [line for line in jobs if query.takes(line) and (not ids or has_any(line, ids))]
         if query.status == RUNNING:
             return SessionPage(sessions=running, kept=len(running))
         page = await self._index.page(query, [*ids, *{id_.lower() for id_ in ids} - {*ids}], cursor, limit)
@@ -127,11 +141,6 @@ def _line_of_job(job: RunningJob) -> SessionLine:
         attempt=job.attempt,
         took_s=job.age_s,
     )
-
-
-def _has(line: SessionLine, part: str) -> bool:
-    ids = (line.session_id, line.owner_id, line.request_id or "")
-    return any(part in id_ or part.lower() in id_ for id_ in ids)
 
 
 def _moment(cursor: str) -> datetime | None:

@@ -10,11 +10,13 @@ import pytest
 from redis.asyncio import Redis
 
 from support.history_side import HistorySide
-from support.job_side import Buyer, FaultyPlatform, LocalShop, untyped
+from support.job_side import Buyer, FaultyPlatform, LocalShop, document, untyped
+from support.turns import a_store, push
 from wearon.operations.models import Report, RunningJob
 from wearon.operations.session_index import STEP, SessionIndex, SessionLine, SessionQuery
 from wearon.platform.base import Channel, Status
 from wearon.queue import keys
+from wearon.queue.tenants import B2C
 from wearon.tryon import sessions as sessions_module
 from wearon.tryon.image_model import Moderated, RateLimited
 
@@ -80,6 +82,34 @@ async def test_every_attempt_says_how_it_ended_and_each_filter_finds_it(side: Hi
     assert await listed(side, since=page.sessions[1].at) == [retried.session_id, moderated.session_id]
     await side.run(retried)
     assert await listed(side, status="completed") == [retried.session_id, completed.session_id]
+
+
+async def test_what_waits_is_listed_from_the_queue_and_paged(
+    side: HistorySide, redis_client: Redis, shop: LocalShop
+) -> None:
+    b2c, store = Buyer(shop, Channel.B2C), a_store()
+    early = [job.rsplit(":", 1)[-1] for job in await push(redis_client, B2C, 3)]
+    late = [job.rsplit(":", 1)[-1] for job in await push(redis_client, store, 2)]
+    pushed = await b2c.buy()
+    await untyped(redis_client).lpush(
+        keys.TASKS, document(pushed, created_at=datetime.now(UTC).isoformat()), b"no task"
+    )
+    everything = [pushed.session_id, *reversed(late), *reversed(early)]
+    assert await listed(side, status="waiting") == everything
+    assert await listed(side, status="waiting", channel=Channel.B2B) == everything[1:3]
+    assert await listed(side, status="waiting", owner_id=store.partition(":")[2]) == everything[1:3]
+    assert await listed(side, status="waiting", channel=Channel.B2C) == [pushed.session_id, *reversed(early)]
+    assert await listed(side, status="waiting", text=f"what about {early[1]}?") == [early[1]]
+    assert await listed(side, status="waiting", until=datetime.now(UTC) - timedelta(hours=1)) == []
+    query, found, cursor = SessionQuery(status="waiting"), list[str](), ""
+    for size in (2, 2, 2):
+        page = await side.search.page(query, cursor, limit=2)
+        assert (len(page.sessions), page.kept) == (size, 7)  # what is no task waits, too
+        found += [line.session_id for line in page.sessions]
+        cursor = page.cursor
+    assert (found, cursor) == (everything, "")
+    far = await side.search.page(query, "1790000000000000", limit=2)
+    assert (far.sessions, far.cursor) == ([], "")
 
 
 async def test_a_second_task_of_an_ended_session_does_not_change_its_line(side: HistorySide, buyer: Buyer) -> None:

@@ -12,8 +12,12 @@ class MinuteChart {
   #minutes = [];
   #at = null;
 
-  /** `describe(minute)` and `summarise(minutes)` are the readout's words. */
-  constructor({ heading, label, describe, summarise, legend, unit = "" }) {
+  /**
+   * `describe(minute)` and `summarise(minutes)` are the readout's words; of the latter a part may be a link,
+   * `[text, address]`. `open(minute)`: the address that a click on a minute, or Enter, leads to.
+   */
+  constructor({ heading, label, describe, summarise, legend, open = null, unit = "" }) {
+    this.open = open;
     this.unit = unit;
     this.describe = describe;
     this.summarise = summarise;
@@ -25,6 +29,10 @@ class MinuteChart {
     this.plot.addEventListener("pointerleave", () => this.#choose(null));
     this.plot.addEventListener("blur", () => this.#choose(null));
     this.plot.addEventListener("focus", () => this.#choose(this.#minutes.length - 1));
+    if (open) {
+      this.plot.title = "A click, or Enter: the sessions of that minute";
+      this.plot.addEventListener("click", () => this.#open());
+    }
     this.plot.addEventListener("keydown", (event) => this.#onKey(event));
     new ResizeObserver(() => this.#draw()).observe(this.plot);
   }
@@ -73,10 +81,16 @@ class MinuteChart {
   #onKey(event) {
     const last = this.#minutes.length - 1;
     const at = this.#at ?? last;
+    if (event.key === "Enter" && this.open) this.#open();
     const to = { ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1, Home: 0, End: last, PageUp: at + 10, PageDown: at - 10 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     this.#choose(Math.max(0, Math.min(last, to)));
+  }
+
+  #open() {
+    const minute = this.#minutes[this.#at];
+    if (minute) location.hash = this.open(minute);
   }
 
   #choose(index) {
@@ -90,7 +104,11 @@ class MinuteChart {
     this.plot.setAttribute("aria-valuenow", (this.#at ?? this.#minutes.length - 1) + 1);
     this.plot.setAttribute("aria-valuetext", `${clock(minute.at)}: ${this.describe(minute)}`);
     this.readout.title = this.#at === null ? "" : absolute(minute.at);
-    say(this.readout, this.#at === null ? this.summarise(this.#minutes) : `${clock(minute.at)}  ·  ${this.describe(minute)}`);
+    const parts = this.#at === null ? this.summarise(this.#minutes) : [`${clock(minute.at)}  ·  ${this.describe(minute)}`];
+    const key = JSON.stringify(parts);
+    if (this.readout.key === key) return; // a link keeps focus and hover
+    this.readout.key = key;
+    show(this.readout, parts.map((part) => (Array.isArray(part) ? h("a", { href: part[1] }, part[0]) : part)));
   }
 }
 

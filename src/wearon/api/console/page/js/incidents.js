@@ -4,6 +4,7 @@ import { mayAct } from "./acting.js";
 import { post } from "./api.js";
 import { h, icon, keep, say, show } from "./dom.js";
 import { ago, clock, count, dollars, duration, plural } from "./format.js";
+import { listAddress } from "./session_list.js";
 import { busy, pill, toast } from "./ui.js";
 
 /** A list that follows the status. It is announced to screen readers when it changes. */
@@ -43,7 +44,7 @@ function incidentCard(first) {
       element.className = `card incident ${incident.severity}`;
       show(mark, incident.severity === "critical" ? pill("bad", "Critical", "warn") : pill("warn", "Warning", "warn"));
     });
-    once(element, "facts", incident, () => show(facts, "began ", ago(incident.since), extent(incident), " · ", h("span", { class: "mono" }, incident.code)), (one) => [one.since, extent(one)]);
+    once(element, "facts", incident, () => show(facts, "began ", ago(incident.since), linked(extent(incident)), " · ", h("span", { class: "mono" }, incident.code)), (one) => [one.since, extent(one)]);
     const actions = incident.actions.filter((one) => !one.call || mayAct());
     once(element, "actions", actions, () => show(buttons, actions.map(actionButton)));
     buttons.hidden = !actions.length;
@@ -55,7 +56,7 @@ function recoveredLine(first) {
   const text = h("div");
   const element = h("li", { class: "notice good", "data-recovered": first.code }, icon("check"), text);
   // What it cost, and when it was refused last, is known moments after its end.
-  element.update = (incident) => once(element, "facts", incident, () => show(text, h("strong", {}, `${recovery(incident)}: `), incident.title, extent(incident)));
+  element.update = (incident) => once(element, "facts", incident, () => show(text, h("strong", {}, `${recovery(incident)}: `), incident.title, linked(extent(incident))));
   return element;
 }
 
@@ -66,16 +67,42 @@ function recovery({ since, recovered_at, last_refused_at }) {
   return `Recovered ${clock(recovered_at)}${after}; it lasted ${until(since)}`;
 }
 
-/** So many of how many, and what it has cost. */
-function extent({ affected, of, what, cost, workers }) {
+/** So many of how many, and what it has cost: texts, and `[text, address]` where sessions are counted. */
+function extent(incident) {
+  const { affected, of, what, cost, workers, actions } = incident;
   const parts = [];
-  if (affected !== null) parts.push(`${count(affected)}${of === null ? "" : ` of ${count(of)}`} ${affected === 1 && of === null ? what.replace(/s\b/, "") : what}`);
-  if (cost.failed) parts.push(`${plural(cost.failed, "session")} failed`);
-  if (cost.refunded) parts.push(`${plural(cost.refunded, "credit")} refunded`);
+  const shown = what.includes("session") && actions.find((one) => one.view?.startsWith("sessions"));
+  if (affected !== null) parts.push([`${count(affected)}${of === null ? "" : ` of ${count(of)}`} ${affected === 1 && of === null ? what.replace(/s\b/, "") : what}`, shown && `#/${shown.view}`]);
+  if (cost.failed) parts.push([`${plural(cost.failed, "session")} failed`, failedOf(incident)]);
+  if (cost.refunded) parts.push([`${plural(cost.refunded, "credit")} refunded`, failedOf(incident, { refund: "given_back" })]);
   if (cost.retried) parts.push(`${plural(cost.retried, "attempt")} retried`);
   if (Number(cost.cost_usd)) parts.push(`${dollars(cost.cost_usd)} lost`);
   if (workers.length) parts.push(workers.length > 3 ? `${workers.slice(0, 3).join(", ")} and ${count(workers.length - 3)} more` : workers.join(", "));
-  return parts.map((part) => ` · ${part}`).join("");
+  return parts;
+}
+
+function linked(parts) {
+  return parts.map((part) => {
+    const [text, href] = [part].flat();
+    return [" · ", href ? h("a", { href }, text) : text];
+  });
+}
+
+/** The reason that sessions have in the list, by how the incident's code begins. */
+const REASON_OF = [
+  ["rate_limit", "rate_limit"],
+  ["openai_", "openai"],
+  ["redis_", "platform"],
+  ["supabase_storage_away", ""], // some for a picture that could not be fetched
+  ["supabase_", "platform"],
+];
+
+/** The sessions that failed for the incident, from the minute on in which it began: the costs are counted so, too. */
+function failedOf({ code, tenant, since, recovered_at }, more = {}) {
+  const reason = REASON_OF.find(([begin]) => code.startsWith(begin))?.[1] ?? "";
+  const owner = tenant?.startsWith("b2b:") ? { owner_id: tenant.slice(4) } : {};
+  const minute = new Date(Math.floor(new Date(since).getTime() / 60_000) * 60_000).toISOString();
+  return listAddress({ status: "failed", reason, ...owner, ...more, since: minute, until: recovered_at });
 }
 
 function actionButton({ label, view, call, body, command }) {

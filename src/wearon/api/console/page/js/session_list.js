@@ -5,7 +5,7 @@ import { h, icon, put, say, show } from "./dom.js";
 import { absolute, ago, clock, count, dollars, plural, precise, title } from "./format.js";
 import { REASONS, card, empty, failure, pill, skeleton, statusPill } from "./ui.js";
 
-const STATUSES = ["running", "retried", "completed", "failed", "stopped", "dead_letter", "ended_elsewhere"];
+const STATUSES = ["waiting", "running", "retried", "completed", "failed", "stopped", "dead_letter", "ended_elsewhere"];
 const SPANS = [["60m", "Last hour"], ["6h", "Last 6 hours"], ["1d", "Last day"]];
 const FIELDS = ["text", "status", "reason", "channel", "owner_id", "refund", "since", "until"];
 const REFUNDS = {
@@ -102,7 +102,7 @@ export class SessionList {
     for (;;) {
       put(this.rows, page.sessions.map(row));
       added += page.sessions.length;
-      say(this.note, page.kept ? `${plural(page.kept, "session")} kept, since ${absolute(page.kept_since ?? new Date())}` : "");
+      say(this.note, page.kept ? `${plural(page.kept, "session")} ${kept(this.query, page)}` : "");
       if (!page.cursor || added >= 50) break;
       show(this.foot, h("p", { class: "muted", role: "status" }, page.searched_to ? `Looked through back to ${clock(page.searched_to, true)} …` : "Looking …"));
       page = await this.#page(page.cursor);
@@ -124,6 +124,7 @@ export class SessionList {
   }
 
   #nothing() {
+    if (this.query.status === "waiting") return empty("check", "No session waits", "Each task starts at once.");
     return this.query.text
       ? empty("sessions", "No session has this id", "A part of an id, six characters or more, finds sessions whose attempts Redis remembers; older ones, and those that no worker has seen yet, are found by a whole id.")
       : empty("sessions", "No session", "Redis keeps a line of each session for JOURNAL_HOURS after its last attempt; with these filters there is none.");
@@ -147,6 +148,10 @@ function row(line) {
     h("span", { class: "muted small" }, ago(line.at), " · ", h("a", { href: listAddress({ owner_id: line.owner_id }), title: line.owner_id }, `${line.channel === "b2b" ? "store" : "user"} ${line.owner_id.slice(0, 8)}`), facts.map((fact) => ` · ${fact}`)),
     line.shopper_read && h("span", { class: "message" }, line.shopper_read),
   );
+}
+
+function kept({ status }, { kept_since }) {
+  return status === "waiting" || status === "running" ? status : `kept, since ${absolute(kept_since ?? new Date())}`;
 }
 
 function moment(text) {

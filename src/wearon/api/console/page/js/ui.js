@@ -20,6 +20,7 @@ export const REASONS = {
   platform: "Platform",
   deadline: "Took too long",
   task: "Task not valid",
+  store_limit: "Daily limit of the store",
   crashes: "Crashed again and again",
   internal: "Fault of ours",
 };
@@ -30,6 +31,7 @@ const STATUSES = {
   processing: ["accent", "Processing"],
   queued: ["", "Queued"],
   pending: ["", "Pending"],
+  waiting: ["", "Waiting"],
   running: ["accent", "Running"],
   retried: ["warn", "Retried", "warn"],
   stopped: ["warn", "Stopped", "warn"],

@@ -49,7 +49,7 @@ export class NowView {
     this.incidents = new IncidentCards();
     this.figures = Object.fromEntries(
       [
-        ["waiting", "Tasks waiting"],
+        ["waiting", "Tasks waiting", listAddress({ status: "waiting" })],
         ["running", "Jobs running", listAddress({ status: "running" })],
         ["hour", "Completed, last hour", listAddress({ status: "completed", since: "60m" })],
         ["spend", this.local ? "Pictures today" : "Spent today", "#/sessions"],
@@ -60,21 +60,22 @@ export class NowView {
     this.throughput = new ThroughputChart({
       heading: "Throughput",
       label: "Throughput of the last hour, minute by minute",
+      open: ofMinute,
       describe: (minute) => [`${count(minute.completed)} completed`, `${count(minute.failed)} failed`, minute.put_back && `${count(minute.put_back)} retried`].filter(Boolean).join(", "),
-      summarise: (minutes) => !this.known ? "not known" : `${count(sum(minutes, "completed"))} completed, ${count(sum(minutes, "failed"))} failed in 60 minutes`,
+      summarise: (minutes) => !this.known ? ["not known"] : [ofHour(minutes, "completed"), ", ", ofHour(minutes, "failed"), " in 60 minutes"],
       legend: ["completed", "failed"].map((status) => [status, title(status), listAddress({ status, since: "60m" })]),
     });
     this.latency = new LatencyChart({
       heading: "Image model latency",
       label: "Mean latency of the image model over the last hour, minute by minute",
       describe: (minute) => (minute.openai_calls ? `${duration(meanLatency(minute))} on average over ${plural(minute.openai_calls, "call")}` : "no calls"),
-      summarise: () => this.modelWords ?? "",
+      summarise: () => [this.modelWords ?? ""],
       legend: [["latency", "Mean time of a call"]],
       unit: " s",
     });
     this.budget = h("div");
     this.lines = h("ul", { class: "bars" });
-    this.otherLines = h("p", { class: "muted small" });
+    this.otherLines = h("a", { class: "muted small", href: listAddress({ status: "waiting" }) });
     this.noLines = h("div");
     this.reasons = h("ul", { class: "bars" });
     this.noReasons = h("div");
@@ -94,7 +95,7 @@ export class NowView {
         wide(this.local ? "w12" : "w7", this.throughput.element),
         !this.local && wide("w5", this.latency.element),
         wide("w8", card("Running jobs", null, this.jobs, this.noJobs)),
-        h("div", { class: "w4 stack" }, card("Waiting for a turn", "jobs, longest lines", this.lines, this.otherLines, this.noLines), card("Failures by reason", "last hour", this.reasons, this.noReasons), !this.local && card("Rate limit", "requests a minute, whole fleet", this.budget)),
+        h("div", { class: "w4 stack" }, card("Waiting for a turn", "jobs, longest lines", this.lines, h("p", {}, this.otherLines), this.noLines), card("Failures by reason", "last hour", this.reasons, this.noReasons), !this.local && card("Rate limit", "requests a minute, whole fleet", this.budget)),
         wide("w8", card("Processes", null, this.fleet, this.noFleet)),
         wide("w4", card("Size estimates", "pose pool of this process", this.pose)),
       ),
@@ -118,7 +119,7 @@ export class NowView {
     const done = sum(last_hour, "completed");
     const failed = sum(last_hour, "failed");
     if (queues) hour.set(count(done), "", done + failed ? `pictures, ${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
-    spend.element.href = listAddress({ status: "completed", since: `${at.slice(0, 10)}T00:00:00Z` });
+    spend.link.href = listAddress({ status: "completed", since: `${at.slice(0, 10)}T00:00:00Z` });
     if (spend_today && this.local) spend.set(count(spend_today.pictures), "", "previews cost nothing");
     else if (spend_today) spend.set(dollars(spend_today.cost_usd), "", [plural(spend_today.pictures, "picture"), spend_today.unknown_cost ? `, ${count(spend_today.unknown_cost)} of unknown cost` : ""]);
     else spend.set("–", "", "not known");
@@ -150,9 +151,10 @@ export class NowView {
     const all = Object.entries(queues?.longest_lines ?? {}); // the longest first
     bars(this.lines, all, "", (tenant) => {
       const store = tenant.startsWith("b2b:") && tenant.slice(4);
-      return store ? [`Store ${short(store)}`, { owner_id: store }] : [tenant, { channel: tenant }];
+      return store ? [`Store ${short(store)}`, { status: "waiting", owner_id: store }] : [tenant, { status: "waiting", channel: tenant }];
     });
     const others = queues ? queues.in_lines - all.reduce((total, [, jobs]) => total + jobs, 0) : 0;
+    this.otherLines.hidden = others <= 0;
     say(this.otherLines, others > 0 ? `and ${plural(others, "job")} of others` : "");
     nothing(this.noLines, all.length === 0, queues, "No line", "each task starts at once");
   }
@@ -196,20 +198,33 @@ function sum(minutes, name) {
 function note(queues) {
   const parts = [];
   if (queues.oldest_refund_s !== null) parts.push(["oldest for ", age(queues.oldest_refund_s)]);
-  if (queues.refunds_by_hand) parts.push(`${parts.length ? ", " : ""}${count(queues.refunds_by_hand)} need review`);
+  if (queues.refunds) parts.push(" (", h("a", { href: listAddress({ refund: "postponed" }) }, "sessions"), ")");
+  if (queues.refunds_by_hand) parts.push(parts.length ? ", " : "", h("a", { href: listAddress({ refund: "by_hand" }) }, `${count(queues.refunds_by_hand)} need review`));
   return parts.length ? parts : "every credit is where it belongs";
+}
+
+/** The address of the sessions that ended within a minute. */
+function ofMinute({ at }) {
+  return listAddress({ since: at, until: new Date(new Date(at).getTime() + 60_000).toISOString() });
+}
+
+/** So many within the hour, as a link to them: `[text, address]`. */
+function ofHour(minutes, status) {
+  return [`${count(sum(minutes, status))} ${status}`, listAddress({ status, since: "60m" })];
 }
 
 function figure(label, href) {
   const value = h("span", { class: "value" });
   const below = h("span", { class: "note" });
-  const element = h(href ? "a" : "div", { class: "card figure", href }, h("span", { class: "label" }, label), value, below);
+  const link = h("a", { class: "label", href }, label); // it covers the whole card
+  const element = h("div", { class: "card figure" }, link, value, below);
   return {
     element,
+    link,
     set(number, unit, text, kind = "") {
       element.className = `card figure ${kind}`;
       show(value, number, unit && h("small", {}, ` ${unit}`));
-      show(below, text);
+      if (!below.querySelector("a:is(:hover, :focus)")) show(below, text); // a link that is about to be opened stays
     },
   };
 }
