@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support.gateway import JSON, Do, Fault, Response
 from support.machines import API_TOKEN, Machines
 from support.openai_stub import INVALID_KEY, OpenAIStub, Picture
 from support.outages import all_completed_and_paid_once, completed, health, push_orders, wait_for_requests
@@ -18,6 +19,8 @@ from support.processes import run_wearon, wait_until
 from support.shop import Shop
 
 pytestmark = pytest.mark.slow
+
+NO_BUCKET = Response(400, b'{"statusCode": "404", "error": "Bucket not found", "message": "Bucket not found"}', JSON)
 
 REFUSED_S = float(os.environ.get("KEY_REFUSED_S", "5"))
 TASKS = int(os.environ.get("KEY_REFUSED_TASKS", "20"))
@@ -82,3 +85,22 @@ def test_a_refused_key_pauses_the_fleet_fails_nobody_and_one_success_ends_it(
     assert refused <= 2 * 2 * 4 + REFUSED_S / 30 + 1
     for url in urls:
         wait_for_pauses(url)
+
+
+def test_a_missing_bucket_pauses_the_fleet_fails_nobody_and_one_success_ends_it(
+    shop: Shop, machines: Machines, openai: OpenAIStub
+) -> None:
+    slots = 4
+    missing = shop.supabase.gateway.add(Fault("GET /storage/v1/bucket/", Do.ANSWER, NO_BUCKET, times=None))
+    url = machines.serve(WORKER_CONCURRENCY=f"{slots}").wait_for("started")["url"]
+    orders = push_orders(shop, 12)
+    wait_until(lambda: "paused_by_itself" in health(url)["incidents"] or None, lambda: f"{health(url)}")
+    (pause,) = health(url)["pauses"]
+    assert pause["cause"] == "bucket"
+    # Each slot has looked twice at most: no job repeats it for a minute before it says so.
+    assert shop.supabase.gateway.count("GET /storage/v1/bucket/") <= 2 * slots
+    assert not openai.requests, "nothing is paid that cannot be stored"
+    shop.supabase.gateway.forget(missing)
+    wait_until(lambda: completed(shop) or None, lambda: "no probe has succeeded", limit_s=60.0)
+    all_completed_and_paid_once(shop, openai, orders)
+    wait_for_pauses(url)

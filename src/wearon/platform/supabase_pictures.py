@@ -12,6 +12,7 @@ from wearon.dependencies import RefusalKind
 from wearon.platform.base import (
     LOOK_URL_SECONDS,
     PICTURE_URL_SECONDS,
+    BucketRefused,
     Listed,
     PlatformError,
     PlatformRefused,
@@ -129,6 +130,8 @@ class SupabasePictures:
                 await self._bucket.upload(ref.picture_path, jpeg, {"content-type": "image/jpeg", "upsert": "true"})
         except PlatformError as error:
             self._bucket_is_fit = False
+            if isinstance(error, Refusal) and error.code in MISSING_BUCKET_CODES:
+                raise BucketRefused(str(error)) from error  # `check_bucket` finds that, too
             if isinstance(error, PlatformUnavailable) and len(self._uploads_lost) < MOST_UPLOADS_REMEMBERED:
                 self._uploads_lost[ref] = lost + 1
             self._upload_failed_at = time.monotonic()

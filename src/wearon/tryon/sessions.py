@@ -105,10 +105,14 @@ class Sessions:
 
     async def check_bucket(self) -> None:
         """Raises when a picture could not be stored: BucketRefused, when that is for an operator to put right."""
-        try:
-            await through_outages(self._platform.check_bucket)
-        except PlatformRefused as refusal:
-            raise BucketRefused(str(refusal)) from refusal
+
+        async def check() -> None:
+            try:
+                await self._platform.check_bucket()
+            except PlatformRefused as refusal:
+                raise BucketRefused(str(refusal)) from refusal
+
+        await through_outages(check)
 
     async def publish(self, ref: SessionRef, image: GeneratedImage) -> FinishedPicture:
         """Store the picture and sign its URL."""
@@ -185,7 +189,10 @@ def rejected_session(payload: dict[str, Any]) -> SessionRef | None:
 
 
 async def through_outages(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a platform call that is safe to repeat while the platform is away, or refuses us altogether."""
+    """Repeat a platform call that is safe to repeat while the platform is away, or refuses us altogether.
+
+    A bucket that takes nothing is told at once: the fleet pauses itself after a few jobs that met it.
+    """
     async for attempt in AsyncRetrying(
         retry=retry_if_exception(_is_outage),
         wait=wait_random_exponential(multiplier=0.25, max=4),
@@ -199,4 +206,6 @@ async def through_outages(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def _is_outage(error: BaseException) -> bool:
-    return isinstance(error, PlatformError) and not (isinstance(error, PlatformRefused) and error.about is not About.US)
+    if isinstance(error, PlatformRefused):
+        return error.about is About.US and not isinstance(error, BucketRefused)
+    return isinstance(error, PlatformError)

@@ -15,6 +15,7 @@ from wearon.dependencies import Dependencies
 from wearon.platform import supabase_attempts, supabase_pictures
 from wearon.platform.base import (
     About,
+    BucketRefused,
     Channel,
     PlatformError,
     PlatformRefused,
@@ -219,6 +220,17 @@ class TestBucket:
                 await side.platform.store_picture(REF, JPEG)
             with pytest.raises(PlatformUnavailable, match="just failed to take a picture"):
                 await side.platform.check_bucket()
+        await side.platform.store_picture(REF, JPEG)
+        await side.platform.check_bucket()
+
+    async def test_one_that_is_gone_is_said_to_be_gone_after_an_upload_found_it(self, side: SupabaseSide) -> None:
+        await side.platform.check_bucket()
+        body = b'{"statusCode": "404", "error": "Bucket not found", "message": "Bucket not found"}'
+        side.supabase.gateway.add(Fault("/storage/v1/", Do.ANSWER, Response(400, body, JSON), times=2))
+        with pytest.raises(BucketRefused):
+            await side.platform.store_picture(REF, JPEG)
+        with pytest.raises(PlatformRefused):
+            await side.platform.check_bucket()
         await side.platform.store_picture(REF, JPEG)
         await side.platform.check_bucket()
 

@@ -826,10 +826,11 @@ async def test_a_paused_job_past_its_deadline_fails_with_one_refund_unless_its_p
 
 
 async def test_a_bucket_that_takes_nothing_is_told_to_the_fleet(
-    desk: Desk, platform: FaultyPlatform, buyer: Buyer
+    desk: Desk, platform: FaultyPlatform, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused: list[Refused | None] = []
     desk.events.subscribe(RunEnded, lambda ended: refused.append(ended.run.refused))
+    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 60.0)  # told at once, also where an outage is waited for
     platform.break_next("check_bucket", error=PlatformRefused("there is no bucket"))
     ref = await buyer.buy()
     assert await desk.run(ref)
