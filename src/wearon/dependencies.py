@@ -76,6 +76,8 @@ class Dependencies:
         self._noted: dict[tuple[Dependency, str], _Noted] = {}
         self.last_refused: dict[str, datetime] = {}
         """When each kind of refusal, such as `supabase_away`, came last. A success does not clear it."""
+        self.answered_again: dict[str, datetime] = {}
+        """When each kind of refusal was followed by a success last, unless it has come again since then."""
 
     def refused(
         self, dependency: Dependency, words: str, asked: str = "", kind: RefusalKind = RefusalKind.REFUSED
@@ -85,10 +87,12 @@ class Dependencies:
         noted = self._noted.setdefault((dependency, asked), _Noted(words, kind, now, now))
         noted.words, noted.kind, noted.last_at = words, kind, now
         self.last_refused[f"{dependency}_{kind}"] = datetime.now(UTC)
+        self.answered_again.pop(f"{dependency}_{kind}", None)
 
     def answered(self, dependency: Dependency, asked: str = "") -> None:
         """Note a success: what was refused before is granted again."""
-        self._noted.pop((dependency, asked), None)
+        if (noted := self._noted.pop((dependency, asked), None)) is not None:
+            self.answered_again[f"{dependency}_{noted.kind}"] = datetime.now(UTC)
 
     def is_refused_by(self, dependency: Dependency) -> bool:
         """Whether it refuses something at present. Changes nothing, so any thread may ask."""

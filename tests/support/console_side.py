@@ -299,7 +299,7 @@ def a_status() -> FleetStatus:
     fleet.incidents = find_incidents(fleet)
     fleet.problems = [incident.title for incident in fleet.incidents]
     over = KINDS["supabase_rest_away"].incident("Supabase's database does not answer.", at - timedelta(minutes=5))
-    ended = {"recovered_at": at - timedelta(minutes=4), "last_refused_at": at - timedelta(minutes=4, seconds=12)}
+    ended = {"recovered_at": at - timedelta(minutes=4), "answered_again_at": at - timedelta(minutes=4, seconds=12)}
     fleet.recovered = [over.model_copy(update={**ended, "cost": Cost(retried=12)})]
     return fleet
 

@@ -27,6 +27,10 @@ def test_a_refusal_lasts_until_the_next_success_of_that_service() -> None:
     dependencies.answered(Dependency.SUPABASE)
     assert words(dependencies) == []
     assert list(dependencies.last_refused) == ["supabase_refused"], "when it was refused last is known afterwards"
+    assert list(dependencies.answered_again) == ["supabase_refused"]
+    assert dependencies.answered_again["supabase_refused"] >= dependencies.last_refused["supabase_refused"]
+    dependencies.refused(Dependency.SUPABASE, "Supabase refuses our key")
+    assert dependencies.answered_again == {}
 
 
 def test_another_thing_that_is_granted_does_not_hide_what_is_refused() -> None:

@@ -73,8 +73,8 @@ def _of_how_many(incident: Incident) -> str:
 def _recovered(incident: Incident) -> str:
     assert incident.recovered_at
     lasted = duration((incident.recovered_at - incident.since).total_seconds())
-    after_s = incident.after_last_refusal_s
-    since_then = "" if after_s is None else f", {duration(after_s)} after the last refusal"
+    after_s = incident.after_last_refusal_s if incident.after_answer_s is None else incident.after_answer_s
+    since_then = f", {duration(after_s)} after {incident.after_what}" if incident.after_what else ""
     return f"  recovered {incident.recovered_at:%H:%M:%S}{since_then}; it lasted {lasted}: {incident.title}"
 
 

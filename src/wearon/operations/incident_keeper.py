@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from wearon.operations.incident_memory import Change, Memory
 from wearon.operations.incident_model import Incident, Severity
-from wearon.operations.incidents import with_cost, with_last_refusal
+from wearon.operations.incidents import with_cost, with_its_end
 from wearon.operations.incidents.components import FINE, LAG_S, SEEN_HERE, keeps_dying
 from wearon.operations.incidents.queue import hangs
 from wearon.operations.models import FleetStatus
@@ -95,7 +95,7 @@ class IncidentKeeper:
         found = {incident.key for incident in fleet.incidents}
         missed = [incident for key, incident in self._known.items() if key not in found]
         changes = [
-            replace(change, after=with_last_refusal(with_cost(change.after, fleet), fleet))
+            replace(change, after=with_its_end(with_cost(change.after, fleet), fleet))
             if change.after and change.ends
             else change
             for change in Memory.read(remembered).changes(fleet.incidents, fleet.at, missed)
@@ -145,7 +145,6 @@ class IncidentKeeper:
         if ends and incident.recovered_at is not None:
             lasted_s = round((incident.recovered_at - incident.since).total_seconds(), 1)
             cost = incident.cost.model_dump(mode="json", exclude_defaults=True)
-            after_s = (
-                {} if incident.after_last_refusal_s is None else {"after_last_refusal_s": incident.after_last_refusal_s}
-            )
-            log.info("incident ends", **facts, lasted_s=lasted_s, **after_s, **cost)
+            after = {"after_last_refusal_s": incident.after_last_refusal_s, "after_answer_s": incident.after_answer_s}
+            known = {name: seconds for name, seconds in after.items() if seconds is not None}
+            log.info("incident ends", **facts, lasted_s=lasted_s, **known, **cost)

@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel
 
+SERVICES = {"redis": "Redis", "supabase": "Supabase", "openai": "OpenAI", "machine": "the machine"}
+"""By how the codes of incidents about them begin."""
+
 
 class Severity(StrEnum):
     """How bad an incident is."""
@@ -74,6 +77,8 @@ class Incident(BaseModel):
     """When it ended; None: it goes on."""
     last_refused_at: AwareDatetime | None = None
     """The last refusal of all processes, noted at its end. The service may have been back since then. None: unknown."""
+    answered_again_at: AwareDatetime | None = None
+    """The first success of a process after that refusal, noted at its end: the service was back. None: unknown."""
 
     @property
     def key(self) -> str:
@@ -84,9 +89,24 @@ class Incident(BaseModel):
     @property
     def after_last_refusal_s(self) -> float | None:
         """How long after the last refusal it ended: at most so long after the service was back. None: unknown."""
-        if self.recovered_at is None or self.last_refused_at is None:
+        return self._ended_after_s(self.last_refused_at)
+
+    @property
+    def after_answer_s(self) -> float | None:
+        """How long after the service was back it ended. None: unknown."""
+        return self._ended_after_s(self.answered_again_at)
+
+    @property
+    def after_what(self) -> str:
+        """What the end is told to have followed, such as "Supabase came back"; empty when it is not known."""
+        if self.answered_again_at is not None:
+            return f"{SERVICES.get(self.code.partition('_')[0], 'it')} came back"
+        return "" if self.last_refused_at is None else "the last refusal"
+
+    def _ended_after_s(self, moment: datetime | None) -> float | None:
+        if self.recovered_at is None or moment is None:
             return None
-        return round(max(0.0, (self.recovered_at - self.last_refused_at).total_seconds()), 1)
+        return round(max(0.0, (self.recovered_at - moment).total_seconds()), 1)
 
 
 @dataclass(frozen=True, slots=True)

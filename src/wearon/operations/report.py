@@ -37,6 +37,7 @@ class Reporter:
         components: Callable[[], Sequence[Component]] = tuple,
         refusals: Callable[[], Sequence[Refusal]] = tuple,
         last_refused: Callable[[], Mapping[str, datetime]] = dict,
+        answered_again: Callable[[], Mapping[str, datetime]] = dict,
         last_days: Callable[[], Mapping[str, date | None]] = dict,
         take_longest_lag: Callable[[], float] = lambda: 0.0,
         silent_s: Callable[[], float] = lambda: 0.0,
@@ -54,6 +55,7 @@ class Reporter:
         self._components = components
         self._refusals = refusals
         self._last_refused = last_refused
+        self._answered_again = answered_again
         self._last_days = last_days
         self._take_longest_lag = take_longest_lag
         self._budget = budget
@@ -85,6 +87,7 @@ class Reporter:
             parts=[component.model_copy() for component in self._components()],
             refusals=list(self._refusals()),
             last_refused=dict(self._last_refused()),
+            answered_again=dict(self._answered_again()),
             image_models=[ImageModel(name=name, last_day=day) for name, day in self._last_days().items()],
             jobs=[_running_job(run) for run in running[:MAX_JOBS]],
         )

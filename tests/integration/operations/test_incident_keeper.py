@@ -46,6 +46,7 @@ class Member:
             2,
             refusals=lambda: [*self.refusals, *self.dependencies.refusals],
             last_refused=lambda: self.dependencies.last_refused,
+            answered_again=lambda: self.dependencies.answered_again,
         )
         self.lease = new_lease(self.redis, self.name, 2, report=reporter.beat)
         self.status: StatusReader = status_reader(self.redis, own=reporter)
@@ -103,6 +104,8 @@ async def test_the_last_refusal_of_any_process_is_told_at_the_end(fleet: tuple[M
     (over,) = (await b.status.read()).recovered
     assert over.last_refused_at == a.dependencies.last_refused["openai_key_refused"] <= again
     assert end["after_last_refusal_s"] == over.after_last_refusal_s
+    assert over.answered_again_at == a.dependencies.answered_again["openai_key_refused"]
+    assert end["after_answer_s"] == over.after_answer_s
 
 
 async def test_of_two_that_see_it_at_the_same_time_one_writes(

@@ -94,7 +94,8 @@ def test_incidents_come_first() -> None:
     letters = KINDS["dead_letters"].incident("2 dead letters.", AT, affected=2, what="documents")
     over = KINDS["redis_away"].incident("Redis does not answer.", AT, recovered_at=AT + timedelta(seconds=75))
     dated = over.model_copy(update={"last_refused_at": AT + timedelta(seconds=63)})
-    fleet = a_fleet(status="degraded", incidents=[refused, letters], recovered=[over, dated])
+    back = dated.model_copy(update={"answered_again_at": AT + timedelta(seconds=70)})
+    fleet = a_fleet(status="degraded", incidents=[refused, letters], recovered=[over, dated, back])
     lines = shown(fleet, width=140).splitlines()
     assert "degraded" in lines[0]
     assert lines[1:4] == [
@@ -103,9 +104,10 @@ def test_incidents_come_first() -> None:
         f"    {refused.what_to_do}",
     ]
     assert lines[6].endswith("discard the rest. `wearon dead-letters list`")
-    assert lines[7:9] == [
+    assert lines[7:10] == [
         "  recovered 12:01:15; it lasted 75 s: Redis does not answer.",
         "  recovered 12:01:15, 12 s after the last refusal; it lasted 75 s: Redis does not answer.",
+        "  recovered 12:01:15, 5 s after Redis came back; it lasted 75 s: Redis does not answer.",
     ]
 
 

@@ -12,7 +12,7 @@ from wearon.operations.audit.books import Books, Finding
 from wearon.operations.counters import last_minutes
 from wearon.operations.incident_memory import MOST, Change, Memory
 from wearon.operations.incident_model import Cost, Incident, Severity
-from wearon.operations.incidents import KINDS, find_incidents, is_well, with_cost, with_last_refusal
+from wearon.operations.incidents import KINDS, find_incidents, is_well, with_cost, with_its_end
 from wearon.operations.incidents.costs import CAUSES
 from wearon.operations.incidents.words import duration
 from wearon.operations.models import (
@@ -287,7 +287,33 @@ def test_it_is_told_how_long_after_the_last_refusal_of_all_processes_it_ended(
     ] or [WORKER.model_copy(update={"last_refused": others})]
     (over,) = [one.model_copy(update={"recovered_at": later(60)}) for one in found(0)]
     assert over.after_last_refusal_s is None
-    assert with_last_refusal(over, fleet(processes=processes)).after_last_refusal_s == after_s
+    assert with_its_end(over, fleet(processes=processes)).after_last_refusal_s == after_s
+
+
+@pytest.mark.parametrize(
+    ("of_processes", "after_s", "what"),
+    [
+        ([(40, 55), (48, 50)], 10, "OpenAI came back"),
+        ([(48, 55), (40, 45)], 5, "OpenAI came back"),  # of 45 it was refused again
+        ([(48, None), (40, 45)], None, "the last refusal"),
+        ([(None, 55)], None, ""),
+    ],
+)
+def test_it_is_told_how_long_after_the_service_came_back_it_ended(
+    of_processes: list[tuple[float | None, float | None]], after_s: float | None, what: str
+) -> None:
+    processes = [
+        WORKER.model_copy(
+            update={
+                name: {} if at is None else {"openai_key_refused": later(at)}
+                for name, at in (("last_refused", refused_at), ("answered_again", answered_at))
+            }
+        )
+        for refused_at, answered_at in of_processes
+    ]
+    (over,) = [one.model_copy(update={"recovered_at": later(60)}) for one in found(0)]
+    told = with_its_end(over, fleet(processes=processes))
+    assert (told.after_answer_s, told.after_what) == (after_s, what)
 
 
 def test_a_redis_that_refuses_us_is_not_said_to_be_silent() -> None:

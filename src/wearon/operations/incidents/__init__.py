@@ -19,10 +19,10 @@ from wearon.operations.incidents import (
     retention,
 )
 from wearon.operations.incidents.costs import with_cost
-from wearon.operations.incidents.dependencies import with_last_refusal
+from wearon.operations.incidents.dependencies import with_its_end
 from wearon.operations.models import FleetStatus
 
-__all__ = ["KINDS", "find_incidents", "is_well", "with_cost", "with_last_refusal", "worst_first"]
+__all__ = ["KINDS", "find_incidents", "is_well", "with_cost", "with_its_end", "worst_first"]
 
 Rule = Callable[[FleetStatus], Iterator[Incident]]
 

@@ -176,14 +176,19 @@ def find(fleet: FleetStatus) -> Iterator[Incident]:
             yield _incident(group, fleet)
 
 
-def with_last_refusal(incident: Incident, fleet: FleetStatus) -> Incident:
-    """The incident with the last refusal that a process remembers; one of before it began is of an earlier one."""
+def with_its_end(incident: Incident, fleet: FleetStatus) -> Incident:
+    """The incident with the last refusal that a process remembers, and the first success after it.
+
+    What was before it began is of an earlier one.
+    """
     times = [at for process in fleet.processes if (at := process.last_refused.get(incident.code)) is not None]
     last = max(times, default=None)
     # A report is up to a heartbeat old, so `since` may be that much late.
     if last is None or last < incident.since - timedelta(seconds=HEARTBEAT_S):
         return incident
-    return incident.model_copy(update={"last_refused_at": last})
+    again = [at for process in fleet.processes if (at := process.answered_again.get(incident.code)) is not None]
+    back = min((at for at in again if at >= last), default=None)
+    return incident.model_copy(update={"last_refused_at": last, "answered_again_at": back})
 
 
 def _grouped(fleet: FleetStatus) -> dict[str, _Group]:

@@ -60,10 +60,13 @@ function recoveredLine(first) {
   return element;
 }
 
-/** "Recovered 22:31, 12 s after the last refusal; it lasted 2 min" */
-function recovery({ since, recovered_at, last_refused_at }) {
+const SERVICES = { redis: "Redis", supabase: "Supabase", openai: "OpenAI", machine: "the machine" };
+
+/** "Recovered 22:31, 12 s after Supabase came back; it lasted 2 min" */
+function recovery({ code, since, recovered_at, last_refused_at, answered_again_at }) {
   const until = (moment) => duration((new Date(recovered_at) - new Date(moment)) / 1000);
-  const after = last_refused_at ? `, ${until(last_refused_at)} after the last refusal` : "";
+  const back = answered_again_at && `, ${until(answered_again_at)} after ${SERVICES[code.split("_")[0]] ?? "it"} came back`;
+  const after = back || (last_refused_at ? `, ${until(last_refused_at)} after the last refusal` : "");
   return `Recovered ${clock(recovered_at)}${after}; it lasted ${until(since)}`;
 }
 
