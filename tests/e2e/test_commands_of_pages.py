@@ -99,6 +99,18 @@ def test_what_the_pages_show_is_what_happens(tmp_path: Path) -> None:
             status = server.stop()  # by uv, whose own end by kill -9 would leave the worker behind
     assert "\n".join(problems) == ""
     assert status == 0
+    assert _not_ignored(tmp_path) == []
+
+
+def _not_ignored(folder: Path) -> list[str]:
+    """What the commands have written that git would show in the clone as not its own."""
+    written = [f"{path.name}/x" if path.is_dir() else path.name for path in folder.iterdir() if path.name not in PLACED]
+    assert written, "nothing was written at all"
+    rules = ["-c", f"core.excludesFile={ROOT / '.gitignore'}"]
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    asked = ["git", "-C", str(folder), *rules, "check-ignore", *written]
+    ignored = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()
+    return sorted(set(written) - set(ignored))
 
 
 def _untrue(found: list[Block], terminal: Terminal) -> list[str]:

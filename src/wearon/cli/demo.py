@@ -55,6 +55,8 @@ def demo(
     Example: wearon demo --out result.jpg
     """
     configure_logs("warning", "console")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):  # known now, not after the whole demo
+        raise CommandError(f"cannot write {output}: choose another place with --out, such as --out /tmp/{output.name}")
     began = time.monotonic()
     picture, answer = asyncio.run(_demo())
     try:
