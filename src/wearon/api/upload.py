@@ -1,7 +1,8 @@
 """`POST /estimate-body` with the photos in the request: a form, or one picture as the body and the rest in the query.
 
-An upload is bounded as a download is, and before work is done: nothing is read of what has no place in the pose pool,
-says that it is too large, or finds no memory. It is parsed as it arrives and kept in memory only.
+An upload is bounded as a download is, and before work is done: nothing is read of what says that it is too large, or
+finds no memory, and no more than its first kilobytes of what has no place in the pose pool. It is parsed as it arrives
+and kept in memory only.
 """
 
 from collections.abc import Iterable
@@ -97,7 +98,7 @@ async def estimate_upload(
     size = int(declared) if declared.isdecimal() else most_bytes
     if size > most_bytes:
         raise too_large(most_bytes)
-    with memory.held(size) as upload, in_the_contracts_words(NO_PICTURE):
+    with memory.held(request, most_bytes, size) as upload, in_the_contracts_words(NO_PICTURE):
         answer = await _answer(request, services, upload)
     log.info("size estimated", size=answer.recommended_size, confidence=answer.confidence, uploaded=True)
     return answer
@@ -105,7 +106,9 @@ async def estimate_upload(
 
 async def _answer(request: Request, services: ApiServices, upload: Upload) -> SizeEstimate:
     pool, span = services.pose_pool, services.tracing.span
-    # The place comes first: a caller who cannot be served in time learns that before anything is read.
+    with span("upload"):
+        await upload.begin()
+    # Now the place: a caller who cannot be served in time learns that before the rest is read.
     with pool.place(estimate_size) as place:
         with span("upload"):
             asked = await _read(request, upload)
@@ -139,7 +142,7 @@ async def _read(request: Request, upload: Upload) -> _Asked:
     if _media_type(request.scope) == FORM:
         return await _read_form(request, upload)
     picture = bytearray()
-    await upload.read(request, MAX_PICTURE_BYTES, picture.extend)
+    await upload.read(picture.extend)
     return _ask(request.query_params.multi_items(), "query", bytes(picture), b"")
 
 
@@ -147,7 +150,7 @@ async def _read_form(request: Request, upload: Upload) -> _Asked:
     limits = dict.fromkeys(UploadedQuestion.model_fields, TEXT_BYTES) | dict.fromkeys(PHOTOS, MAX_PICTURE_BYTES)
     try:
         form = Form(request.headers["content-type"], limits)
-        await upload.read(request, MOST_BYTES, form.feed)
+        await upload.read(form.feed)
         parts = form.parts()
         front, side = (bytes(parts.pop(name, b"")) for name in PHOTOS)
         fields = [(name, part.decode()) for name, part in parts.items()]

@@ -204,6 +204,22 @@ def test_an_upload_that_says_that_it_is_too_large_is_a_413_before_it_is_sent(api
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+def test_an_upload_is_answered_beside_128_slow_ones(api: Api) -> None:
+    form = UPLOAD + b'Content-Length: 10000000\r\n\r\n--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
+    headers = {"Authorization": TOKEN}
+    slow = [socket.create_connection(("127.0.0.1", api.port), LIMIT_S) for _ in range(128)]
+    try:
+        for connection in slow:
+            connection.sendall(form)
+        with httpx.Client(base_url=api.url, headers=headers, timeout=LIMIT_S) as honest:
+            photo = {"files": {"image": PERSON}, "data": {"height_cm": "170"}}
+            assert [honest.post("/estimate-body", **photo).status_code for _ in range(3)] == [200] * 3  # type: ignore[arg-type]
+        assert {everything_from(connection)[9:12] for connection in slow} == {b"408"}
+    finally:
+        for connection in slow:
+            connection.close()
+
+
 def test_what_turns_unreadable_while_it_is_answered_gets_no_second_answer(api: Api) -> None:
     start = b"GET /health/live HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection(("127.0.0.1", api.port), LIMIT_S) as connection:

@@ -1,7 +1,7 @@
 """`POST /estimate-body` with the photos in the request: what is understood, and bounds before work is done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,7 +49,7 @@ class Pool:
     """Stands in for the pose pool: it has `PLACES`, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.free = PLACES
+        self.places = self.free = PLACES
         self.asked: list[tuple[Any, ...]] = []
 
     @contextmanager
@@ -84,7 +84,14 @@ class Api:
         self.pool = Pool()
         app = create_app(api_services(pose_pool=self.pool))
         self.memory: UploadMemory = app.state.upload_memory
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker")
+        self._app = app
+        self.client = self.client_at("127.0.0.1")
+
+    def client_at(self, address: str) -> httpx.AsyncClient:
+        """A client with that address."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self._app, client=(address, 1)), base_url="http://worker"
+        )
 
     async def send(self, *, query: str = "", **request: Any) -> httpx.Response:
         return await self.client.post(f"/estimate-body{query}", **request)
@@ -95,7 +102,7 @@ async def api() -> AsyncIterator[Api]:
     api = Api()
     yield api
     await api.client.aclose()
-    assert api.pool.free == PLACES
+    assert api.pool.free == api.pool.places
 
 
 def form(fields: Iterable[tuple[str, bytes]], boundary: bytes = b"b", end: bytes = b"--\r\n") -> bytes:
@@ -240,27 +247,103 @@ async def test_who_sends_slowly_is_cut_off(api: Api, monkeypatch: pytest.MonkeyP
     assert (response.status_code, response.headers["connection"]) == (408, "close")
 
 
-async def test_uploads_share_their_memory_and_slow_ones_give_way(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    largest = {**JPEG, "Content-Length": str(MAX_PICTURE_BYTES)}
-    api.memory._free = 2 * MAX_PICTURE_BYTES
-    for name, seconds in {"SLOW_AFTER_S": 60.0, "LONGEST_S": 900.0, "LEAST_BYTES_A_S": 1e-3}.items():
-        monkeypatch.setattr(upload_memory, name, seconds)
-    bodies = [Body(b"x"), Body(b"x")]
-    slow = []
-    for body in bodies:
-        slow.append(asyncio.create_task(api.send(content=body, headers=largest, query="?height_cm=178")))
-        await body.waits.wait()
+MEGABYTE = b"x" * 1024 * 1024
 
-    async def third() -> int:
-        return (await api.send(content=b"x", headers=JPEG, query="?height_cm=178")).status_code
 
-    assert await third() == 503, "all is taken"
-    monkeypatch.setattr(upload_memory, "SLOW_AFTER_S", -1.0)
-    assert await third() == 200
-    assert (await slow[0]).status_code == 408, "the one that has been there longest"
-    assert not slow[1].done()
-    slow[1].cancel()
-    await asyncio.wait(slow)
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets after how many seconds an upload is slow, or idle; at first none ever is."""
+
+    def after(*, slow: float = 600.0, idle: float = 600.0) -> None:
+        for name, seconds in {"SLOW_AFTER_S": slow, "IDLE_AFTER_S": idle, "LONGEST_S": 900.0}.items():
+            monkeypatch.setattr(upload_memory, name, seconds)
+
+    after()
+    return after
+
+
+class Uploads:
+    """Uploads under way, of which no more comes."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.answers: list[asyncio.Task[httpx.Response]] = []
+
+    async def hold(self, *pieces: bytes, promised: int = 0, client: str = "127.0.0.1") -> None:
+        body, sender = Body(*pieces), self._api.client_at(client)
+        headers = {**JPEG, "Content-Length": str(promised or sum(map(len, pieces)))}
+        request = sender.post("/estimate-body?height_cm=178", content=body, headers=headers)
+        self.answers.append(asyncio.create_task(request))
+        waits = asyncio.create_task(body.waits.wait())
+        await asyncio.wait([waits, self.answers[-1]], return_when=asyncio.FIRST_COMPLETED)
+        assert waits.done()
+
+    async def honest(self, content: bytes = b"x", client: str = "127.0.0.1") -> int:
+        sender = self._api.client_at(client)
+        return (await sender.post("/estimate-body?height_cm=178", content=content, headers=JPEG)).status_code
+
+    async def given_up(self) -> list[int]:
+        """Which have been answered: each with 408."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+        ended = [number for number, answer in enumerate(self.answers) if answer.done()]
+        assert {self.answers[number].result().status_code for number in ended} <= {408}
+        return ended
+
+
+@pytest.fixture
+async def uploads(api: Api, patience: Callable[..., None]) -> AsyncIterator[Uploads]:
+    uploads = Uploads(api)
+    yield uploads
+    for answer in uploads.answers:
+        answer.cancel()
+    await asyncio.wait(uploads.answers)
+
+
+async def test_a_promise_of_a_large_upload_holds_no_memory_and_no_place(uploads: Uploads) -> None:
+    for _ in range(128):
+        await uploads.hold(b"x", promised=MAX_PICTURE_BYTES)
+    assert await uploads.honest(MEGABYTE * 9) == 200
+    assert await uploads.given_up() == []
+
+
+async def test_uploads_share_their_memory_and_slow_ones_give_way(
+    api: Api, uploads: Uploads, patience: Callable[..., None]
+) -> None:
+    api.memory._free = 9 * 1024 * 1024
+    for _ in range(2):
+        await uploads.hold(*[MEGABYTE] * 4)
+    assert await uploads.honest(MEGABYTE * 2) == 503, "all is taken"
+    patience(slow=-1.0)
+    assert await uploads.honest(MEGABYTE * 2) == 200
+    assert await uploads.given_up() == [0], "the one that has been there longest"
+
+
+async def test_uploads_that_have_stopped_give_way(api: Api, uploads: Uploads, patience: Callable[..., None]) -> None:
+    api.memory._free = 4 * 1024 * 1024
+    for _ in range(2):
+        await uploads.hold(MEGABYTE)
+    patience(idle=-1.0)
+    assert await uploads.honest(MEGABYTE * 3) == 200
+    assert await uploads.given_up() == [0]
+
+
+async def test_who_has_most_of_the_memory_gives_way_to_who_has_less(api: Api, uploads: Uploads) -> None:
+    api.memory._free, api.pool.free, api.pool.places = 10 * 1024 * 1024, 5, 5
+    for count in (4, 2, 3):
+        await uploads.hold(*[MEGABYTE] * count, client="192.0.2.1")
+    assert await uploads.honest(MEGABYTE * 2, client="192.0.2.1") == 503, "it has all there is"
+    assert await uploads.honest(MEGABYTE * 2, client="192.0.2.2") == 200
+    assert await uploads.given_up() == [1], "the one that lost least"
+
+
+async def test_what_grows_beyond_the_memory_is_refused(api: Api, uploads: Uploads) -> None:
+    api.memory._free = 5 * 1024 * 1024
+    await uploads.hold(*[MEGABYTE] * 4)
+    body = Body(*[MEGABYTE] * 4)
+    response = await api.send(content=body, headers={**JPEG, "Content-Length": "5000"}, query="?height_cm=178")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert body.read == 2 * len(MEGABYTE)
 
 
 FIELDS = st.dictionaries(st.sampled_from(["image", "side_image", "height_cm", "other"]), st.binary(max_size=80))
