@@ -1,13 +1,15 @@
 """Who may call what of the console, and what its answers forbid the browser."""
 
 import re
+from inspect import signature
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from support.console_side import SESSION, HandMadeConsole
-from wearon.api.console import actions, login, sessions, studios
+from wearon.api.console import actions, cancel, login, pausing, sessions, studios
 from wearon.api.console.login import COOKIE, LOGIN_SECONDS, Doorkeeper
 from wearon.api.guesses import Guesses
 from wearon.api.roles import Access, Role
@@ -65,6 +67,23 @@ def test_every_route_is_looked_at() -> None:
     unguarded = {"/console/api/login", "/console/api/logout"}
     for pattern in patterns:
         assert any(pattern.fullmatch(path.partition("?")[0]) for path in (*READS, *ACTIONS, *unguarded)), pattern
+
+
+IN_NO_AUDIT_LOG = {"logout", "measure", "keep_picture", "try_on"}
+"""They change nothing, or play a shop in local mode (docs/operations.md)."""
+
+
+def test_every_route_that_changes_something_knows_who_acts() -> None:
+    routers = (login.router, *(view.router for view in (sessions, cancel, actions, pausing, studios)))
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    known = {
+        route.endpoint.__name__: set(signature(route.endpoint).parameters)
+        for route in routes
+        if route.methods != {"GET"}
+    }
+    assert len(known) > 10
+    nameless = {name for name, parameters in known.items() if not {"by", "entries"} & parameters}
+    assert nameless == IN_NO_AUDIT_LOG
 
 
 @pytest.mark.parametrize("path", READS)
