@@ -261,9 +261,8 @@ class RefundOutbox(RefundIntents):
         lock = _Lock(keys.REFUND_LOCK + intent.key, worker + secrets.token_hex(8))
         if await self._redis.set(lock.key, lock.token, nx=True, ex=LOCK_S):
             return lock
-        if not self._files or not self._files.dead:
-            return None
-        token = await self._take_over(keys=[lock.key], args=[lock.token, LOCK_S * 1000, PAYING, *self._files.dead])
+        dead = self._files.dead if self._files else ()
+        token = await self._take_over(keys=[lock.key], args=[lock.token, LOCK_S * 1000, PAYING, *dead])
         return _Lock(lock.key, token.decode()) if token else None
 
     def _forget(self, intent: Intent) -> None:

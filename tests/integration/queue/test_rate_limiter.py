@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from support.job_side import untyped
 from support.redis import RedisServer
 from wearon.queue import keys
 from wearon.queue.rate_limiter import RequestLimiter
@@ -80,6 +81,19 @@ async def commands_from_clients(redis: Redis) -> int:
     return sum(
         values["calls"] for name, values in stats.items() if name not in {"cmdstat_time", "cmdstat_get", "cmdstat_set"}
     )
+
+
+@pytest.mark.parametrize("till", ["9" * 17, "soon"])
+async def test_a_model_that_is_said_to_be_passed_over_for_longer_than_a_day_is_asked(
+    redis_client: Redis, till: str
+) -> None:
+    turns = RequestLimiter(redis_client, per_minute=300)
+    await untyped(redis_client).hset(keys.IMAGE_MODELS, "a", f"{till} missing")
+    assert (await turns.reserve_turn(["a", "b"])).model == "a"
+    for model in ("a", "b"):
+        await turns.pass_over(model, "missing")
+    await untyped(redis_client).hset(keys.IMAGE_MODELS, "", till)
+    assert (await turns.reserve_turn(["a", "b"])).model is not None, "now and then one is asked all the same"
 
 
 async def test_the_slots_given_out_survive_a_restart_of_redis(redis_client: Redis, redis_server: RedisServer) -> None:

@@ -65,6 +65,12 @@ async def test_shares_follow_the_weights_and_a_tenant_is_served_in_its_own_order
     assert [job for job in started if tenant(job) == three] == mine[:30]
 
 
+async def test_first_come_is_first_served_within_a_millisecond_too(redis_client: Redis) -> None:
+    jobs = [job for _ in range(200) for job in await push(redis_client, B2C)]
+    line = await untyped(redis_client).zrange(keys.LINE + B2C, 0, -1)
+    assert [job.decode() for job in line] == jobs
+
+
 async def test_who_comes_back_has_no_credit_for_the_time_in_which_nothing_waited(redis_client: Redis) -> None:
     steady, other = a_store(), a_store()
     worker = await a_worker(redis_client)
@@ -115,6 +121,26 @@ async def test_no_more_of_a_store_run_than_the_limit_says_and_the_next_starts_wh
     assert await redis_client.exists(keys.TURNS) == 0  # so takes do not meet it
     await here.end(first, again_in_ms=3_600_000)
     assert len(await there.take()) == 1
+
+
+@pytest.mark.parametrize("count", ["1000", "many", "inf"])
+async def test_a_count_of_what_runs_that_is_too_high_is_put_right_by_a_heartbeat(
+    redis_client: Redis, count: str
+) -> None:
+    store = a_store()
+    worker = await a_worker(redis_client, limits=Limits(store_at_once=2))
+    (first,) = await push(redis_client, store)
+    assert await worker.take() == [first]
+    (second,) = await push(redis_client, store)
+    await untyped(redis_client).hset(keys.RUNNING_OF_TENANTS, store, count)
+    await worker.take()
+    running = len(worker.held)
+    await redis_client.delete(keys.CAPACITY_SUM)  # what grows with the fleet is looked at again after 3 s
+    await worker.beat()
+    counted = await untyped(redis_client).hgetall(keys.RUNNING_OF_TENANTS)
+    assert counted == {store.encode(): str(running).encode()}
+    await worker.take()
+    assert set(worker.held) == {first, second}
 
 
 async def test_a_paused_store_waits_and_goes_on_after_the_next_heartbeat(redis_client: Redis) -> None:

@@ -196,6 +196,25 @@ async def test_the_lock_of_a_worker_that_has_surely_died_is_taken_over_at_once(
     assert len(shop.refunds(ref)) == 1
 
 
+@pytest.mark.parametrize("held", ["text", "a list"])
+async def test_a_lock_that_would_never_end_gets_an_end(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, held: str
+) -> None:
+    ref = await buyer.buy()
+    lock = f"{keys.REFUND_LOCK}{ref.channel}:{ref.session_id}"
+    await (untyped(redis_client).lpush(lock, held) if held == "a list" else redis_client.set(lock, held))
+    outbox = new_outbox(redis_client, platform)
+    await fail(outbox, ref)
+    assert shop.refunds(ref) == [], "it may be another process's"
+    left_ms = await redis_client.pttl(lock)
+    assert 0 < left_ms <= LOCK_S * 1000
+    await new_outbox(redis_client, platform).settle_due()
+    assert await redis_client.pttl(lock) <= left_ms, "it is not held for longer each time"
+    await redis_client.pexpire(lock, 0)
+    await new_outbox(redis_client, platform).settle_due()
+    assert len(shop.refunds(ref)) == 1
+
+
 async def test_the_lock_stays_when_a_users_refund_is_in_doubt(
     redis_client: Redis, shop: LocalShop, platform: FaultyPlatform
 ) -> None:

@@ -5,6 +5,8 @@ local wrong = wrong_type(KEYS[1], 'list') or wrong_type(KEYS[2], 'zset')
 if wrong then return redis.error_reply('WRONGTYPE ' .. wrong) end
 make_turns_sound()
 local now, added = now_ms(), 0
+-- Two scripts may run within a millisecond, and the first one's jobs go first: microseconds, then one more for each job.
+local since = now + redis.call('TIME')[2] % 1000 / 1024
 local a_day = tonumber(ARGV[3])
 
 local function is_over_the_limit(tenant)
@@ -25,7 +27,7 @@ local function enqueue(job, document, refusal)
   -- Whether or not the job was there already: one that had lost its place in the queue gets it back.
   if redis.call('ZADD', KEYS[2], 'NX', now + WAITS_FOR, job) == 0 then return end
   added = added + 1
-  enter_line(job, tenant, now + added / 1024)
+  enter_line(job, tenant, since + added / 1024)
 end
 
 for i = 5, #ARGV, 4 do

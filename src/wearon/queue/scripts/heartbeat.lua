@@ -52,6 +52,12 @@ local function write_held_again()
   redis.call('DEL', HELD, RUNNING_OF_TENANTS)
   for job, worker in pairs(owners) do note_running(worker, job) end
 end
+-- A count that is too high keeps a store's jobs waiting, and only their ends would lower it.
+local function counts_are_wrong(held_jobs)
+  local sum = 0
+  for _, count in ipairs(redis.call('HVALS', RUNNING_OF_TENANTS)) do sum = sum + (tonumber(count) or math.huge) end
+  return sum > held_jobs
+end
 local function held_by(worker)
   -- '\v' is what follows '\n'.
   return redis.call('ZRANGE', HELD, '[' .. worker .. '\n', '(' .. worker .. '\v', 'BYLEX')
@@ -114,7 +120,10 @@ if #dead > 0 or known == 0 or differ or not at or now - tonumber(at) > ARGV[2] /
     capacity = ARGV[3] -- as far as this worker knows
   end
   redis.call('SET', KEYS[10], capacity .. ' ' .. now)
-  if comparable then freed = free_jobs_of_the_dead() end
+  if comparable then
+    if not differ and counts_are_wrong(held_jobs) then write_held_again() end
+    freed = free_jobs_of_the_dead()
+  end
   give_turns_again()
 end
 local jobs, startable, mine = 0, redis.call('ZCARD', TURNS), {}

@@ -93,7 +93,7 @@ slots = type(slots) == 'string' and tonumber(string.match(slots, '^%d+')) or mat
 local at_once, half = tonumber(ARGV[9]), math.max(1, math.floor(slots / 2))
 local last_turn = tonumber(redis.call('ZSCORE', TURNS_PAST, '*') or 0)
 local function runs_at_least(count, tenant)
-  return tonumber(redis.call('HGET', RUNNING_OF_TENANTS, tenant) or 0) >= count
+  return (tonumber(redis.call('HGET', RUNNING_OF_TENANTS, tenant) or 0) or 0) >= count
 end
 -- Its next job starts. One that has gone, or runs, has left its line only now.
 local function take_turn(tenant, time)
