@@ -5,9 +5,10 @@ that is about one session or one picture is not reported, because it says nothin
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel
@@ -15,6 +16,10 @@ from pydantic import BaseModel
 FORGOTTEN_AFTER_S = 600.0
 """A refusal that was neither repeated nor followed by a success: nothing asks for that any more. A job that is retried
 asks again every few seconds."""
+
+
+MOST_ENDED = 100
+"""Refusals that are over and not looked at yet."""
 
 
 class Dependency(StrEnum):
@@ -60,6 +65,15 @@ class Refusal(BaseModel):
     """A RefusalKind; a report of another version may have none, or one that is not known here."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedRefusal:
+    """A refusal that a success has followed."""
+
+    refusal: Refusal
+    since: datetime
+    until: datetime
+
+
 @dataclass(slots=True)
 class _Noted:
     words: str
@@ -78,6 +92,7 @@ class Dependencies:
         """When each kind of refusal, such as `supabase_away`, came last. A success does not clear it."""
         self.answered_again: dict[str, datetime] = {}
         """When each kind of refusal was followed by a success last, unless it has come again since then."""
+        self._ended = deque[EndedRefusal](maxlen=MOST_ENDED)
 
     def refused(
         self, dependency: Dependency, words: str, asked: str = "", kind: RefusalKind = RefusalKind.REFUSED
@@ -92,7 +107,17 @@ class Dependencies:
     def answered(self, dependency: Dependency, asked: str = "") -> None:
         """Note a success: what was refused before is granted again."""
         if (noted := self._noted.pop((dependency, asked), None)) is not None:
-            self.answered_again[f"{dependency}_{noted.kind}"] = datetime.now(UTC)
+            now = datetime.now(UTC)
+            self.answered_again[f"{dependency}_{noted.kind}"] = now
+            lasted_s = self._clock() - noted.first_at
+            refusal = Refusal(dependency=dependency, kind=noted.kind, words=noted.words, since_s=lasted_s)
+            self._ended.append(EndedRefusal(refusal, now - timedelta(seconds=lasted_s), now))
+
+    def take_ended(self) -> Sequence[EndedRefusal]:
+        """The refusals that are over since the last call, the newest hundred."""
+        ended = list(self._ended)
+        self._ended.clear()
+        return ended
 
     def is_refused_by(self, dependency: Dependency) -> bool:
         """Whether it refuses something at present. Changes nothing, so any thread may ask."""

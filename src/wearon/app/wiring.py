@@ -345,6 +345,7 @@ def _make_reporter(
         refusals=lambda: telemetry.dependencies.refusals,
         last_refused=lambda: telemetry.dependencies.last_refused,
         answered_again=lambda: telemetry.dependencies.answered_again,
+        take_ended=telemetry.dependencies.take_ended,
         last_days=lambda: last_days.known if last_days else {},
         take_longest_lag=telemetry.loop_watch.take_longest,
         silent_s=telemetry.redis_health.silent_s,

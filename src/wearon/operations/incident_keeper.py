@@ -1,10 +1,11 @@
 """Looks for incidents by itself, so that their begin and end are known and logged though nobody watches.
 
 It costs one Redis command a look and one a change. While this process knows of nothing wrong it looks rarely: what
-happens elsewhere is the others' to notice.
+happens elsewhere is the others' to notice. What began and ended between two looks is told by the process that saw it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,10 +15,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from wearon.dependencies import MOST_ENDED, EndedRefusal
 from wearon.operations.incident_memory import Change, Memory
 from wearon.operations.incident_model import Incident, Severity
 from wearon.operations.incidents import with_cost, with_its_end
 from wearon.operations.incidents.components import FINE, LAG_S, SEEN_HERE, keeps_dying
+from wearon.operations.incidents.dependencies import that_ended
 from wearon.operations.incidents.queue import hangs
 from wearon.operations.models import FleetStatus
 from wearon.operations.report import Reporter
@@ -55,6 +58,8 @@ class IncidentKeeper:
         self._script = redis.register_script(load_script("operations", "note_incidents"))
         self._known: dict[str, Incident] = {}
         """What has begun while Redis could not be written, as this process sees it."""
+        self._over = deque[EndedRefusal](maxlen=MOST_ENDED)
+        """What this process saw begin and end, and has not written down yet."""
         self._pause_s = 0.0
 
     async def run(self) -> None:
@@ -71,6 +76,7 @@ class IncidentKeeper:
 
     async def look(self) -> None:
         """Compare what is wrong with what the fleet remembers, and write down the difference."""
+        self._over.extend(self._reporter.take_ended())
         fleet = await self._status.read()
         remembered = self._status.remembered
         if remembered is None or not await self._note(fleet, remembered):
@@ -80,8 +86,10 @@ class IncidentKeeper:
     def _is_suspicious(self) -> bool:
         """Whether this process knows of something that may be an incident, without a look at the fleet."""
         report, fleet = self._reporter.report(), self._lease.fleet
+        self._over.extend(self._reporter.take_ended())
         return bool(
             report.refusals
+            or self._over
             or self._reporter.silent_s() > LOOK_S
             or report.loop_lag_s > LAG_S
             or any(part.state not in FINE or keeps_dying(part, datetime.now(UTC)) for part in report.parts)
@@ -93,11 +101,10 @@ class IncidentKeeper:
     async def _note(self, fleet: FleetStatus, remembered: Mapping[str, bytes]) -> bool:
         """False when Redis takes no writes."""
         found = {incident.key for incident in fleet.incidents}
-        missed = [incident for key, incident in self._known.items() if key not in found]
+        brief = {one.key: one for one in that_ended(self._over, self._lease.worker_id, fleet)}
+        missed = [incident for key, incident in (brief | self._known).items() if key not in found]
         changes = [
-            replace(change, after=with_its_end(with_cost(change.after, fleet), fleet))
-            if change.after and change.ends
-            else change
+            replace(change, after=_with_its_end(change.after, fleet)) if change.after and change.ends else change
             for change in Memory.read(remembered).changes(fleet.incidents, fleet.at, missed)
         ]
         try:
@@ -109,6 +116,7 @@ class IncidentKeeper:
             if is_ours and change.after is not None:
                 self._tell(change.after, begins=change.begins and change.key not in self._known, ends=change.ends)
         self._known.clear()
+        self._over.clear()
         return True
 
     async def _write(self, changes: list[Change]) -> list[int]:
@@ -148,3 +156,9 @@ class IncidentKeeper:
             after = {"after_last_refusal_s": incident.after_last_refusal_s, "after_answer_s": incident.after_answer_s}
             known = {name: seconds for name, seconds in after.items() if seconds is not None}
             log.info("incident ends", **facts, lasted_s=lasted_s, **known, **cost)
+
+
+def _with_its_end(incident: Incident, fleet: FleetStatus) -> Incident:
+    """What it has cost; and of one whose end a look found, for how long the service had been back."""
+    over = with_cost(incident, fleet)
+    return with_its_end(over, fleet) if over.recovered_at == fleet.at else over

@@ -64,7 +64,7 @@ class Memory:
         return active, sorted(shown, key=lambda one: one.recovered_at or at, reverse=True)
 
     def changes(self, found: Sequence[Incident], at: datetime, missed: Sequence[Incident] = ()) -> Iterator[Change]:
-        """What to write. `missed` began and ended while nothing could be written."""
+        """What to write. `missed` began and ended between two looks, or while nothing could be written."""
         keys = set()
         for incident in found:
             if incident.code not in SEEN_HERE:
@@ -75,8 +75,9 @@ class Memory:
                 yield Change(key, self.texts[key], self._over(incident, at), ends=True)
         for incident in missed:
             before = self.incidents.get(incident.key)
-            if incident.key not in keys and (before is None or before.since < incident.since - SAME):
-                over = _short(incident.model_copy(update={"recovered_at": at}))
+            is_new = before is None or (before.recovered_at and incident.since - before.recovered_at > SAME)
+            if is_new and incident.key not in keys:
+                over = _short(self._over(incident, at))
                 yield Change(incident.key, self.texts.get(incident.key, b""), over, begins=True, ends=True)
         yield from self._forgotten(keys, at)
 

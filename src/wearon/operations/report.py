@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from wearon.dependencies import Refusal
+from wearon.dependencies import EndedRefusal, Refusal
 from wearon.operations.live_view import LiveView
 from wearon.operations.models import Descriptors, ImageModel, Report, RunningJob
 from wearon.resources.descriptors import Budget, open_now
@@ -38,6 +38,7 @@ class Reporter:
         refusals: Callable[[], Sequence[Refusal]] = tuple,
         last_refused: Callable[[], Mapping[str, datetime]] = dict,
         answered_again: Callable[[], Mapping[str, datetime]] = dict,
+        take_ended: Callable[[], Sequence[EndedRefusal]] = tuple,
         last_days: Callable[[], Mapping[str, date | None]] = dict,
         take_longest_lag: Callable[[], float] = lambda: 0.0,
         silent_s: Callable[[], float] = lambda: 0.0,
@@ -45,11 +46,13 @@ class Reporter:
     ) -> None:
         """`last_days` names the image models with their last days.
 
+        `take_ended` returns the refusals that are over since its last call.
         `take_longest_lag` returns the longest delay of the event loop since its last call, and `silent_s` for how long
         this process has not written to Redis (0: it need not), both in seconds.
         """
         self.worker_id = worker_id
         self.silent_s = silent_s
+        self.take_ended = take_ended
         self._live_view = live_view
         self._capacity = capacity
         self._components = components

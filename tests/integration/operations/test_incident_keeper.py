@@ -31,15 +31,32 @@ def _look_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass
+class Clock:
+    """Seconds that a test lets pass."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
 class Member:
     """One process of the fleet, as far as incidents need it."""
 
     redis: Redis
     name: str
     refusals: list[Refusal] = field(default_factory=list)
-    dependencies: Dependencies = field(default_factory=Dependencies)
+    clock: Clock = field(default_factory=Clock)
+
+    def is_refused_for(self, lasted_s: float) -> None:
+        """It is refused something for so long, and then granted it."""
+        self.dependencies.refused(Dependency.OPENAI, "OpenAI refuses our key", kind=RefusalKind.KEY_REFUSED)
+        self.clock.now += lasted_s
+        self.dependencies.answered(Dependency.OPENAI)
 
     def __post_init__(self) -> None:
+        self.dependencies = Dependencies(self.clock)
         reporter = Reporter(
             self.name,
             LiveView(Events()),
@@ -47,6 +64,7 @@ class Member:
             refusals=lambda: [*self.refusals, *self.dependencies.refusals],
             last_refused=lambda: self.dependencies.last_refused,
             answered_again=lambda: self.dependencies.answered_again,
+            take_ended=self.dependencies.take_ended,
         )
         self.lease = new_lease(self.redis, self.name, 2, report=reporter.beat)
         self.status: StatusReader = status_reader(self.redis, own=reporter)
@@ -106,6 +124,58 @@ async def test_the_last_refusal_of_any_process_is_told_at_the_end(fleet: tuple[M
     assert end["after_last_refusal_s"] == over.after_last_refusal_s
     assert over.answered_again_at == a.dependencies.answered_again["openai_key_refused"]
     assert end["after_answer_s"] == over.after_answer_s
+
+
+async def test_one_that_began_and_ended_between_two_looks_is_told_by_the_process_that_saw_it(
+    fleet: tuple[Member, Member],
+) -> None:
+    a, b = fleet
+    await b.lease.renew()
+    a.is_refused_for(0.5)
+    assert await a.look() == [], "the next try had its answer"
+    a.is_refused_for(3.0)
+    a.is_refused_for(3.0)
+    b.is_refused_for(3.0)
+    begin, end = await a.look()
+    assert (begin["event"], begin["code"]) == ("incident begins", "openai_key_refused")
+    assert (end["event"], end["lasted_s"] >= 3.0) == ("incident ends", True)
+    assert await a.look() == []
+    assert await b.look() == [], "it is the same one"
+    for one in fleet:
+        (over,) = (await one.status.read()).recovered
+        assert (over.code, over.workers, over.affected, over.of) == ("openai_key_refused", ["a"], 1, 2)
+
+
+async def test_what_a_look_has_seen_begin_is_told_once(fleet: tuple[Member, Member]) -> None:
+    a, b = fleet
+    a.dependencies.refused(Dependency.OPENAI, "OpenAI refuses our key", kind=RefusalKind.KEY_REFUSED)
+    a.clock.now += 300
+    (begin,) = await a.look()
+    b.is_refused_for(3.0)
+    assert await b.look() == [], "it goes on"
+    b.is_refused_for(3.0)
+    a.dependencies.answered(Dependency.OPENAI)
+    await a.lease.renew()
+    (end,) = await b.look()
+    assert (begin["event"], end["event"]) == ("incident begins", "incident ends")
+    b.is_refused_for(3.0)
+    assert await b.look() == [], "it flickers"
+
+
+async def test_one_that_is_over_while_redis_is_away_is_told_when_it_is_back(
+    fleet: tuple[Member, Member], redis_server: RedisServer
+) -> None:
+    a, _ = fleet
+    await a.lease.renew()
+    redis_server.stop()
+    a.is_refused_for(3.0)
+    await a.keeper.look()
+    redis_server.start()
+    told = await a.look()
+    assert {(line["code"], line["event"]) for line in told} >= {
+        ("openai_key_refused", "incident begins"),
+        ("openai_key_refused", "incident ends"),
+    }
 
 
 async def test_of_two_that_see_it_at_the_same_time_one_writes(

@@ -1,13 +1,16 @@
 """What Redis, Supabase, OpenAI or a machine refuse: one incident for each service and kind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from wearon.dependencies import Dependency, Refusal, RefusalKind
+from wearon.dependencies import Dependency, EndedRefusal, Refusal, RefusalKind
 from wearon.operations.incident_model import Incident, IncidentKind, Severity
 from wearon.operations.models import FleetStatus
 from wearon.queue.lease import HEARTBEAT_S
+
+BRIEF = timedelta(seconds=1)
+"""What is over sooner is no incident: one answer was lost, and the next try had its own."""
 
 WAITING = "Jobs are retried and shoppers wait. A session that reaches its deadline fails, and its credit is refunded."
 STOPPED = "No task is taken, no job begins and no refund is made. Paid pictures wait on the worker's disk."
@@ -174,6 +177,18 @@ def find(fleet: FleetStatus) -> Iterator[Incident]:
     for kind in KINDS:
         if (group := groups.get(kind.code)) is not None:
             yield _incident(group, fleet)
+
+
+def that_ended(refusals: Iterable[EndedRefusal], worker: str, fleet: FleetStatus) -> Iterator[Incident]:
+    """Incidents that one process saw begin and end."""
+    ended: dict[str, list[EndedRefusal]] = {}
+    for one in refusals:
+        ended.setdefault(_code_of(one.refusal), []).append(one)
+    for code, ones in ended.items():
+        since, until = min(one.since for one in ones), max(one.until for one in ones)
+        if until - since >= BRIEF:
+            group = _Group(_BY_CODE[code], {one.refusal.words: one.refusal.since_s for one in ones}, [worker])
+            yield _incident(group, fleet).model_copy(update={"since": since, "recovered_at": until})
 
 
 def with_its_end(incident: Incident, fleet: FleetStatus) -> Incident:
