@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +20,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import redis as sync_redis
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from support.browser import LIMIT_MS, PHONE, Tab, running_chromium
@@ -663,6 +665,37 @@ def test_the_try_on_studio_shows_the_steps_and_the_result_beside_the_original(lo
     expect(tab.page.locator(".try-steps .done")).to_have_count(6)
     tab.page.get_by_role("link", name="Open its session").click()
     expect(tab.page.locator(".verdict .pill").first).to_have_text("Completed")
+
+
+def test_the_try_on_studio_says_which_picture_it_cannot_use_and_at_which_step(local: Local, tab: Tab) -> None:
+    page, button = tab.page, tab.page.get_by_role("button", name="Try it on")
+    page.goto(f"{local.url}/console#/try-on")
+    wall = Image.new("RGB", (600, 900), "steelblue")
+    jpeg = BytesIO()
+    wall.save(jpeg, "JPEG")
+    person, garment = page.get_by_label("Person: choose a file"), page.get_by_label("Garment: choose a file")
+    person.set_input_files({"name": "wall.jpg", "mimeType": "image/jpeg", "buffer": jpeg.getvalue()})
+    page.get_by_role("button", name="a T-shirt").click()
+    button.click()
+    steps = page.locator(".try-steps")
+    expect(steps.locator(".failed")).to_have_text(re.compile("Generate"))
+    expect(steps.locator(".done")).to_have_count(3)
+    expect(page.get_by_text("The preview found no person in the first picture.")).to_be_visible()
+    expect(page.get_by_text("Choose a photo that shows the whole person from the front.")).to_be_visible()
+    expect(page.get_by_text("1 credit was refunded")).to_be_visible()
+    expect(page.get_by_text("There is no result")).to_be_visible()
+
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000)
+    for field, label in ((person, "Person"), (garment, "Garment")):
+        field.set_input_files({"name": "me.heic", "mimeType": "image/heic", "buffer": heic})
+        whole = page.locator(".field", has=field)
+        expect(whole.get_by_role("alert")).to_contain_text("HEIC, as phones make it, cannot be read")
+        expect(whole.get_by_text("Drop a picture here")).to_be_visible()
+        expect(whole.get_by_role("img", name="The chosen picture")).to_have_count(0)
+        expect(button, label).to_be_disabled()
+    broken = "[...document.images].filter((one) => one.complete && !one.naturalWidth).map((one) => one.src)"
+    assert page.evaluate(broken) == []
+    assert tab.accessibility_findings() == []
 
 
 def test_every_view_fits_a_phone(local: Local, session: str, chromium: Browser) -> None:

@@ -78,6 +78,13 @@ ROWS: dict[Reason, tuple[_Row, ...]] = {
             "Name a model that lives in OPENAI_MODEL or OPENAI_FALLBACK_MODELS; `wearon doctor` lists them.",
         ),
         _row(
+            "no person found",
+            "The preview found no person in the first picture.",
+            "Nothing: only local mode looks for a person, to draw its preview.",
+            "We could not find a person in the photo. Please choose another one.",
+            "Choose a photo that shows the whole person from the front.",
+        ),
+        _row(
             "RequestRefused",
             "OpenAI refused the request itself.",
             "Read the reason: it is a setting (OPENAI_QUALITY, OPENAI_SIZE, ...), or a fault of this worker.",

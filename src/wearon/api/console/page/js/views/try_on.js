@@ -114,7 +114,7 @@ export class TryOnView {
     show(this.status, statusPill(status));
     this.#paintSteps(history.events, status);
     if (status === "completed") await this.#reveal(history);
-    else if (status === "failed") this.#end(notice("warn", h("p", {}, h("strong", {}, history.session.error_message ?? "It failed.")), history.reason && h("p", {}, history.reason), h("p", {}, history.refund.sentence)));
+    else if (status === "failed") this.#end(whyNot(history));
   }
 
   async #reveal(history) {
@@ -127,6 +127,7 @@ export class TryOnView {
 
   #end(message) {
     this.final = true;
+    if (this.after.isConnected) show(this.after, "There is no result");
     this.underWay = false;
     show(this.message, message);
     this.#enable();
@@ -149,6 +150,17 @@ export class TryOnView {
       }),
     );
   }
+}
+
+/** What happened, what can be changed, where the credit is; the worker's own reason as a detail. */
+function whyNot({ session, advice, reason, refund }) {
+  return notice(
+    "warn",
+    h("p", {}, h("strong", {}, advice?.headline ?? session.error_message ?? "It failed.")),
+    advice?.shopper && h("p", {}, advice.shopper),
+    h("p", {}, refund.sentence),
+    reason && h("details", {}, h("summary", {}, "The worker's own reason"), h("p", { class: "mono" }, reason)),
+  );
 }
 
 function lastStep(events) {
