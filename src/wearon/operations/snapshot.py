@@ -204,7 +204,7 @@ def _oldest_s(pushed_at: datetime | None, waits_since_ms: bytes, at: datetime) -
 
 
 def _seconds_until(slot_us: bytes, at: datetime) -> float:
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):
         return round(max(0.0, int(slot_us) / 1e6 - at.timestamp()), 2)
     return 0.0
 

@@ -167,6 +167,18 @@ async def test_rubbish_is_counted_and_does_no_harm(
     assert now.last_hour[-1].completed == 0
 
 
+async def test_numbers_that_no_script_of_ours_wrote_hide_nothing(redis_client: Redis) -> None:
+    await redis_client.zadd(
+        keys.WAITING, {"a": float("inf"), "b": float("-inf"), "c": 1e300, "d": 3.5, "e": -2, "b2c": 4}
+    )
+    await redis_client.set(keys.REQUEST_SLOTS, "9" * 400)
+    await untyped(redis_client).lpush(keys.TASKS, "a task")
+    found = await SnapshotReader(redis_client).read()
+    assert found.queues.tasks == 1
+    assert found.queues.longest_lines == {"a": 0, "b": 0, "c": 0, "d": 4, "e": 0, "b2c": 4}
+    assert found.next_slot_in_s == 0.0
+
+
 async def test_what_cannot_be_read_is_named_once(redis_client: Redis) -> None:
     await redis_client.set(keys.JOBS, "text")
     await redis_client.set(minute_key(datetime.now(UTC)), "text")  # only figures are missing then

@@ -24,8 +24,10 @@ end
 local longest, in_lines, waits_since = {}, 0, ''
 local lines = ask({}, 'ZREVRANGE', KEYS[16], 0, -1, 'WITHSCORES')
 for i = 1, #lines, 2 do
-  in_lines = in_lines + lines[i + 1]
-  if i < 2 * tonumber(ARGV[5]) then longest[i], longest[i + 1] = lines[i], lines[i + 1] end
+  local count = tonumber(lines[i + 1])
+  if not (count >= 0 and count < 1e9) then count = 0 end -- nobody's line: no script of ours wrote that
+  in_lines = in_lines + count
+  if i < 2 * tonumber(ARGV[5]) then longest[i], longest[i + 1] = lines[i], string.format('%.0f', count) end
   local first = i < 2000 and ask({}, 'ZRANGE', ARGV[6] .. lines[i], 0, 0, 'WITHSCORES')[2]
   local since = first and tonumber(first)
   if since and since < 0 then since = since + 1e13 end -- it has begun before, see take.lua
