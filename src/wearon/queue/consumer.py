@@ -119,10 +119,8 @@ class Consumer:
             raise stuck[-1]
 
     async def _move_many(self) -> Sequence[bytes]:
-        documents, too_large = await self._pending.move()
-        self._tasks_left = len(documents)  # there may be more; enqueuing tells
-        if too_large:
-            self._recover_at = 0.0
+        documents, is_cut = await self._pending.move()
+        self._tasks_left = len(documents) + is_cut  # there may be more; enqueuing tells
         return documents
 
     async def _move_next(self) -> Sequence[bytes]:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from wearon.queue import keys
 from wearon.queue.dead_letters import MAX_LETTERS, DeadLetter, DeadLetters
@@ -50,37 +51,33 @@ class PendingTasks:
 
         Documents that are too large are gone from it afterwards.
         """
-        at = _now()
-        found, cut = await self._read_pending(
-            keys=[keys.PENDING, keys.DEAD_LETTERS],
-            args=[
-                MAX_LENIENT_BYTES,
-                CUT_BYTES,
-                READ_BYTES,
-                LOOKED_AT,
-                MAX_LETTERS,
-                at,
-                f"cut:{secrets.token_hex(16)}",
-            ],
-        )
-        for letter in cut:
-            letter_id, reason, payload = (part.decode() for part in letter)
-            await self._dead_letters.announce(DeadLetter(letter_id, at, reason, payload))
-        return list(found)
+        while True:
+            marker = f"cut:{secrets.token_hex(16)}"
+            found, is_cut = await self._read(self._read_pending, [keys.PENDING, keys.DEAD_LETTERS], marker)
+            if found or not is_cut:
+                return found
 
     async def move(self) -> tuple[Sequence[bytes], bool]:
         """Move the oldest tasks here from the producers' list, as many as are read at once. Raises redis errors.
 
-        Returns the documents, and whether one of them was too large to travel (`documents` cuts it).
+        Returns the documents, and whether the one behind them was too large, and is cut.
         """
-        moved, found = await self._move(
-            keys=[keys.TASKS, keys.PENDING], args=[MAX_LENIENT_BYTES, READ_BYTES, LOOKED_AT]
+        return await self._read(self._move, [keys.PENDING, keys.DEAD_LETTERS, keys.TASKS])
+
+    async def _read(self, script: AsyncScript, lists: Sequence[str], *more: str) -> tuple[Sequence[bytes], bool]:
+        at = _now()
+        found, cut = await script(
+            keys=lists, args=[MAX_LENIENT_BYTES, CUT_BYTES, MAX_LETTERS, at, READ_BYTES, LOOKED_AT, *more]
         )
-        return list(found), int(moved) > len(found)
+        for letter in cut:
+            letter_id, reason, payload = (part.decode() for part in letter)
+            await self._dead_letters.announce(DeadLetter(letter_id, at, reason, payload))
+        return list(found), bool(cut)
 
     async def cut(self, start: bytes) -> bool:
-        """Cut the one document that lies there, when moving it was answered with something so long that it began with
-        `start`. False when it must be looked for (`documents`). Raises redis errors.
+        """Cut the newest document, when moving it was answered with something so long that it began with `start`.
+
+        False when it must be looked for (`documents`). Raises redis errors.
         """
         head = _BULK.match(start)
         if head is None or int(head[1]) <= MAX_LENIENT_BYTES:

@@ -251,6 +251,39 @@ async def test_a_giant_that_lies_beside_others_is_found_and_cut_and_theirs_are_h
     assert [letter.reason for letter in await dead_letters.list()] == [f"{len(giant)} bytes: longer than any task"]
 
 
+async def test_a_giant_is_cut_where_it_lies_and_others_are_served_before_the_next(redis_client: Redis) -> None:
+    dead_letters, giant = new_dead_letters(redis_client), b"x" * (MAX_LENIENT_BYTES + 1)
+    taken = PendingTasks(redis_client, dead_letters)
+    await push(redis_client, b"first", giant, giant, b"second")
+    for found, is_cut, left in (([b"first"], True, 2), ([], True, 1), ([b"second"], False, 0)):
+        assert await taken.move() == (found, is_cut)
+        assert await are_left(redis_client, left)
+    assert await entries(redis_client, keys.PENDING) == [b"second", b"first"]
+    assert len(await dead_letters.list()) == 2
+
+
+async def test_pending_giants_are_cut_one_by_one_until_something_is_found(redis_client: Redis) -> None:
+    dead_letters, giant = new_dead_letters(redis_client), b"x" * (MAX_LENIENT_BYTES + 1)
+    await untyped(redis_client).lpush(keys.PENDING, giant, giant, b"behind", giant, giant)
+    taken = PendingTasks(redis_client, dead_letters)
+    for cut in (3, 4):
+        assert await taken.documents() == [b"behind"], "it lies there until it is a job"
+        assert len(await dead_letters.list()) == cut
+    assert await entries(redis_client, keys.PENDING) == [b"behind"]
+
+
+async def test_the_giant_that_came_last_is_cut_unread_beside_others(redis_client: Redis) -> None:
+    dead_letters, giant = new_dead_letters(redis_client), b"x" * (32 * MEGABYTE)
+    others = [b"one", b"y" * MAX_LENIENT_BYTES, *[b"z" * 900] * 10]
+    await untyped(redis_client).lpush(keys.PENDING, *others, giant)
+    taken = PendingTasks(redis_client, dead_letters)
+    assert await taken.cut(b"$%d\r\n" % len(giant) + giant[:1000])
+    assert await entries(redis_client, keys.PENDING) == others[::-1]
+    await untyped(redis_client).lpush(keys.PENDING, b"y" * MAX_LENIENT_BYTES)
+    assert not await taken.cut(b"$%d\r\n" % len(giant) + giant[:1000]), "that one is no giant"
+    assert [letter.reason for letter in await dead_letters.list()] == [f"{len(giant)} bytes: longer than any task"]
+
+
 @pytest.mark.parametrize("start", [b"", b"*2\r\n$9\r\n", b"$5000\r\nx", b"-ERR\r\n"])
 async def test_a_document_that_lies_alone_is_not_cut_for_an_answer_that_was_not_it(
     redis_client: Redis, start: bytes

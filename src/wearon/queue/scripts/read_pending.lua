@@ -1,32 +1,19 @@
 -- KEYS: pending, dead letters
--- ARGV: longest document, bytes kept of a longer one, bytes read at once, documents looked at, most letters, time,
---       marker
-local longest, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
-local cut, found, bytes = {}, {}, 0
-
-local function cut_out(index, document)
-  local id = 'cut-' .. string.sub(redis.sha1hex(string.sub(document, 1, kept) .. #document), 1, 8)
-  local reason = #document .. ' bytes: longer than any task'
-  -- Escapes are ASCII: whatever the bytes are, the letter is JSON that everybody can read.
-  local payload = string.gsub(string.sub(document, 1, kept), '[^\32-\126]', '?')
-  redis.call('LPUSH', KEYS[2], cjson.encode({id = id, at = ARGV[6], reason = reason, payload = payload}))
-  redis.call('LTRIM', KEYS[2], 0, tonumber(ARGV[5]) - 1)
-  redis.call('LSET', KEYS[1], index, ARGV[7])
-  redis.call('LREM', KEYS[1], -1, ARGV[7])
-  cut[#cut + 1] = {id, reason, payload}
-end
-
-local number = -1
-for _ = 1, tonumber(ARGV[4]) do
-  if bytes > tonumber(ARGV[3]) then break end
-  local document = redis.call('LINDEX', KEYS[1], number)
+-- ARGV: longest document, bytes kept of a longer one, most letters, time, bytes read at once, documents looked at, marker
+-- Answers with the oldest, up to the first that is too large: that one is cut. A document of hundreds of megabytes is
+-- half a second's work for Redis, which must serve others before the next.
+local found, cut, bytes, number = {}, {}, 0, -1
+for _ = 1, tonumber(ARGV[6]) do
+  local document = bytes <= tonumber(ARGV[5]) and redis.call('LINDEX', KEYS[1], number)
   if not document then break end
-  if #document > longest then
-    cut_out(number, document)
-  else
-    found[#found + 1] = document
-    bytes = bytes + #document
-    number = number - 1
+  if #document > tonumber(ARGV[1]) then
+    cut[1] = cut_document(KEYS[2], document, tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4])
+    redis.call('LSET', KEYS[1], number, ARGV[7])
+    redis.call('LREM', KEYS[1], -1, ARGV[7])
+    break
   end
+  found[#found + 1] = document
+  bytes = bytes + #document
+  number = number - 1
 end
 return {found, cut}

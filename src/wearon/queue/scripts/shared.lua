@@ -125,3 +125,13 @@ local function probe_is_due(pause, running, now, spacing)
   if pause.kind ~= 'breaker' or now < (tonumber(pause.probed_ms) or 0) + tonumber(spacing) then return false end
   return type(pause.probe) ~= 'string' or redis.call('HEXISTS', running, pause.probe) == 0
 end
+-- Keeps the start of a document that is too large as a dead letter. Returns what there is to say of it.
+local function cut_document(letters, document, kept, most, at)
+  local id = 'cut-' .. string.sub(redis.sha1hex(string.sub(document, 1, kept) .. #document), 1, 8)
+  local reason = #document .. ' bytes: longer than any task'
+  -- Escapes are ASCII: whatever the bytes are, the letter is JSON that everybody can read.
+  local payload = string.gsub(string.sub(document, 1, kept), '[^\32-\126]', '?')
+  redis.call('LPUSH', letters, cjson.encode({id = id, at = at, reason = reason, payload = payload}))
+  redis.call('LTRIM', letters, 0, most - 1)
+  return {id, reason, payload}
+end
