@@ -35,13 +35,17 @@ class Books:
     def auditor(self, platform: Platform | None = None, *, later: timedelta = timedelta(0)) -> Auditor:
         """What one process audits with, some time from now."""
         platform = platform or self.side.platform
+
+        async def clock() -> datetime:
+            return await BookStore(self.redis).now() + later
+
         return Auditor(
             self.redis,
             platform,
             new_outbox(self.redis, platform),
             history_hours=24.0,
             requests_per_s=1e9,
-            clock=lambda: datetime.now(UTC) + later,
+            clock=clock,
         )
 
     async def found(self, audited: Audited | None = None) -> set[tuple[str, str]]:

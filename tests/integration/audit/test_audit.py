@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from support.job_side import FaultyPlatform, new_outbox, untyped
 from support.platform_side import BALANCE, PlatformSide
 from wearon.operations import session_index
 from wearon.operations.audit import auditor, paid, store
+from wearon.operations.audit.auditor import Auditor
 from wearon.operations.audit.books import Kind
 from wearon.operations.audit.store import BookStore
 from wearon.operations.snapshot import SnapshotReader
@@ -290,6 +291,25 @@ async def test_what_was_open_is_looked_at_when_it_has_ended_and_findings_stay_un
     assert await books.found(await books.auditor().audit()) == set()
 
 
+async def test_where_the_next_audit_begins_does_not_depend_on_a_machines_clock(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.now(tz) + timedelta(hours=2)
+
+    monkeypatch.setattr(auditor, "datetime", Ahead)
+    audited = await Auditor(
+        books.redis, books.side.platform, new_outbox(books.redis, books.side.platform), history_hours=24.0
+    ).audit()
+    assert audited.next_from < datetime.now(UTC)
+    kept, _ = await BookStore(books.redis).read()
+    assert kept is not None
+    assert kept.at is not None
+    assert kept.at <= datetime.now(UTC) + timedelta(minutes=1)
+
+
 async def test_findings_that_are_not_kept_are_found_again(
     books: Books, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +358,7 @@ async def test_an_audit_costs_redis_few_commands(books: Books, side: PlatformSid
     calls["cmdstat_evalsha"] -= calls.pop("cmdstat_script|load", 0)
     assert {name: count for name, count in calls.items() if count and "info" not in name} == {
         "cmdstat_set": 1,
+        "cmdstat_time": 1,
         "cmdstat_hmget": 2,
         "cmdstat_evalsha": 3,
         "cmdstat_lrange": 50,

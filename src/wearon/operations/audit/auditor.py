@@ -8,8 +8,9 @@ An audit begins where the last one ended: with the oldest session that was open 
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -125,16 +126,17 @@ class Auditor:
         *,
         history_hours: float,
         requests_per_s: float = REQUESTS_PER_S,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], Awaitable[datetime]] | None = None,
     ) -> None:
-        """`history_hours`: for how long the history of a session is kept."""
+        """`history_hours`: for how long the history of a session is kept. `clock`: the Redis server's."""
         self._store = BookStore(redis)
         self._platform = platform
         self._paid = PaidSessions(redis, platform, requests_per_s)
         self._outbox = outbox
         self._history_kept = timedelta(hours=history_hours) * 0.9  # it expires while an audit is under way
         self._requests_per_s = requests_per_s
-        self._clock = clock
+        self._ask_clock = clock or self._store.now
+        self._began = (datetime.now(UTC), time.monotonic())
 
     async def run(self) -> None:
         """Audit when it is this process's turn, until cancelled."""
@@ -169,8 +171,10 @@ class Auditor:
 
         `repair`: refunds that are missing go through the outbox. `on_progress` gets how many sessions were looked at.
         """
+        # Where the next audit begins must not depend on whose clock is wrong.
+        self._began = (await self._ask_clock(), time.monotonic())
         books, known = await self._store.read()
-        now = self._clock()
+        now = self._now()
         books = books or self._no_books(now)
         begin = max(books.next_from, now - SINCE) if since is None else now - since
         audited = Audited(
@@ -197,6 +201,11 @@ class Auditor:
         await self._keep(audited, books.history_from, {finding.session_id for finding in known})
         return audited
 
+    def _now(self) -> datetime:
+        """By the clock of the Redis server."""
+        asked, at = self._began
+        return asked + timedelta(seconds=time.monotonic() - at)
+
     async def _ended(self, created_from: datetime, created_before: datetime) -> AsyncIterator[Sequence[Session]]:
         """All of both channels, in batches whose ledgers can be asked for at once; in the order of creation."""
         for channel in Channel:
@@ -215,7 +224,7 @@ class Auditor:
 
     async def _look_at(self, batch: Sequence[Session], audited: Audited) -> None:
         """Judge ended sessions of one channel."""
-        now = self._clock()
+        now = self._now()
         settled = []
         for session in batch:
             if session.completed_at is not None and session.completed_at > now - JUST_ENDED:
@@ -279,7 +288,7 @@ class Auditor:
 
     def _is_outside(self, finding: Finding, audited: Audited) -> bool:
         """Whether an earlier finding lies outside of what this audit looks at anyway, and is still shown."""
-        is_shown = finding.kind in REPAIRABLE or finding.created_at > self._clock() - SINCE
+        is_shown = finding.kind in REPAIRABLE or finding.created_at > self._now() - SINCE
         return is_shown and finding.created_at < audited.created_from
 
     async def _look_again(self, findings: Sequence[Finding], audited: Audited) -> None:
@@ -333,7 +342,7 @@ class Auditor:
             if finding.session_id not in known:
                 log.error("books do not agree", **finding.model_dump(mode="json", exclude={"created_at"}))
         books = Books(
-            at=self._clock(),
+            at=self._now(),
             next_from=audited.next_from,
             history_from=history_from,
             sessions=audited.sessions,
@@ -344,7 +353,7 @@ class Auditor:
 
     async def _note_failure(self, error: Exception) -> None:
         books, findings = await self._store.read()
-        books = books or self._no_books(self._clock())
+        books = books or self._no_books(self._now())
         await self._store.write(books.model_copy(update={"error": str(error)}), findings)
 
     @staticmethod

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,6 +29,11 @@ class BookStore:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._histories = redis.register_script(load_script("operations", "read_histories"))
+
+    async def now(self) -> datetime:
+        """By the clock of the Redis server."""
+        seconds, microseconds = await self._redis.time()
+        return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 
     async def take_turn(self, for_s: int) -> bool:
         """Whether no process has taken its turn within `for_s` seconds; then it is this one's."""
