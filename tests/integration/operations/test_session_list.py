@@ -1,5 +1,6 @@
 """The list of sessions: written with the history, filtered, paged, and searched in bounded steps."""
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -89,7 +90,9 @@ async def test_what_waits_is_listed_from_the_queue_and_paged(
 ) -> None:
     b2c, store = Buyer(shop, Channel.B2C), a_store()
     early = [job.rsplit(":", 1)[-1] for job in await push(redis_client, B2C, 3)]
+    await asyncio.sleep(0.002)  # lines of one millisecond have no order
     late = [job.rsplit(":", 1)[-1] for job in await push(redis_client, store, 2)]
+    await asyncio.sleep(0.002)
     pushed = await b2c.buy()
     await untyped(redis_client).lpush(
         keys.TASKS, document(pushed, created_at=datetime.now(UTC).isoformat()), b"no task"
