@@ -115,6 +115,7 @@ def test_refunds_are_listed_with_age_and_error_and_retried(shop: Shop, wearon: R
 
     assert set(answer_of(wearon("refunds", "retry", "--json"))["settled"]) == {user.session_id, overage.session_id}
     assert shop.check_books(user)["status"] == "failed"
+    assert refunds_in_the_list(wearon)[user.session_id] == "given_back"
     after = answer_of(wearon("refunds", "list", "--json"))
     assert after["outstanding"] == []
     (case,) = after["by_hand"]
@@ -132,6 +133,12 @@ def test_refunds_are_listed_with_age_and_error_and_retried(shop: Shop, wearon: R
     assert [one["action"] for one in retried] == ["retry_refunds"] * len(retried)
     assert overage.session_id in wearon("audit-log").stdout
     assert "no refund of session" in wearon("refunds", "retry", str(uuid4()), expect=1).stderr
+
+
+def refunds_in_the_list(wearon: Run) -> dict[str, str]:
+    """What became of the refund of each session that failed, as the list of sessions says."""
+    lines = answer_of(wearon("sessions", "--json"))["sessions"]
+    return {line["session_id"]: line["refund"] for line in lines if line["status"] == "failed"}
 
 
 def test_an_audit_finds_a_refund_that_everybody_forgot_and_repairs_it(shop: Shop, wearon: Run) -> None:
@@ -154,6 +161,7 @@ def test_an_audit_finds_a_refund_that_everybody_forgot_and_repairs_it(shop: Shop
     repaired = answer_of(wearon("audit", "--repair", "--json"))
     assert {finding["session_id"] for finding in repaired["settled"]} == {user.session_id, store.session_id}
     assert wearon("audit").stdout == "2 sessions audited. The books agree.\n"
+    assert refunds_in_the_list(wearon) == {user.session_id: "given_back", store.session_id: "given_back"}
     for order in (user, store):
         assert shop.check_books(order)["status"] == "failed"
     assert "span of time" in wearon("audit", "--since", "2 days", expect=2).stderr
@@ -196,6 +204,7 @@ def test_reconcile_finds_what_nobody_works_on_and_leaves_the_rest(shop: Shop, we
     done = answer_of(wearon("reconcile", "--json"))
     assert [found["session_id"] for found in done["orphans"]] == [orphan.session_id]
     assert done["settled"] == [half_failed.session_id]
+    assert refunds_in_the_list(wearon) == {orphan.session_id: "given_back", half_failed.session_id: "given_back"}
     assert shop.check_books(orphan)["status"] == "failed"
     assert shop.check_books(half_failed)["status"] == "failed"
     assert [shop.row(order)["status"] for order in (waiting, young)] == ["queued", "queued"]
@@ -260,6 +269,12 @@ def test_sessions_are_cancelled_one_by_one_and_those_of_a_store_together(shop: S
         shop.push(order)
     done = wearon("cancel", alone.session_id)
     assert alone.session_id in done.stdout
+    # No worker is there, so its task still waits for its turn, and everybody sees at once what has become of it.
+    assert shop.redis.llen("wearon:tasks:generation") == 2
+    assert shop.check_books(alone)["status"] == "failed"
+    history = answer_of(wearon("session", alone.session_id, "--json"))
+    assert (history["where"], history["refund"]["state"]) == ("Failed: Cancelled", "given_back")
+    assert refunds_in_the_list(wearon) == {alone.session_id: "given_back"}
     again = answer_of(wearon("cancel", alone.session_id, "--now", "--json", expect=1))
     assert again == {"session_id": alone.session_id, "outcome": "failed"}
     for wrong in ((), (alone.session_id, "--waiting"), ("--store", store.owner_id)):

@@ -2,6 +2,7 @@
 
 from redis.asyncio import Redis
 
+from wearon.app.readers import make_history_store
 from wearon.events import Events
 from wearon.observability.tracing import Tracing
 from wearon.operations.audit.auditor import Auditor
@@ -12,5 +13,7 @@ from wearon.settings import Settings
 
 def make_auditor(settings: Settings, redis: Redis, platform: Platform) -> Auditor:
     """Audits, and repairs when it is asked to."""
-    outbox = RefundOutbox(redis, platform, Events(), Tracing())
+    events = Events()
+    make_history_store(settings, redis, "operator").subscribe(events)
+    outbox = RefundOutbox(redis, platform, events, Tracing())
     return Auditor(redis, platform, outbox, history_hours=settings.journal_hours)

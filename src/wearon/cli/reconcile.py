@@ -14,9 +14,11 @@ from wearon.cli.output import out, plain, print_json
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
+    from wearon.operations.actions.refunds import RefundActions
     from wearon.operations.refund_groups import Refunds
     from wearon.platform.base import Session
     from wearon.refunds.intents import Intent
+    from wearon.tryon.reconciler import Reconciler
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,9 @@ def reconcile(
     """
 
     async def check(connections: Connections) -> Found:
-        from wearon.dependencies import Dependencies
-        from wearon.events import Events
-        from wearon.observability.tracing import Tracing
-        from wearon.operations.actions.refunds import RefundActions
         from wearon.queue.audit_log import Action
-        from wearon.queue.jobs import JobQueue
-        from wearon.refunds.outbox import RefundOutbox
-        from wearon.tryon.reconciler import Reconciler
-        from wearon.tryon.spool import Spool
 
-        platform = await connections.platform()
-        events = Events()
-        outbox = RefundOutbox(connections.redis, platform, events, Tracing())
-        actions = RefundActions(outbox, connections.audit_log)
-        queue, spool = JobQueue(connections.redis), Spool(connections.settings.spool_folder, Dependencies())
-        reconciler = Reconciler(connections.redis, platform, queue, outbox, spool, events, deliver=None)
+        reconciler, actions = await _parts(connections)
         if dry_run:
             return Found(await reconciler.find_orphans(), [], await actions.list())
         shown.say("failing orphans")
@@ -78,6 +67,26 @@ def reconcile(
         print_json({"dry_run": dry_run, **_describe(found)})
         return
     _show(found, "would be failed and refunded" if dry_run else "failed")
+
+
+async def _parts(connections: Connections) -> tuple[Reconciler, RefundActions]:
+    from wearon.app.readers import make_history_store
+    from wearon.dependencies import Dependencies
+    from wearon.events import Events
+    from wearon.observability.tracing import Tracing
+    from wearon.operations.actions.refunds import RefundActions
+    from wearon.queue.jobs import JobQueue
+    from wearon.refunds.outbox import RefundOutbox
+    from wearon.tryon.reconciler import Reconciler
+    from wearon.tryon.spool import Spool
+
+    platform = await connections.platform()
+    events = Events()
+    make_history_store(connections.settings, connections.redis, "operator").subscribe(events)
+    outbox = RefundOutbox(connections.redis, platform, events, Tracing())
+    queue, spool = JobQueue(connections.redis), Spool(connections.settings.spool_folder, Dependencies())
+    reconciler = Reconciler(connections.redis, platform, queue, outbox, spool, events, deliver=None)
+    return reconciler, RefundActions(outbox, connections.audit_log)
 
 
 def _show(found: Found, done: str) -> None:

@@ -103,12 +103,15 @@ def resolve(
 
 
 async def _actions(connections: Connections) -> RefundActions:
+    from wearon.app.readers import make_history_store
     from wearon.events import Events
     from wearon.observability.tracing import Tracing
     from wearon.operations.actions.refunds import RefundActions
     from wearon.refunds.outbox import RefundOutbox
 
-    outbox = RefundOutbox(connections.redis, await connections.platform(), Events(), Tracing())
+    events = Events()
+    make_history_store(connections.settings, connections.redis, "operator").subscribe(events)
+    outbox = RefundOutbox(connections.redis, await connections.platform(), events, Tracing())
     return RefundActions(outbox, connections.audit_log)
 
 
