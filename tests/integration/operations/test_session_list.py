@@ -184,6 +184,7 @@ async def test_any_part_of_an_id_is_found_wherever_it_stands(side: HistorySide, 
 async def test_a_call_looks_at_so_many_lines_at_most(redis_client: Redis) -> None:
     await fill(redis_client, 24 * STEP)
     index = SessionIndex(redis_client)
+    await index.page(EVERYTHING, [], "", 1)  # loads the script, if no other test has
     await redis_client.config_resetstat()
     page = await index.page(SessionQuery(status="failed"), [], "", 50)
     assert (page.sessions, bool(page.cursor)) == ([], True)
