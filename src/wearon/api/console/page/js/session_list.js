@@ -67,8 +67,14 @@ export class SessionList {
         select("channel", "Channel", [["", "Both"], ["b2b", "b2b (stores)"], ["b2c", "b2c"]]),
         select("since", "Time", [["", "All that is kept"], ...SPANS, ...since]),
       ),
-      chips.length > 0 && h("p", { class: "chips" }, chips.map(([name, label]) => h("button", { class: "button", type: "button", "aria-label": `Remove the filter ${label}`, onclick: () => this.#go({ [name]: "" }) }, `${label}: ${name === "until" ? moment(this.query.until) : this.query[name]}`, icon("cross")))),
+      chips.length > 0 && h("p", { class: "chips" }, chips.map(([name, label]) => h("button", { class: "button", type: "button", "aria-label": `Remove the filter ${label}`, onclick: () => this.#go({ [name]: "" }) }, this.#chip(name, label), icon("cross")))),
     ].filter(Boolean);
+  }
+
+  #chip(name, label) {
+    const value = this.query[name];
+    if (name === "refund" && REFUNDS[value]) return REFUNDS[value][1];
+    return `${label}: ${name === "until" ? moment(value) : value}`;
   }
 
   #go(changes) {

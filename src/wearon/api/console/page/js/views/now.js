@@ -95,7 +95,7 @@ export class NowView {
         wide(this.local ? "w12" : "w7", this.throughput.element),
         !this.local && wide("w5", this.latency.element),
         wide("w8", card("Running jobs", null, this.jobs, this.noJobs)),
-        h("div", { class: "w4 stack" }, card("Waiting for a turn", "jobs, longest lines", this.lines, h("p", {}, this.otherLines), this.noLines), card("Failures by reason", "last hour", this.reasons, this.noReasons), !this.local && card("Rate limit", "requests a minute, whole fleet", this.budget)),
+        h("div", { class: "w4 stack" }, card("Waiting for a turn", "jobs, longest lines", this.lines, h("p", { class: "others" }, this.otherLines), this.noLines), card("Failures by reason", "last hour", this.reasons, this.noReasons), !this.local && card("Rate limit", "requests a minute, whole fleet", this.budget)),
         wide("w8", card("Processes", null, this.fleet, this.noFleet)),
         wide("w4", card("Size estimates", "pose pool of this process", this.pose)),
       ),
@@ -181,7 +181,7 @@ export class NowView {
       this.pose,
       h("p", {}, h("strong", { class: "num" }, `${warm} of ${processes}`), " processes warm"),
       meter(warm / processes, warm < processes ? "bad" : "good"),
-      h("p", { class: "muted small" }, waiting ? `${plural(waiting, "photo")} waiting` : "No photo is waiting", ` · an estimate now waits ${duration(expected_wait_s)}`),
+      h("p", { class: "muted small" }, waiting ? `${plural(waiting, "photo")} waiting` : "No photo is waiting", expected_wait_s > 0.05 ? ` · an estimate now waits ${duration(expected_wait_s)}` : " · an estimate need not wait"),
     );
   }
 }
@@ -199,7 +199,7 @@ function note(queues) {
   const parts = [];
   if (queues.oldest_refund_s !== null) parts.push(["oldest for ", age(queues.oldest_refund_s)]);
   if (queues.refunds) parts.push(" (", h("a", { href: listAddress({ refund: "postponed" }) }, "sessions"), ")");
-  if (queues.refunds_by_hand) parts.push(parts.length ? ", " : "", h("a", { href: listAddress({ refund: "by_hand" }) }, `${count(queues.refunds_by_hand)} need review`));
+  if (queues.refunds_by_hand) parts.push(parts.length ? ", " : "", h("a", { href: listAddress({ refund: "by_hand" }) }, `${count(queues.refunds_by_hand)} ${queues.refunds_by_hand === 1 ? "needs" : "need"} review`));
   return parts.length ? parts : "every credit is where it belongs";
 }
 
