@@ -13,7 +13,7 @@ from wearon.api.charts import PREFIX, add_chart_routes
 from wearon.api.console.mount import mount_console
 from wearon.api.console.studios import UPLOADS
 from wearon.api.dependencies import ApiServices
-from wearon.api.middleware import BearerToken, BodyLimit, HeadAsGet, RequestId
+from wearon.api.middleware import CHEAP, BearerToken, BodyLimit, HeadAsGet, RequestId
 from wearon.api.observation import Observation
 from wearon.api.overload import CheapRefusal
 from wearon.api.roles import NO_TOKENS, Access, Door
@@ -77,9 +77,10 @@ def create_app(services: ApiServices, access: Access = NO_TOKENS, *, cors_origin
     return app
 
 
-async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
     """FastAPI's own answer without the caller's input: that may be what JSON cannot say, such as NaN."""
     assert isinstance(error, RequestValidationError)
+    request.scope.setdefault("state", {})[CHEAP] = True
     detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
     return JSONResponse({"detail": detail, "code": problems.MALFORMED, "hint": problems.MALFORMED_HINT}, 422)
 

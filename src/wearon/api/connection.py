@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 
 from wearon.api import estimate
 from wearon.api.crowd import Crowd
-from wearon.api.middleware import OPEN_PATHS, RequestId
+from wearon.api.middleware import CHEAP, OPEN_PATHS, RequestId
 from wearon.api.observation import Observation
 from wearon.api.request_head import has_body, is_too_long, is_unambiguous
 from wearon.metrics import Metrics
@@ -69,8 +69,12 @@ is slower than any usable line."""
 BUSY_RETRY_AFTER_S = "2"
 """Connections come free when estimates end, within a second."""
 
-PACED = frozenset({401, 403, 404, 405, 413, 429, 503})
-"""Refusals that cost the caller nothing. They are delayed when they are many (`Pace`), as are answers on open paths."""
+PACED = frozenset({400, 401, 403, 404, 405, 413, 429, 503})
+"""Refusals that cost the caller nothing. They are delayed when they are many (`Pace`), as are answers on open paths,
+the description, and what the app marks as `CHEAP` in the request's state."""
+
+DESCRIPTION = "/openapi.json"
+"""Writing it takes a millisecond."""
 
 UNREADABLE = "The request cannot be read"
 
@@ -196,7 +200,7 @@ class PunctualConnection(HttpToolsProtocol):
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             async def send_last(message: Any) -> None:
                 if message["type"] == "http.response.start":
-                    if app is not busy and (pause := self._pause(scope["path"], message["status"])):
+                    if app is not busy and (pause := self._pause(scope, message["status"])):
                         self._crowd.waits(self)  # another caller may need its place meanwhile
                         await asyncio.sleep(pause)
                     if cycle.more_body:
@@ -271,10 +275,11 @@ class PunctualConnection(HttpToolsProtocol):
             else:
                 self._say(status, detail)
 
-    def _pause(self, path: str, status: int) -> float:
-        if path in OPEN_PATHS:
+    def _pause(self, scope: Scope, status: int) -> float:
+        if scope["path"] in OPEN_PATHS:
             return self._crowd.health_answers.pause()
-        return self._crowd.refusals.pause() if status in PACED else 0.0
+        is_cheap = status in PACED or scope["path"] == DESCRIPTION or scope["state"].get(CHEAP)
+        return self._crowd.refusals.pause() if is_cheap else 0.0
 
     def _say(self, status: int, detail: str) -> None:
         pause = self._crowd.refusals.pause()

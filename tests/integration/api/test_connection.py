@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from support.api_services import api_services
 from support.http_edge import everything_from, serving
 from wearon.api import connection
 from wearon.api import crowd as crowds
+from wearon.api.app import create_app
 from wearon.api.connection import HEAD_BYTES, PIPELINED
 from wearon.api.crowd import Pace
 from wearon.api.estimate import UNAVAILABLE
@@ -345,6 +348,41 @@ async def test_refusals_delay_no_answer_about_the_health(monkeypatch: pytest.Mon
         assert asked == [edge.crowd.health_answers] * 2
         await refusing.talk(b"GET /429 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert asked[2:] == [refusing.crowd.refusals]
+
+
+class Roomy:
+    """Stands in for a pose pool that has a place for everybody."""
+
+    @contextmanager
+    def place(self, _function: Any) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"POST /estimate-body HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n%s{}",
+        b"POST /estimate-body HTTP/1.1\r\nContent-Type: image/jpeg\r\nContent-Length: 2\r\n%s{}",
+        b"POST /estimate-feedback HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1\r\n%s{",
+        b"GET /openapi.json HTTP/1.1\r\n%s",
+    ],
+    ids=["a malformed question", "a malformed upload", "no JSON", "the description"],
+)
+async def test_what_costs_the_caller_nothing_is_delayed_when_it_is_much(
+    asked: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[Pace] = []
+
+    def pause(pace: Pace) -> float:
+        paused.append(pace)
+        return 0.0
+
+    monkeypatch.setattr(Pace, "pause", pause)
+    app = create_app(api_services(pose_pool=Roomy()))
+    async with asyncio.timeout(LIMIT_S), serving(app) as edge:
+        answer = await edge.talk(asked % b"Host: a\r\nConnection: close\r\n\r\n")
+        assert statuses(answer) == ([200] if b"GET" in asked else [422])
+        assert paused == [edge.crowd.refusals]
 
 
 @pytest.mark.parametrize("asked", [b"GET /401 HTTP/1.1\r\nHost: a\r\n\r\n", b"nonsense\r\n\r\n"])
