@@ -187,6 +187,7 @@ def test_several_in_one_folder_share_tasks_and_pictures_whoever_ends_first(folde
     third = folder.start()
     assert third.wait_for("started")["redis"] == second.wait_for("started")["redis"]
     assert second.stop() == 0
+    folder.wait_for_redis(third)
     assert folder.enqueue()["status"] == "completed"
     assert third.stop() == 0
 

@@ -191,7 +191,7 @@ HAND_OVER_POINTS = [
 ]
 """Steps of the consumer, and the worker's first one. They stand in one line: each needs a kill of its own."""
 
-MOVE = rb"EVALSHA\r\n[^*]*wearon:tasks:generation\r\n[^*]*wearon:taken\r\n"
+MOVE = rb"EVALSHA\r\n[^*]*wearon:taken\r\n\$\d+\r\nwearon:dead-letters\r\n\$\d+\r\nwearon:tasks:generation\r\n"
 """Many documents on their way from the producers' list."""
 
 CANCEL = rb"EVALSHA\r\n[^*]*wearon:jobs\r\n[^*]*wearon:running\r\n[^*]*wearon:refunds\r\n[^*]*SID"

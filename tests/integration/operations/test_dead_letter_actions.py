@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -101,10 +102,15 @@ def _now() -> datetime:
 async def test_of_two_operators_one_pushes(redis_client: Redis, actions: DeadLetterActions, buyer: Buyer) -> None:
     documents = [document(await buyer.buy()) for _ in range(30)]
     ids = [await add(redis_client, data, MISSING) for data in documents]
-    done = await asyncio.gather(all_parts(actions, None), all_parts(actions, None), actions.retry(ids[7], OPERATOR))
+
+    async def retry_one() -> None:
+        with suppress(NotThere):  # the others may have been quicker
+            await actions.retry(ids[7], OPERATOR)
+
+    done = await asyncio.gather(all_parts(actions, None), all_parts(actions, None), retry_one())
     assert sorted(await entries(redis_client, keys.TASKS)) == sorted(documents)
     assert await entries(redis_client, keys.DEAD_LETTERS) == []
-    assert sum(len(part) for part in done[:2]) in (29, 30)
+    assert sum(len(part) for part in done if part) in (29, 30)
     with pytest.raises(NotThere):
         await actions.retry(ids[7], OPERATOR)
 
