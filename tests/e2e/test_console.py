@@ -410,6 +410,9 @@ def test_a_running_session_tells_its_story(local: Local, tab: Tab) -> None:
     local.redis.hset("wearon:running", f"b2c:{DEMO_USER_ID}:{session_id}", worker)
     local.redis.hset("wearon:reports", worker, json.dumps(report))
 
+    # What all watchers are shown is up to a second old, and the list is read once.
+    listed = f"{local.url}/console/api/session-list?status=running"
+    wait_until(lambda: session_id in httpx.get(listed).text or None, lambda: httpx.get(listed).text)
     tab.page.goto(f"{local.url}/console#/sessions?status=running")
     tab.page.get_by_role("link", name=session_id).click()
     expect(tab.page.locator(".verdict .answer").first).to_contain_text("it waits for the fleet's rate limit")
