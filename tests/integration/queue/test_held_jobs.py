@@ -25,18 +25,10 @@ from support.job_side import (
     worker_id,
 )
 from wearon.queue import keys
-from wearon.queue import lease as leases
-from wearon.queue import worker as job_worker
 from wearon.queue.jobs import Retry
 from wearon.queue.worker import JobWorker
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(job_worker, "FALLBACK_POLL_S", 3600.0)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_wake_ups")]
 
 
 async def test_a_job_written_beside_a_living_workers_name_is_freed_and_run(redis_client: Redis) -> None:

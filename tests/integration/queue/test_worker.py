@@ -39,7 +39,6 @@ from support.job_side import (
 from support.redis import RedisServer
 from wearon.platform.base import PlatformUnavailable, SessionRef
 from wearon.queue import keys, newer_jobs
-from wearon.queue import lease as leases
 from wearon.queue import worker as job_worker
 from wearon.queue.arq_command_line import JOB_WORKER, CommandLineWorker, command_line_settings
 from wearon.queue.dead_letters import MAX_PAYLOAD_BYTES
@@ -47,13 +46,7 @@ from wearon.queue.jobs import Retry
 from wearon.queue.worker import JobEnded, JobWorker
 from wearon.redis.clients import connect
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _no_fallback_poll(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_worker, "FALLBACK_POLL_S", 3600.0)
-    monkeypatch.setattr(leases, "HEARTBEAT_S", 0.05)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_wake_ups")]
 
 
 async def empty(redis: Redis) -> bool:

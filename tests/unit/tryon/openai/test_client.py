@@ -42,6 +42,7 @@ from wearon.tryon.image_model import (
 )
 from wearon.tryon.openai import client as openai
 from wearon.tryon.openai.answers import parse_answer, usage_of
+from wearon.tryon.openai.breaker import AWAY_AFTER
 from wearon.tryon.openai.client import OpenAIImages
 from wearon.tryon.openai.models import DEFAULT_MODEL
 
@@ -753,6 +754,22 @@ async def test_while_requests_are_lost_and_nobody_answers_the_rest_of_them_is_ke
                 await picture_of(images, replace(REAL_REQUEST, unanswered=unanswered))
             assert (len(stub.requests), lost.value.unanswered, lost.value.may_be_paid) == (4, 4, True)
     assert world.attempts == len(stub.requests) == 4, "as often as one picture may be paid for"
+
+
+async def test_a_picture_asked_for_before_the_outage_does_not_say_that_the_service_is_back(make: Make) -> None:
+    with OpenAIStub() as stub:
+        images = make(client=None, base_url=stub.url, max_retries=0)
+        stub.latency_s = 1.0
+        early = asyncio.create_task(picture_of(images, REAL_REQUEST))
+        while not stub.requests:  # noqa: ASYNC110 (another thread's)
+            await asyncio.sleep(0.01)
+        stub.always(Reset())
+        for _ in range(AWAY_AFTER):
+            with pytest.raises(ServiceUnavailable):
+                await picture_of(images, REAL_REQUEST)
+        assert (await early).jpeg
+        with pytest.raises(NotAsked):
+            await picture_of(images, REAL_REQUEST)
 
 
 async def test_a_gateways_page_does_not_say_that_the_service_is_back(make: Make, world: World) -> None:
