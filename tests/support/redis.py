@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 from wearon.local.redis_server import server_binary
 from wearon.queue.redis_rights import acl_rule
+from wearon.redis import longest_value
 from wearon.redis.clients import connect
 
 DEADLINE_S = 20.0
@@ -84,6 +85,7 @@ class RedisServer:
         command = [*self._command, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
         # After a kill a test may expect all that was acknowledged: it is written by then, and the system keeps it.
         options = ["--save", "", "--appendonly", "yes", "--appendfsync", "no"]
+        options += [part for name, value in longest_value.SETTINGS.items() for part in (f"--{name}", str(value))]
         with (self._folder / "redis.log").open("ab") as log_file:
             self._process = subprocess.Popen(
                 [*command, *options, *self._options, *(self._tls.options if self._tls else ())],

@@ -20,6 +20,7 @@ from wearon.doctor.clock import ClockReading, judge_clock
 from wearon.doctor.findings import Finding, Level, Promise, fault, ok, warning
 from wearon.queue import redis_rights
 from wearon.queue.pauses import FLEET, Pause, Pauses
+from wearon.redis import longest_value
 from wearon.redis.clients import connect, connection_pool, without_password
 from wearon.redis.errors import RedisRefuses
 from wearon.redis.url import BadRedisUrl
@@ -96,6 +97,7 @@ async def _look(client: "Redis", where: str) -> AsyncGenerator[Finding, None]:
     yield judge_role(info)
     yield judge_persistence(info, await _config(client, "save"), await _config(client, "appendfsync"))
     yield judge_eviction(info, await _config(client, "maxmemory-policy"))
+    yield judge_longest_value(await _config(client, "proto-max-bulk-len"))
     if info.get("maxmemory"):
         yield judge_memory(info)
 
@@ -197,6 +199,26 @@ def judge_eviction(info: Info, configured: str | None) -> Finding:
         f"{policy}: when memory is short, tasks, jobs and refunds vanish without a word",
         "set maxmemory-policy noeviction",
         Promise.EVERY_TASK_ENDS,
+    )
+
+
+def judge_longest_value(configured: str | None) -> Finding:
+    """The finding about the longest value that it takes. `configured` comes from CONFIG, None if refused."""
+    name, best = "redis longest value", longest_value.SETTINGS
+    if configured is None or not configured.isdecimal():
+        return warning(
+            name,
+            "cannot be told: this Redis does not say",
+            "see its provider's limit for one request: a few MB are enough, and one of 400 MB stops Redis for seconds",
+        )
+    told = f"{int(configured) / 2**20:.0f} MB"
+    if int(configured) <= longest_value.LONGEST_VALUE_BYTES:
+        return ok(name, told)
+    commands = "; ".join(f"redis-cli CONFIG SET {setting} {value}" for setting, value in best.items())
+    return warning(
+        name,
+        f"{told}: nothing else is done for seconds while Redis stores a document as long as that",
+        f"{commands}; then CONFIG REWRITE, or the same in redis.conf",
     )
 
 

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from wearon.redis import longest_value
+
 HOST = "127.0.0.1"
 
 CONFIG = "redis.conf"
@@ -100,6 +102,7 @@ def start_command(folder: Path, port: int) -> Sequence[str]:
         "appendfsync": "everysec",
         "save": "",  # the append-only file is enough; a snapshot would fork and write everything again
         "maxmemory-policy": "noeviction",  # a task must not vanish because memory is short
+        **{name: str(value) for name, value in longest_value.SETTINGS.items()},
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     by_way_of = [sys.executable, "-I", "-S", "-c", END_WITH_PARENT, str(os.getpid())]

@@ -18,6 +18,7 @@ from support.processes import wait_until
 from support.programs import AFTER_GRACE_S, needs, run
 from support.redis import free_port
 from wearon.api.upload import MOST_BYTES
+from wearon.redis import longest_value
 from wearon.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +41,12 @@ def test_units_set_what_is_a_setting_and_wait_long_enough(unit: Path) -> None:
     assert stop >= float(given["SHUTDOWN_GRACE_S"]) + AFTER_GRACE_S
     state = re.findall(r"^StateDirectory=(\S+)$", text, re.MULTILINE)[0]
     assert given["WEARON_HOME"] == f"/var/lib/{state}"
+
+
+def test_composes_redis_refuses_giants_as_local_modes_does() -> None:
+    command = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["redis"]["command"]
+    for name, value in longest_value.SETTINGS.items():
+        assert command[command.index(f"--{name}") + 1] == f"{value // 2**20}mb"
 
 
 @needs("systemd-analyze")

@@ -1,5 +1,6 @@
 """The doctor before a real Redis that is set up wrongly."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -34,7 +35,7 @@ async def test_local_modes_redis_is_all_ok(admin: Redis, redis_url: str) -> None
     assert {finding.level for check, finding in found.items() if check != "redis latency"} == {Level.OK}
     assert set(found) == {
         "redis", "redis latency", "redis clock", "redis version", "redis role", "redis persistence", "redis eviction",
-        "redis rights",
+        "redis longest value", "redis rights",
     }  # fmt: skip
 
 
@@ -55,6 +56,23 @@ async def test_a_wrong_setting_is_a_fault(
     finally:
         await admin.config_set(setting, before)
     assert (found[check].level, found[check].breaks) == (Level.FAULT, breaks)
+
+
+async def test_the_commands_that_it_recommends_make_a_redis_refuse_giants(admin: Redis, redis_url: str) -> None:
+    usual = {"proto-max-bulk-len": 512 * 2**20, "client-query-buffer-limit": 2**30}
+    ours = {name: (await admin.config_get(name))[name] for name in usual}
+    try:
+        for name, value in usual.items():
+            await admin.config_set(name, value)
+        told = (await look(redis_url))["redis longest value"]
+        assert (told.level, told.message[:7]) == (Level.WARNING, "512 MB:")
+        for setting, bytes_ in re.findall(r"redis-cli CONFIG SET (\S+) (\d+);", told.hint):
+            await admin.config_set(setting, bytes_)
+        assert {name: (await admin.config_get(name))[name] for name in usual} == ours
+        assert (await look(redis_url))["redis longest value"].message == "64 MB"
+    finally:
+        for name, before in ours.items():
+            await admin.config_set(name, before or "")
 
 
 async def test_only_reading_commands_are_sent(admin: Redis, redis_url: str) -> None:
@@ -132,7 +150,7 @@ async def test_a_user_without_rights_gets_less_said_and_no_fault(admin: Redis, r
     finally:
         await admin.acl_deluser("worker")
     unknown = {check for check, finding in found.items() if finding.level is Level.WARNING}
-    assert unknown == {"redis role", "redis version", "redis persistence", "redis eviction"}
+    assert unknown == {"redis role", "redis version", "redis persistence", "redis eviction", "redis longest value"}
     assert "secret" not in repr(found)
 
 

@@ -19,6 +19,7 @@ from support.job_side import untyped
 from support.redis import free_port
 from wearon.local import redis_server as local_redis
 from wearon.local.redis_server import LocalRedis, LocalRedisError
+from wearon.queue import keys
 from wearon.redis.clients import connect
 
 pytestmark = pytest.mark.slow
@@ -151,6 +152,38 @@ async def test_what_changes_the_server_is_off_for_everybody(start: Start, comman
     async with connect((await start()).url, name="test") as client:
         with pytest.raises(RedisError, match=r"no right to|not allowed"):
             await client.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+async def test_a_giant_is_refused_by_its_length_before_it_is_sent(start: Start) -> None:
+    server = await start()
+    where = parse_url(server.url)
+    honest = connect(server.url, name="honest")
+    reader, writer = await asyncio.open_connection(where["host"], where["port"])
+    writer.write(f"AUTH {where['password']}\r\n".encode())
+    assert await reader.readline() == b"+OK\r\n"
+    writer.write(b"*3\r\n$5\r\nLPUSH\r\n$%d\r\n%s\r\n$%d\r\n" % (len(keys.TASKS), keys.TASKS.encode(), 400_000_000))
+    assert await reader.read() == b"-ERR Protocol error: invalid bulk length\r\n", "refused, and hung up on"
+    writer.close()
+    await untyped(honest).lpush(keys.TASKS, b"x" * 1_000_000)
+    assert await untyped(honest).llen(keys.TASKS) == 1
+    await honest.aclose()
+
+
+async def test_what_is_sent_behind_a_giants_length_is_not_read(start: Start) -> None:
+    server = await start()
+    giant, honest = connect(server.url, name="giant"), connect(server.url, name="honest")
+    await honest.ping()
+    pushing = asyncio.ensure_future(untyped(giant).lpush(keys.TASKS, b"x" * 400_000_000))
+    for number in range(100):
+        await untyped(honest).lpush(keys.TASKS, str(number))
+    with pytest.raises(RedisError, match=r"(?i)connection|broken pipe|protocol"):
+        await pushing
+    assert await untyped(honest).llen(keys.TASKS) == 100
+    told = await honest.info()
+    assert told["total_net_input_bytes"] < 10_000_000
+    assert told["used_memory_peak"] < 64_000_000
+    await giant.aclose()
+    await honest.aclose()
 
 
 async def test_its_files_are_this_users_alone(start: Start, folder: Path) -> None:

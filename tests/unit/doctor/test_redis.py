@@ -9,6 +9,7 @@ from wearon.doctor.findings import Finding, Level, Promise
 from wearon.doctor.redis import (
     judge_eviction,
     judge_latency,
+    judge_longest_value,
     judge_memory,
     judge_persistence,
     judge_role,
@@ -86,6 +87,9 @@ def test_replicas_and_clusters_will_not_do(info: Mapping[str, Any]) -> None:
         (judge_latency([150.0, 150.0, 1.0]), Level.WARNING),
         (judge_memory({"used_memory": 10, "maxmemory": 100}), Level.OK),
         (judge_memory({"used_memory": 90, "maxmemory": 100}), Level.WARNING),
+        (judge_longest_value(None), Level.WARNING),
+        (judge_longest_value("536870912"), Level.WARNING),
+        (judge_longest_value("67108864"), Level.OK),
     ],
 )
 def test_other_limits(finding: Finding, level: Level) -> None:
