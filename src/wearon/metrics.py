@@ -7,6 +7,7 @@ them for operators, and a test holds `monitoring/` against them.
 
 import asyncio
 import itertools
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from prometheus_client import (
@@ -49,7 +50,6 @@ SUPABASE_OUTCOMES = ("ok", "refused", "failed", "cut_off")
 HUNG_UP = ("unreadable", "no_head", "crowded", "slow_reader")
 FEEDBACK_VERDICTS = ("right", "larger", "smaller", "other", "open", "returned")
 POSE_OUTCOMES = ("answered", "refused", "busy", "unavailable", "cut_off")
-"""Made with a zero when the process starts: a rate over a counter that begins with its first event misses that one."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 # They would be a gauge for each counter and histogram with the start of this process, which has a metric of its own.
@@ -65,204 +65,175 @@ class Metrics:
         self._make_openai_metrics()
         self._make_neighbour_metrics()
         self._make_api_metrics()
-        self._begin_at_zero()
+
+    def _counter(self, name: str, told: str, **labels: Iterable[str]) -> Counter:
+        """A counter with these labels and their values, as far as they are known beforehand.
+
+        Those begin at zero: a rate over a counter that begins with its first event misses that one.
+        """
+        counter = Counter(name, told, tuple(labels), registry=self.registry)
+        for values in itertools.product(*labels.values()) if labels else ():
+            counter.labels(*values)
+        return counter
+
+    def _gauge(self, name: str, told: str, *labels: str) -> Gauge:
+        return Gauge(name, told, labels, registry=self.registry)
+
+    def _histogram(self, name: str, told: str, buckets_s: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, told, labels, buckets=buckets_s, registry=self.registry)
 
     def _describe_process(self, version: str, mode: str) -> None:
-        registry = self.registry
-        ProcessCollector(registry=registry)
-        build = Gauge("wearon_build_info", "1; the labels say what runs", ["version", "mode"], registry=registry)
-        build.labels(version, mode).set(1)
-        self.loop_lag = Histogram(
+        ProcessCollector(registry=self.registry)
+        self._gauge("wearon_build_info", "1; the labels say what runs", "version", "mode").labels(version, mode).set(1)
+        self.loop_lag = self._histogram(
             "wearon_event_loop_lag_seconds",
             "How much later than asked the event loop woke a sleeper, ten times a second",
-            buckets=LAG_BUCKETS_S,
-            registry=registry,
+            LAG_BUCKETS_S,
         )
 
     def _make_job_metrics(self) -> None:
-        registry = self.registry
-        self.jobs = Counter(
+        self.jobs = self._counter(
             "wearon_job_attempts",
             "Runs of jobs that have ended, by how; a job that is put back has several",
-            ["channel", "outcome", "reason"],
-            registry=registry,
+            channel=(),
+            outcome=(),
+            reason=(),
         )
-        self.steps = Histogram(
+        self.steps = self._histogram(
             "wearon_job_step_duration_seconds",
             "Time that a step of a job took, when it ended well; rate_limit is the wait for the fleet's own limit",
-            ["step"],
-            buckets=JOB_BUCKETS_S,
-            registry=registry,
+            JOB_BUCKETS_S,
+            "step",
         )
-        self.in_flight = Gauge("wearon_jobs_in_flight", "Jobs that this process runs now", registry=registry)
-        self.slots = Gauge("wearon_job_slots", "Jobs that this process runs at most", registry=registry)
-        self.dead_letters = Counter(
-            "wearon_dead_letters", "Documents that this process put into the dead letters", registry=registry
+        self.in_flight = self._gauge("wearon_jobs_in_flight", "Jobs that this process runs now")
+        self.slots = self._gauge("wearon_job_slots", "Jobs that this process runs at most")
+        self.dead_letters = self._counter(
+            "wearon_dead_letters", "Documents that this process put into the dead letters"
         )
-        self.refunds = Counter(
-            "wearon_refunds", "Refund intents that this process took a step further", ["outcome"], registry=registry
+        self.refunds = self._counter(
+            "wearon_refunds", "Refund intents that this process took a step further", outcome=()
         )
 
     def _make_openai_metrics(self) -> None:
-        registry = self.registry
-        self.openai_requests = Counter(
-            "wearon_openai_requests", "Requests to the image model, by outcome", ["outcome"], registry=registry
+        self.openai_requests = self._counter(
+            "wearon_openai_requests", "Requests to the image model, by outcome", outcome=OPENAI_OUTCOMES
         )
-        self.openai_seconds = Histogram(
+        self.openai_seconds = self._histogram(
             "wearon_openai_request_duration_seconds",
             "From sending a request to the last byte of its answer",
-            ["outcome"],
-            buckets=OPENAI_BUCKETS_S,
-            registry=registry,
+            OPENAI_BUCKETS_S,
+            "outcome",
         )
-        self.openai_tokens = Counter(
-            "wearon_openai_tokens", "Tokens paid for", ["direction", "kind"], registry=registry
-        )
-        self.openai_dollars = Counter("wearon_openai_cost_dollars", "US dollars paid for pictures", registry=registry)
-        self.openai_unpriced = Counter(
+        self.openai_tokens = self._counter("wearon_openai_tokens", "Tokens paid for", direction=(), kind=())
+        self.openai_dollars = self._counter("wearon_openai_cost_dollars", "US dollars paid for pictures")
+        self.openai_unpriced = self._counter(
             "wearon_openai_unpriced_pictures",
             "Pictures whose cost is not known: no usage in the answer, or a model without a price here",
-            registry=registry,
         )
-
-        self.image_model_pictures = Counter(
+        self.image_model_pictures = self._counter(
             "wearon_image_model_pictures",
             "Pictures made, by model and whether it is the first of the configured ones or a fallback",
-            ["model", "place"],
-            registry=registry,
+            model=(),
+            place=(),
         )
-        self.image_model_shutdown = Gauge(
+        self.image_model_shutdown = self._gauge(
             "wearon_image_model_shutdown_timestamp_seconds",
             "Begin (UTC) of the announced last day of a configured image model; absent while none is announced",
-            ["model"],
-            registry=registry,
+            "model",
         )
 
     def show_refusals(self, dependencies: Dependencies) -> None:
         """Add a gauge of each service that /health names."""
-        refused = Gauge(
+        refused = self._gauge(
             "wearon_dependency_refused",
             "1 while a service refuses this process something that it needs, as /health says; else 0",
-            ["service"],
-            registry=self.registry,
+            "service",
         )
         for service in Dependency:
             refused.labels(service.value).set_function(partial(dependencies.is_refused_by, service))
 
     def _make_neighbour_metrics(self) -> None:
-        registry = self.registry
-        self.downloads = Counter(
+        self.downloads = self._counter(
             "wearon_downloads",
             "Pictures fetched, by whose they are (trusted: our storage) and outcome",
-            ["origin", "outcome"],
-            registry=registry,
+            origin=("trusted", "public"),
+            outcome=DOWNLOAD_OUTCOMES,
         )
-        self.download_bytes = Counter(
-            "wearon_download_bytes", "Bytes of pictures that came whole", ["origin"], registry=registry
-        )
-        self.download_seconds = Histogram(
+        self.download_bytes = self._counter("wearon_download_bytes", "Bytes of pictures that came whole", origin=())
+        self.download_seconds = self._histogram(
             "wearon_download_duration_seconds",
             "From asking for a picture, waiting for a slot included, to its last byte or failure",
-            ["origin"],
-            buckets=SHORT_BUCKETS_S,
-            registry=registry,
+            SHORT_BUCKETS_S,
+            "origin",
         )
-        self.garments = Counter(
+        self.garments = self._counter(
             "wearon_garments",
             "Pictures of garments and accessories that jobs got, by whether they were found prepared",
-            ["outcome"],
-            registry=registry,
+            outcome=GARMENT_OUTCOMES,
         )
-        self.supabase_requests = Counter(
+        self.supabase_requests = self._counter(
             "wearon_supabase_requests",
             "Requests to Supabase, by service (rest, rpc, storage) and outcome",
-            ["service", "outcome"],
-            registry=registry,
+            service=("rest", "rpc", "storage"),
+            outcome=SUPABASE_OUTCOMES,
         )
-        self.supabase_seconds = Histogram(
+        self.supabase_seconds = self._histogram(
             "wearon_supabase_request_duration_seconds",
             "From sending a request to the end of its answer or failure",
-            ["service"],
-            buckets=SHORT_BUCKETS_S,
-            registry=registry,
+            SHORT_BUCKETS_S,
+            "service",
         )
-        self.deleted_pictures = Counter(
+        self.deleted_pictures = self._counter(
             "wearon_deleted_pictures",
             "Pictures deleted because they are older than RETENTION_HOURS, by kind (result, upload)",
-            ["kind"],
-            registry=registry,
+            kind=("result", "upload"),
         )
-        self.redis_commands = Counter(
-            "wearon_redis_commands", "Commands that this process sent to Redis", ["command"], registry=registry
+        self.redis_commands = self._counter(
+            "wearon_redis_commands", "Commands that this process sent to Redis", command=()
         )
 
     def _make_api_metrics(self) -> None:
-        registry = self.registry
-        self.http_requests = Counter(
+        self.http_requests = self._counter(
             "wearon_http_requests",
             "HTTP requests answered; `route` is the path's template, `unmatched` for unknown paths",
-            ["route", "method", "status"],
-            registry=registry,
+            route=(),
+            method=(),
+            status=(),
         )
-        self.http_seconds = Histogram(
+        self.http_seconds = self._histogram(
             "wearon_http_request_duration_seconds",
             "From a request's head to the head of its answer",
-            ["route", "method"],
-            buckets=SHORT_BUCKETS_S,
-            registry=registry,
+            SHORT_BUCKETS_S,
+            "route",
+            "method",
         )
-        self.http_connections = Gauge("wearon_http_connections", "Open connections to the API", registry=registry)
-        self.http_hung_up = Counter(
+        self.http_connections = self._gauge("wearon_http_connections", "Open connections to the API")
+        self.http_hung_up = self._counter(
             "wearon_http_hung_up",
             "Connections that the API ended by itself: unreadable, without a request's head in time, to make "
             "room for others, or because the client did not read",
-            ["reason"],
-            registry=registry,
+            reason=HUNG_UP,
         )
-        self.wrong_tokens = Counter(
+        self.wrong_tokens = self._counter(
             "wearon_wrong_tokens",
             "Wrong API tokens, by where (bearer, login) and what was answered (refused, limited)",
-            ["where", "answer"],
-            registry=registry,
+            where=("bearer", "login"),
+            answer=("refused", "limited"),
         )
-        self.estimate_feedback = Counter(
+        self.estimate_feedback = self._counter(
             "wearon_estimate_feedback",
             "Feedback on sizes, by which one was right (right: the recommended one; open, returned: it does not tell)",
-            ["verdict"],
-            registry=registry,
+            verdict=FEEDBACK_VERDICTS,
         )
-        self.pose_requests = Counter(
+        self.pose_requests = self._counter(
             "wearon_pose_requests",
             "Calls of the pose processes, by outcome (refused: there is nobody to measure, or no picture)",
-            ["outcome"],
-            registry=registry,
+            outcome=POSE_OUTCOMES,
         )
-        self.pose_wait = Histogram(
-            "wearon_pose_wait_seconds", "Wait for a free pose process", buckets=SHORT_BUCKETS_S, registry=registry
+        self.pose_wait = self._histogram("wearon_pose_wait_seconds", "Wait for a free pose process", SHORT_BUCKETS_S)
+        self.pose_run = self._histogram(
+            "wearon_pose_run_seconds", "Work of a pose process on one call", SHORT_BUCKETS_S
         )
-        self.pose_run = Histogram(
-            "wearon_pose_run_seconds", "Work of a pose process on one call", buckets=SHORT_BUCKETS_S, registry=registry
-        )
-
-    def _begin_at_zero(self) -> None:
-        for outcome in OPENAI_OUTCOMES:
-            self.openai_requests.labels(outcome)
-        for origin, outcome in itertools.product(("trusted", "public"), DOWNLOAD_OUTCOMES):
-            self.downloads.labels(origin, outcome)
-        for outcome in GARMENT_OUTCOMES:
-            self.garments.labels(outcome)
-        for service, outcome in itertools.product(("rest", "rpc", "storage"), SUPABASE_OUTCOMES):
-            self.supabase_requests.labels(service, outcome)
-        for kind in ("result", "upload"):
-            self.deleted_pictures.labels(kind)
-        for reason in HUNG_UP:
-            self.http_hung_up.labels(reason)
-        for where, answer in itertools.product(("bearer", "login"), ("refused", "limited")):
-            self.wrong_tokens.labels(where, answer)
-        for verdict in FEEDBACK_VERDICTS:
-            self.estimate_feedback.labels(verdict)
-        for outcome in POSE_OUTCOMES:
-            self.pose_requests.labels(outcome)
 
 
 class LoopWatch:
