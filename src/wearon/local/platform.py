@@ -6,7 +6,6 @@ Below its home folder lie `platform.sqlite3`, `pictures/` and `signing.key`.
 
 import asyncio
 import errno
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,12 +30,11 @@ from wearon.platform.base import (
     RefundedAtOnce,
     Session,
     SessionRef,
-    SessionUnreadable,
     Status,
 )
 from wearon.platform.picture_paths import check_deletable
 from wearon.platform.session_moves import SessionMoves
-from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, as_uuid, needs_result, read_session, timestamp
+from wearon.platform.session_rows import SESSION_TABLES, as_uuid, needs_result, read_session, timestamp
 
 DEMO_USER_ID = "00000000-0000-4000-8000-0000000000c2"
 DEMO_STORE_ID = "00000000-0000-4000-8000-0000000000b2"
@@ -83,7 +81,7 @@ class LocalPlatform(SessionMoves):
     async def find_session(self, channel: Channel, session_id: str) -> Session | None:
         table = SESSION_TABLES[channel]
         rows = await self._database.rows(f"select * from {table.name} where id = ?", canonical(session_id))  # noqa: S608
-        return _session(channel, rows[0]) if rows else None
+        return read_session(channel, dict(rows[0])) if rows else None
 
     async def unfinished_sessions(
         self, created_before: datetime, limit: int, created_from: datetime | None = None
@@ -98,7 +96,7 @@ class LocalPlatform(SessionMoves):
                 timestamp(created_before),
                 limit,
             )
-            found.extend(_session(channel, row) for row in rows)
+            found.extend(read_session(channel, dict(row)) for row in rows)
         return sorted(found, key=lambda session: session.created_at)[:limit]
 
     async def ended_sessions(
@@ -113,7 +111,7 @@ class LocalPlatform(SessionMoves):
             timestamp(created_before),
             limit,
         )
-        return [_session(channel, row) for row in rows]
+        return [read_session(channel, dict(row)) for row in rows]
 
     async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
         rows = await self._database.rows(
@@ -138,7 +136,7 @@ class LocalPlatform(SessionMoves):
                 timestamp(created_before) if created_before else "9999",
                 limit,
             )
-            found.extend(_session(channel, row) for row in rows)
+            found.extend(read_session(channel, dict(row)) for row in rows)
         return sorted(found, key=lambda session: session.created_at, reverse=True)[:limit]
 
     # Credits
@@ -264,7 +262,7 @@ class LocalPlatform(SessionMoves):
                 await self._credits.write_user_ledger(owner, -credits, "deduction", f"Try-on, session {session_id}")
                 row |= {"user_id": owner}
             await self._database.insert(SESSION_TABLES[channel].name, row)
-        return _session(channel, row)
+        return read_session(channel, row)
 
     async def balance(
         self, channel: Channel, *, owner_id: str | None = None, shopper_email: str | None = None
@@ -317,10 +315,3 @@ def _make_private(home: Path, pictures: Path) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     pictures.mkdir(mode=0o700, exist_ok=True)
     pictures.chmod(0o700)
-
-
-def _session(channel: Channel, row: sqlite3.Row | dict[str, Any]) -> Session:
-    try:
-        return read_session(channel, dict(row))
-    except UnreadableRow as error:
-        raise SessionUnreadable(str(error)) from error

@@ -17,11 +17,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from wearon.platform.base import FINAL_STATUSES, OPEN_STATUSES, Channel, Session, SessionRef, Status
-
-
-class UnreadableRow(Exception):
-    """A session row is not what the contract says; names the columns, never their values."""
+from wearon.platform.base import FINAL_STATUSES, OPEN_STATUSES, Channel, Session, SessionRef, SessionUnreadable, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +48,12 @@ SESSION_TABLES = {
 
 
 def read_session(channel: Channel, row: Mapping[str, Any]) -> Session:
-    """Turn a row into a session. Raises UnreadableRow."""
+    """Turn a row into a session. Raises SessionUnreadable, which names the columns and never their values."""
     try:
         fields = _Row.model_validate({**row, "owner_id": row.get(SESSION_TABLES[channel].owner_column)})
     except ValidationError as error:
         names = sorted({".".join(map(str, details["loc"])) for details in error.errors(include_input=False)})
-        raise UnreadableRow(f"cannot read {', '.join(names)} of a row of {SESSION_TABLES[channel].name}") from None
+        raise SessionUnreadable(f"cannot read {', '.join(names)} of a row of {SESSION_TABLES[channel].name}") from None
     ref = SessionRef(channel, str(fields.owner_id), str(fields.id))
     return Session(ref, **fields.model_dump(exclude={"id", "owner_id"}))
 

