@@ -1,6 +1,6 @@
 """What Redis, Supabase, OpenAI or a machine refuse: one incident for each service and kind."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,23 +16,13 @@ WAITING = "Jobs are retried and shoppers wait. A session that reaches its deadli
 STOPPED = "No task is taken, no job begins and no refund is made. Paid pictures wait on the worker's disk."
 
 
-def _kind(dependency: Dependency, kind: RefusalKind, if_nothing_is_done: str, what_to_do: str) -> IncidentKind:
-    severity = Severity.WARNING if kind is RefusalKind.FALLBACK_MODEL else Severity.CRITICAL
-    return IncidentKind(f"{dependency}_{kind}", severity, if_nothing_is_done, what_to_do)
-
-
-REDIS_AWAY = _kind(
-    Dependency.REDIS,
-    RefusalKind.AWAY,
-    STOPPED,
-    "Look whether Redis runs and whether REDIS_URL leads to it. `wearon doctor` says how far a connection comes.",
-)
+REDIS_AWAY = "redis_away"
 
 WHY_REDIS_IS_AWAY = {"redis_read_only", "redis_full", "redis_key_refused"}
 """These say more than that nothing is answered or written."""
 
 TITLES: dict[str, str] = {
-    REDIS_AWAY.code: "Redis does not answer: no task is taken, and no refund is made, until it is back.",
+    REDIS_AWAY: "Redis does not answer: no task is taken, and no refund is made, until it is back.",
     "redis_read_only": "Redis takes no writes: it is a replica.",
     "redis_full": "Redis takes no writes: its memory or its disk is full.",
     "redis_key_refused": "Redis refuses our user or password.",
@@ -45,114 +35,92 @@ TITLES: dict[str, str] = {
 }
 """What happens, where the words of the refusal are but its details. All others are told in those words."""
 
-KINDS = (
-    REDIS_AWAY,
-    _kind(
-        Dependency.REDIS,
-        RefusalKind.READ_ONLY,
-        STOPPED,
-        "Let REDIS_URL lead to the primary. After a failover this passes by itself within seconds.",
-    ),
-    _kind(
-        Dependency.REDIS,
-        RefusalKind.FULL,
-        STOPPED,
-        "Give Redis more memory or disk. Never let it evict: `maxmemory-policy noeviction`.",
-    ),
-    _kind(Dependency.REDIS, RefusalKind.KEY_REFUSED, STOPPED, "Put the user and password in REDIS_URL right."),
-    _kind(
-        Dependency.REDIS,
-        RefusalKind.BAD_KEY,
-        WAITING,
-        "Another program writes our keys: give the worker a Redis database of its own, and delete that key.",
-    ),
-    _kind(
-        Dependency.REDIS,
-        RefusalKind.NEWER_JOBS,
-        "The jobs wait for a worker of that version; after ten minutes their sessions fail with a refund.",
-        "Finish the deployment: start workers of the newer version.",
-    ),
-    _kind(
-        Dependency.REDIS,
-        RefusalKind.REFUSED,
-        WAITING,
-        "Grant the rights that docs/operations.md lists. `wearon doctor` names the missing ones.",
-    ),
-    _kind(
-        Dependency.SUPABASE,
-        RefusalKind.REST_AWAY,
-        WAITING,
-        "Look at Supabase's status page and at the project: it may be paused. Work goes on by itself within 10 s.",
-    ),
-    _kind(
-        Dependency.SUPABASE,
-        RefusalKind.STORAGE_AWAY,
-        WAITING,
-        "Look at Supabase's status page. Paid pictures wait on the worker's disk: do not delete SPOOL_DIR.",
-    ),
-    _kind(
-        Dependency.SUPABASE,
-        RefusalKind.KEY_REFUSED,
-        WAITING,
-        "Put SUPABASE_SERVICE_ROLE_KEY right, and restart the workers.",
-    ),
-    _kind(
-        Dependency.SUPABASE,
-        RefusalKind.BUCKET_MISSING,
-        WAITING,
-        "Create the bucket, or put its limits right. `wearon doctor` says what does not fit.",
-    ),
-    _kind(
-        Dependency.SUPABASE,
-        RefusalKind.SLOW,
-        "Every job takes longer, and fewer are done.",
-        "Look at the load of the database in Supabase's dashboard.",
-    ),
-    _kind(
-        Dependency.SUPABASE,
-        RefusalKind.REFUSED,
-        WAITING,
-        "`wearon doctor` says which table, column or right is missing.",
-    ),
-    _kind(
-        Dependency.OPENAI,
-        RefusalKind.KEY_REFUSED,
-        WAITING,
-        "Put OPENAI_API_KEY right, and restart the workers. Work goes on by itself when the key is allowed again.",
-    ),
-    _kind(
-        Dependency.OPENAI,
-        RefusalKind.QUOTA_USED_UP,
-        WAITING,
-        "Add money to the OpenAI account, or raise its limit of the month.",
-    ),
-    _kind(
-        Dependency.OPENAI,
-        RefusalKind.NO_MODEL,
-        WAITING,
-        "Name a model that exists and that the key may use in OPENAI_MODEL or OPENAI_FALLBACK_MODELS.",
-    ),
-    _kind(
-        Dependency.OPENAI,
-        RefusalKind.FALLBACK_MODEL,
-        "Pictures are made, by another model than the wanted one: look and price differ.",
-        "Name a model that exists and that the key may use in OPENAI_MODEL.",
-    ),
-    _kind(
-        Dependency.OPENAI,
-        RefusalKind.AWAY,
-        WAITING,
-        "Look at OpenAI's status page and at the network between. Work goes on by itself within 10 s.",
-    ),
-    _kind(
-        Dependency.OPENAI, RefusalKind.REFUSED, WAITING, "Read the words of the refusal; `wearon doctor` asks again."
-    ),
-    _kind(
-        Dependency.MACHINE,
-        RefusalKind.REFUSED,
-        "Jobs on that machine are retried until it has room again.",
-        "Give the machine memory, processes, descriptors or disk, as the words say.",
-    ),
+_KINDS: Mapping[Dependency, Mapping[RefusalKind, tuple[str, str]]] = {
+    Dependency.REDIS: {
+        RefusalKind.AWAY: (
+            STOPPED,
+            "Look whether Redis runs and whether REDIS_URL leads to it. `wearon doctor` says how far a connection comes.",
+        ),
+        RefusalKind.READ_ONLY: (
+            STOPPED,
+            "Let REDIS_URL lead to the primary. After a failover this passes by itself within seconds.",
+        ),
+        RefusalKind.FULL: (
+            STOPPED,
+            "Give Redis more memory or disk. Never let it evict: `maxmemory-policy noeviction`.",
+        ),
+        RefusalKind.KEY_REFUSED: (STOPPED, "Put the user and password in REDIS_URL right."),
+        RefusalKind.BAD_KEY: (
+            WAITING,
+            "Another program writes our keys: give the worker a Redis database of its own, and delete that key.",
+        ),
+        RefusalKind.NEWER_JOBS: (
+            "The jobs wait for a worker of that version; after ten minutes their sessions fail with a refund.",
+            "Finish the deployment: start workers of the newer version.",
+        ),
+        RefusalKind.REFUSED: (
+            WAITING,
+            "Grant the rights that docs/operations.md lists. `wearon doctor` names the missing ones.",
+        ),
+    },
+    Dependency.SUPABASE: {
+        RefusalKind.REST_AWAY: (
+            WAITING,
+            "Look at Supabase's status page and at the project: it may be paused. Work goes on by itself within 10 s.",
+        ),
+        RefusalKind.STORAGE_AWAY: (
+            WAITING,
+            "Look at Supabase's status page. Paid pictures wait on the worker's disk: do not delete SPOOL_DIR.",
+        ),
+        RefusalKind.KEY_REFUSED: (WAITING, "Put SUPABASE_SERVICE_ROLE_KEY right, and restart the workers."),
+        RefusalKind.BUCKET_MISSING: (
+            WAITING,
+            "Create the bucket, or put its limits right. `wearon doctor` says what does not fit.",
+        ),
+        RefusalKind.SLOW: (
+            "Every job takes longer, and fewer are done.",
+            "Look at the load of the database in Supabase's dashboard.",
+        ),
+        RefusalKind.REFUSED: (WAITING, "`wearon doctor` says which table, column or right is missing."),
+    },
+    Dependency.OPENAI: {
+        RefusalKind.KEY_REFUSED: (
+            WAITING,
+            "Put OPENAI_API_KEY right, and restart the workers. Work goes on by itself when the key is allowed again.",
+        ),
+        RefusalKind.QUOTA_USED_UP: (WAITING, "Add money to the OpenAI account, or raise its limit of the month."),
+        RefusalKind.NO_MODEL: (
+            WAITING,
+            "Name a model that exists and that the key may use in OPENAI_MODEL or OPENAI_FALLBACK_MODELS.",
+        ),
+        RefusalKind.FALLBACK_MODEL: (
+            "Pictures are made, by another model than the wanted one: look and price differ.",
+            "Name a model that exists and that the key may use in OPENAI_MODEL.",
+        ),
+        RefusalKind.AWAY: (
+            WAITING,
+            "Look at OpenAI's status page and at the network between. Work goes on by itself within 10 s.",
+        ),
+        RefusalKind.REFUSED: (WAITING, "Read the words of the refusal; `wearon doctor` asks again."),
+    },
+    Dependency.MACHINE: {
+        RefusalKind.REFUSED: (
+            "Jobs on that machine are retried until it has room again.",
+            "Give the machine memory, processes, descriptors or disk, as the words say.",
+        ),
+    },
+}
+"""What follows if nothing is done, and what to do."""
+
+KINDS = tuple(
+    IncidentKind(
+        f"{dependency}_{kind}",
+        Severity.WARNING if kind is RefusalKind.FALLBACK_MODEL else Severity.CRITICAL,
+        if_nothing_is_done,
+        what_to_do,
+    )
+    for dependency, kinds in _KINDS.items()
+    for kind, (if_nothing_is_done, what_to_do) in kinds.items()
 )
 _BY_CODE = {kind.code: kind for kind in KINDS}
 
@@ -171,9 +139,9 @@ def find(fleet: FleetStatus) -> Iterator[Incident]:
     """Incidents of the services."""
     groups = _grouped(fleet)
     if not groups.keys().isdisjoint(WHY_REDIS_IS_AWAY):
-        groups.pop(REDIS_AWAY.code, None)
+        groups.pop(REDIS_AWAY, None)
     elif fleet.queues is None:
-        groups.setdefault(REDIS_AWAY.code, _Group(REDIS_AWAY))
+        groups.setdefault(REDIS_AWAY, _Group(_BY_CODE[REDIS_AWAY]))
     for kind in KINDS:
         if (group := groups.get(kind.code)) is not None:
             yield _incident(group, fleet)
