@@ -18,7 +18,7 @@ from wearon.operations.models import Minute, Spend
 from wearon.platform.base import Channel
 from wearon.queue import keys
 from wearon.queue.tenants import tenant_of
-from wearon.refunds.intents import RefundSettled, Settled
+from wearon.refunds.intents import Settled, Settlement
 from wearon.tryon.retry_policy import Reason
 from wearon.tryon.run import Outcome, Run
 
@@ -89,7 +89,7 @@ def _of_cause(run: Run) -> Counter[str]:
     return counts
 
 
-def of_settlement(settlement: RefundSettled) -> Counter[str]:
+def of_settlement(settlement: Settlement) -> Counter[str]:
     """What a refund adds to its minute."""
     return Counter(refunded=1) if settlement.settled is Settled.REFUNDED else Counter()
 

@@ -8,7 +8,7 @@ import structlog
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from wearon.observability.kept_lines import LogLine
-from wearon.refunds.intents import Settled
+from wearon.refunds.intents import Settlement
 from wearon.tryon.input_images import InputImage
 from wearon.tryon.retry_policy import Reason
 from wearon.tryon.run import Outcome, Step
@@ -17,13 +17,6 @@ log = structlog.get_logger()
 
 MAX_ENTRIES = 30
 """Of one session, the newest: an outage of an hour causes hundreds of attempts."""
-
-
-class RefundEntry(BaseModel):
-    """What became of the refund."""
-
-    settled: Settled
-    detail: str = ""
 
 
 class RunEntry(BaseModel):
@@ -47,7 +40,7 @@ class RunEntry(BaseModel):
     cost_usd: Decimal | None = None
     model: str | None = None
     """The image model that made the picture."""
-    refund: RefundEntry | None = None
+    refund: Settlement | None = None
     pictures: list[InputImage] = []
     lines: list[LogLine] = []
 
@@ -58,7 +51,7 @@ class SettlementEntry(BaseModel):
     kind: Literal["refund"] = "refund"
     at: datetime
     worker: str = ""
-    refund: RefundEntry
+    refund: Settlement
 
 
 class DeadLetterEntry(BaseModel):

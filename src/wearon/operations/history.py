@@ -13,6 +13,7 @@ Of an input picture its path in our storage or its host is kept, never a URL.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -28,7 +29,6 @@ from wearon.operations.entries import (
     MAX_ENTRIES,
     DeadLetterEntry,
     Entry,
-    RefundEntry,
     RunEntry,
     SettlementEntry,
     read_entry,
@@ -44,7 +44,7 @@ from wearon.platform.base import Channel
 from wearon.queue import keys
 from wearon.queue.dead_letters import DeadLetterAdded
 from wearon.redis.scripts import load_script
-from wearon.refunds.intents import RefundSettled, Settled
+from wearon.refunds.intents import RefundSettled, Settled, Settlement
 from wearon.tryon.run import Outcome, Run, RunEnded, present_run
 
 log = structlog.get_logger()
@@ -88,19 +88,19 @@ class HistoryStore:
         entry = self._run_entry(run, lines)
         await self._write(run.ref.session_id, entry, minute, day, request_id=request_id, line=line, stays=stays)
 
-    async def _write_settlement(self, settlement: RefundSettled) -> None:
+    async def _write_settlement(self, refund: RefundSettled) -> None:
         run = present_run()
-        if run is not None and run.ref == settlement.ref:
+        if run is not None and run.ref == refund.ref:
             return  # it goes into the run's own entry
-        if settlement.settled is Settled.POSTPONED:
+        if refund.settlement.settled is Settled.POSTPONED:
             return  # it is tried every few seconds, and the outbox itself says why
-        entry = SettlementEntry(at=datetime.now(UTC), worker=self._worker_id, refund=self._refund_entry(settlement))
+        entry = SettlementEntry(at=datetime.now(UTC), worker=self._worker_id, refund=self._cleaned(refund.settlement))
         await self._write(
-            settlement.ref.session_id,
+            refund.ref.session_id,
             entry,
-            counters.of_settlement(settlement),
+            counters.of_settlement(refund.settlement),
             {},
-            line=line_of_settlement(settlement, self._text(settlement.request_id)),
+            line=line_of_settlement(refund, self._text(refund.request_id)),
             stays="all but the refund",
         )
 
@@ -187,13 +187,13 @@ class HistoryStore:
             output_tokens=run.usage and run.usage.output_tokens,
             cost_usd=run.usage and run.usage.cost_usd,
             model=run.model,
-            refund=run.settlement and self._refund_entry(run.settlement),
+            refund=run.settlement and self._cleaned(run.settlement),
             pictures=list(run.images),
             lines=list(_worth_keeping(run, lines)),
         )
 
-    def _refund_entry(self, settlement: RefundSettled) -> RefundEntry:
-        return RefundEntry(settled=settlement.settled, detail=self._text(settlement.detail))
+    def _cleaned(self, settlement: Settlement) -> Settlement:
+        return replace(settlement, detail=self._text(settlement.detail))
 
     def _text(self, text: str) -> str:
         return self._clean(text)[:MAX_TEXT]

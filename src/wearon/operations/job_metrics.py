@@ -24,7 +24,7 @@ class JobMetrics:
             metrics.refunds.labels(settled.value)
         events.subscribe(StepEnded, self._count_step)
         events.subscribe(RunEnded, self._count_run)
-        events.subscribe(RefundSettled, lambda refund: metrics.refunds.labels(refund.settled.value).inc())
+        events.subscribe(RefundSettled, lambda refund: metrics.refunds.labels(refund.settlement.settled.value).inc())
         events.subscribe(DeadLetterAdded, lambda _: metrics.dead_letters.inc())
 
     def _count_step(self, ended: StepEnded) -> None:

@@ -158,11 +158,11 @@ def line_of_run(run: Run, request_id: str) -> SessionLine:
     )
 
 
-def line_of_settlement(settlement: RefundSettled, request_id: str) -> SessionLine | None:
+def line_of_settlement(event: RefundSettled, request_id: str) -> SessionLine | None:
     """What the list says of a session that was failed without an attempt of ours: an orphan."""
-    if settlement.settled is Settled.NOT_OURS:
+    if event.settlement.settled is Settled.NOT_OURS:
         return None
-    ref = settlement.ref
+    ref = event.ref
     return SessionLine(
         session_id=ref.session_id,
         at=datetime.now(UTC),
@@ -170,7 +170,7 @@ def line_of_settlement(settlement: RefundSettled, request_id: str) -> SessionLin
         request_id=request_id[:MAX_ID] or None,
         channel=ref.channel.value,
         status=STATUSES[Outcome.FAILED],
-        refund=settlement.settled,
+        refund=event.settlement.settled,
     )
 
 

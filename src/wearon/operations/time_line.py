@@ -8,13 +8,12 @@ from wearon.operations.entries import (
     MAX_ENTRIES,
     DeadLetterEntry,
     Entry,
-    RefundEntry,
     RunEntry,
     SettlementEntry,
 )
 from wearon.operations.models import HistoryEvent, RefundHistory, RefundState, RunningJob
 from wearon.platform.base import Session, Status
-from wearon.refunds.intents import Settled
+from wearon.refunds.intents import Settled, Settlement
 from wearon.tryon.retry_policy import Reason
 from wearon.tryon.run import Outcome, Step, StepName
 
@@ -200,7 +199,7 @@ def _of_step(step: Step, run: RunEntry) -> HistoryEvent:
     )
 
 
-def _of_refund(at: datetime, refund: RefundEntry, worker: str) -> HistoryEvent:
+def _of_refund(at: datetime, refund: Settlement, worker: str) -> HistoryEvent:
     return HistoryEvent(
         at=at,
         kind="refund",

@@ -90,16 +90,20 @@ class Settled(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RefundSettled:
-    """An event: a refund intent was settled, or postponed. `detail` says what was refunded to whom, or why not.
+class Settlement:
+    """What became of a refund intent, and in `detail` what was refunded to whom, or why not; no e-mail address."""
 
-    No e-mail address is in it.
-    """
+    settled: Settled
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSettled:
+    """An event: a refund intent was settled, or postponed."""
 
     ref: SessionRef
     request_id: str
-    settled: Settled
-    detail: str
+    settlement: Settlement
 
 
 @dataclass(frozen=True, slots=True)

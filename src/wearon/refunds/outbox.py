@@ -60,6 +60,7 @@ from wearon.refunds.intents import (
     Intent,
     RefundSettled,
     Settled,
+    Settlement,
     dump,
     load,
     load_or_none,
@@ -230,7 +231,7 @@ class RefundOutbox(RefundIntents):
             return None
         intent = load_or_none(entry) or intent
         try:
-            settled, detail = await self._fail_and_refund(intent, lock)
+            settlement = await self._fail_and_refund(intent, lock)
         except (_RefundInDoubt, _LockLost) as error:
             # A call may still be under way at the platform: the lock stays until it cannot be any more.
             doubt = isinstance(error, _RefundInDoubt)
@@ -251,8 +252,8 @@ class RefundOutbox(RefundIntents):
                 pipe.set(keys.REFUND_SETTLED + intent.key, intent.completed_at, ex=SETTLED_S)
                 await pipe.execute()
             self._forget(intent)
-            await self._events.publish(RefundSettled(intent.ref, intent.request_id, settled, detail))
-            return settled
+            await self._events.publish(RefundSettled(intent.ref, intent.request_id, settlement))
+            return settlement.settled
         return Settled.POSTPONED
 
     async def _lock(self, intent: Intent) -> _Lock | None:
@@ -269,7 +270,7 @@ class RefundOutbox(RefundIntents):
         for remembered in (self._begun, self._not_before, self._tries):
             remembered.pop(intent.key, None)
 
-    async def _fail_and_refund(self, intent: Intent, lock: _Lock) -> tuple[Settled, str]:
+    async def _fail_and_refund(self, intent: Intent, lock: _Lock) -> Settlement:
         if intent.channel is Channel.B2C and not lock.token.endswith(PAYING):
             done = await self._platform.fail_and_refund(
                 intent.ref, intent.error_message, intent.stamp, refund_description(intent.ref)
@@ -280,29 +281,30 @@ class RefundOutbox(RefundIntents):
         session = await self._platform.find_session(intent.channel, intent.session_id)
         if session is None or session.ref != intent.ref:
             log.warning("nothing to fail: no such session of this owner", **_names(intent))
-            return Settled.NOT_OURS, "there is no such session of this owner"
+            return Settlement(Settled.NOT_OURS, "there is no such session of this owner")
         if session.status in OPEN_STATUSES:
             # It was locked, or what we read is older than what we wrote: a refund is not dropped for that.
             raise PlatformUnavailable(f"the session is {session.status} but could not be failed")
         if not moved and not _failed_by(intent, session):
             log.info("nothing to fail: the session is final", status=session.status, **_names(intent))
-            return Settled.NOT_OURS, f"somebody else had ended the session: it is {session.status}"
+            return Settlement(Settled.NOT_OURS, f"somebody else had ended the session: it is {session.status}")
         log.info("session failed", reason=intent.reason, **_names(intent))
         return await self._refund(intent, session, lock)
 
-    async def _refund(self, intent: Intent, session: Session, lock: _Lock) -> tuple[Settled, str]:
+    async def _refund(self, intent: Intent, session: Session, lock: _Lock) -> Settlement:
         verdict = what_is_owed(session, await self._platform.ledger_entries(session))
         if isinstance(verdict, NothingOwed):
             log.info("nothing to give back", why=verdict.why, **_names(intent))
-            return Settled.ALREADY_REFUNDED if verdict.already_refunded else Settled.NOTHING_OWED, verdict.why
+            settled = Settled.ALREADY_REFUNDED if verdict.already_refunded else Settled.NOTHING_OWED
+            return Settlement(settled, verdict.why)
         if isinstance(verdict, ReviewNeeded):
             entry = json.dumps(asdict(intent) | {"why": verdict.why})
             await self._redis.hset(keys.REFUNDS_IN_REVIEW, intent.key, entry)
             log.error("refund needs a person", why=verdict.why, **_names(intent))
-            return Settled.NEEDS_REVIEW, verdict.why
+            return Settlement(Settled.NEEDS_REVIEW, verdict.why)
         return await self._pay(intent, verdict, lock)
 
-    async def _pay(self, intent: Intent, refund: Refund, lock: _Lock) -> tuple[Settled, str]:
+    async def _pay(self, intent: Intent, refund: Refund, lock: _Lock) -> Settlement:
         if lock.token.endswith(PAYING):
             raise _RefundInDoubt("a worker has died while it paid")
         asked = time.monotonic()
@@ -325,7 +327,7 @@ class RefundOutbox(RefundIntents):
             **_names(intent),
         )
         settled = Settled.REFUNDED if paid_now else Settled.ALREADY_REFUNDED
-        return settled, f"{refund.amount} credit{'s' * (refund.amount != 1)} to the {_PAYERS[type(refund)]}"
+        return Settlement(settled, f"{refund.amount} credit{'s' * (refund.amount != 1)} to the {_PAYERS[type(refund)]}")
 
     async def _postpone(self, intent: Intent, why: str, lock: _Lock, after: _AfterPostponing) -> None:
         """Leave it in the outbox for later: it is there afterwards, even if Redis had lost it."""
@@ -341,23 +343,23 @@ class RefundOutbox(RefundIntents):
         if not is_there:
             self._forget(intent)
             return
-        await self._events.publish(RefundSettled(intent.ref, intent.request_id, Settled.POSTPONED, why))
+        await self._events.publish(RefundSettled(intent.ref, intent.request_id, Settlement(Settled.POSTPONED, why)))
 
 
-def _in_words_of(done: RefundedAtOnce, intent: Intent) -> tuple[Settled, str]:
+def _in_words_of(done: RefundedAtOnce, intent: Intent) -> Settlement:
     """What the platform's one transaction did, in the words of the two steps."""
     log.info("session failed and refunded at once", result=done.value, reason=intent.reason, **_names(intent))
     match done:
         case RefundedAtOnce.REFUNDED:
-            return Settled.REFUNDED, "the credits to the user, in one transaction with the failing"
+            return Settlement(Settled.REFUNDED, "the credits to the user, in one transaction with the failing")
         case RefundedAtOnce.ALREADY_REFUNDED:
-            return Settled.ALREADY_REFUNDED, "the refund is in the ledger already"
+            return Settlement(Settled.ALREADY_REFUNDED, "the refund is in the ledger already")
         case RefundedAtOnce.NOTHING_OWED:
-            return Settled.NOTHING_OWED, "no credits were used"
+            return Settlement(Settled.NOTHING_OWED, "no credits were used")
         case RefundedAtOnce.ENDED_ELSEWHERE:
-            return Settled.NOT_OURS, "somebody else had ended the session"
+            return Settlement(Settled.NOT_OURS, "somebody else had ended the session")
         case RefundedAtOnce.NO_SESSION:
-            return Settled.NOT_OURS, "there is no such session of this owner"
+            return Settlement(Settled.NOT_OURS, "there is no such session of this owner")
 
 
 def _failed_by(intent: Intent, session: Session) -> bool:

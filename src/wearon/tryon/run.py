@@ -21,7 +21,7 @@ from wearon.events import Events
 from wearon.observability.kept_lines import LogLine, keep_lines
 from wearon.observability.tracing import Tracing
 from wearon.platform.base import SessionRef
-from wearon.refunds.intents import RefundSettled
+from wearon.refunds.intents import RefundSettled, Settlement
 from wearon.resources.work import Purpose, work_for
 from wearon.tryon.image_model import Usage
 from wearon.tryon.input_images import InputImage
@@ -109,7 +109,7 @@ class Run:
     """Requests that were sent to the image model."""
     answered_s: list[float] = field(default_factory=list)
     """How long each answered request took."""
-    settlement: RefundSettled | None = None
+    settlement: Settlement | None = None
     """The refund, when it was settled (or postponed) within the run."""
     _call_began: float | None = None
 
@@ -267,4 +267,4 @@ def _note_refund(refund: RefundSettled) -> None:
     """What is settled within a run of the session is part of it."""
     run = present_run()
     if run is not None and run.ref == refund.ref:
-        run.settlement = refund
+        run.settlement = refund.settlement

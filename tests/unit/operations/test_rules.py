@@ -16,7 +16,7 @@ from wearon.operations.models import LedgerLine, RefundState
 from wearon.operations.refund_history import RefundFacts, tell_refund
 from wearon.operations.time_line import tell_events
 from wearon.platform.base import Channel, Session, SessionRef, Status
-from wearon.refunds.intents import Intent, NeedsReview, Outstanding, RefundSettled, Settled
+from wearon.refunds.intents import Intent, NeedsReview, Outstanding, Settled, Settlement
 from wearon.tryon.image_model import Usage
 from wearon.tryon.retry_policy import Reason
 from wearon.tryon.run import Outcome, Run
@@ -58,7 +58,7 @@ def test_a_picture_is_counted_once_though_its_job_was_put_back() -> None:
 
 
 def test_a_failed_run_is_counted_by_reason_and_with_its_refund() -> None:
-    run = Run(REF, "", 1, settlement=RefundSettled(REF, "", Settled.REFUNDED, ""))
+    run = Run(REF, "", 1, settlement=Settlement(Settled.REFUNDED))
     run.end(Outcome.FAILED, "no", Reason.MODERATION)
     assert of_run(run)[0] == {"failed": 1, "reason:moderation": 1, "refunded": 1}
 

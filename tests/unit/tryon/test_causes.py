@@ -5,7 +5,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from wearon.operations.counters import of_run
 from wearon.platform.base import Channel, PlatformUnavailable, SessionRef, SessionUnreadable
-from wearon.refunds.intents import RefundSettled, Settled
+from wearon.refunds.intents import Settled, Settlement
 from wearon.tryon.causes import EXPECTED, cause_of
 from wearon.tryon.image_model import GenerationError, KeyRejected, Moderated, NotAsked
 from wearon.tryon.input_images import InputImageError
@@ -48,7 +48,7 @@ def test_a_run_is_counted_by_its_cause_and_pictures_by_store() -> None:
     run = Run(REF, "", 1, cause="supabase.away.upload")
     run.end(Outcome.RETRIED, "away", Reason.PLATFORM)
     assert of_run(run)[0] == {"put_back": 1, "retried:supabase.away.upload": 1}
-    failed = Run(REF, "", 1, cause="pictures.unusable.photos", settlement=RefundSettled(REF, "", Settled.REFUNDED, ""))
+    failed = Run(REF, "", 1, cause="pictures.unusable.photos", settlement=Settlement(Settled.REFUNDED))
     failed.end(Outcome.FAILED, "404", Reason.PICTURE)
     assert of_run(failed)[0] == {
         "failed": 1,
