@@ -11,10 +11,8 @@ connection; what was heard is remembered by `wearon.redis.health`.
 Answers are bytes, never decoded: arq needs that, and what producers push need not be UTF-8.
 """
 
-import asyncio
 import inspect
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
@@ -89,7 +87,7 @@ def connect(
     # Afterwards, because the URL has decided between plain and TLS connections by now.
     pool.connection_class = reporting(pool.connection_class, health, on_command, _connect_retry())
     if blocking:
-        health.on_broken.append(_hanging_up(pool))
+        health.hang_up_when_broken(pool)
     return Redis.from_pool(pool)
 
 
@@ -138,18 +136,6 @@ def _tls_options(parts: RedisUrl) -> dict[str, Any]:
         return {}
     # redis-py checks the host name of a certificate only when it is asked to.
     return {"ssl_cert_reqs": parts.cert_reqs, "ssl_check_hostname": parts.check_hostname, **parts.files}
-
-
-def _hanging_up(pool: BlockingConnectionPool) -> Callable[[], None]:
-    """Ends the connections of a client that waits, which would wait for up to LONGEST_BLOCK_S on a dead one."""
-    closing: set[asyncio.Task[None]] = set()
-
-    def hang_up() -> None:
-        task = asyncio.get_running_loop().create_task(pool.disconnect())
-        closing.add(task)
-        task.add_done_callback(closing.discard)
-
-    return hang_up
 
 
 def _keep_alive_options() -> dict[int, int]:

@@ -4,9 +4,11 @@ A refusal is forgotten when what was refused is done again. What refuses all wri
 writes, says so (`wrote`): reads go on meanwhile.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from redis.asyncio import ConnectionPool
 from redis.exceptions import ResponseError
 
 from wearon.dependencies import Dependencies, Dependency, RefusalKind
@@ -36,10 +38,14 @@ class RedisHealth:
         self.broken_at = float("-inf")
         """Connections opened before this moment (monotonic clock) are not used again: they may lead to a server that
         is gone or no primary any more, and would each take a time-out to say so."""
-        self.on_broken: list[Callable[[], None]] = []
-        """Called when `broken_at` has moved: waiting for an answer on an older connection is of no use."""
+        self._waiting: list[ConnectionPool] = []
+        self._hanging_up: set[asyncio.Task[None]] = set()
         self._refused: set[str] = set()
         self._silent_since: float | None = None
+
+    def hang_up_when_broken(self, pool: ConnectionPool) -> None:
+        """End the connections of a client that waits when `broken_at` moves: on a dead one it would wait for long."""
+        self._waiting.append(pool)
 
     def unavailable(self, error: RedisUnavailable, asked: str, opened_at: float | None) -> None:
         """Note that a connection was closed for this error. `opened_at` is None when it never was open."""
@@ -52,8 +58,10 @@ class RedisHealth:
         elsewhere = not isinstance(error, RedisRefuses) or error.code in WRONG_SERVER
         if elsewhere and opened_at is not None and opened_at >= self.broken_at:
             self.broken_at = time.monotonic()
-            for hear in self.on_broken:
-                hear()
+            for pool in self._waiting:
+                task = asyncio.get_running_loop().create_task(pool.disconnect())
+                self._hanging_up.add(task)
+                task.add_done_callback(self._hanging_up.discard)
 
     def complained(self, error: ResponseError, asked: str) -> None:
         """Note that Redis has refused one command."""
