@@ -33,8 +33,10 @@ from wearon.operations.waiting_sessions import WaitingSessions
 from wearon.platform.base import SessionRef
 from wearon.queue.dead_letters import DeadLetters
 from wearon.queue.jobs import Attempt, Retry
+from wearon.tryon.deliveries import Deliveries
 from wearon.tryon.input_images import InputImages
 from wearon.tryon.pipeline import Pipeline
+from wearon.tryon.rejections import Rejections
 from wearon.tryon.retry_policy import RetryPolicy
 from wearon.tryon.run import Runs
 from wearon.tryon.sessions import Sessions
@@ -58,13 +60,18 @@ class HistorySide:
         self.attempts: dict[str, Attempt] = {}
         fetcher = ScriptedFetcher({PERSON_URL: [b"person"], GARMENT_URL: [b"garment"]}, trusted=[PERSON_URL])
         runs = Runs(events, Tracing())
+        sessions = Sessions(platform, self.outbox, self.dead_letters, self._confirm, runs)
+        spool = new_spool(folder / "spool")
+        self.rejections = Rejections(sessions, runs)
         self.pipeline = Pipeline(
-            Sessions(platform, self.outbox, self.dead_letters, self._confirm, runs),
+            sessions,
             InputImages(
                 fetcher, self._prepare, Metrics(), stored_path=platform.stored_path, dependencies=Dependencies()
             ),
             self.image_model,
-            new_spool(folder / "spool"),
+            spool,
+            Deliveries(sessions, self.image_model, spool, runs),
+            self.rejections,
             RetryPolicy(max_rate_limited=2, deadline_s=500.0),
             runs,
             is_paused=lambda _ref: False,

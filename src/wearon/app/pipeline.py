@@ -1,14 +1,20 @@
 """Builds the pipeline of a process that runs jobs, with the pool of processes that prepare its pictures."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wearon.app.image_model import open_image_model
 from wearon.pictures.pool import PicturePool
+from wearon.platform.base import SessionRef
+from wearon.queue.jobs import JobFunction
 from wearon.queue.pauses import Pauses
+from wearon.tryon.deliveries import Deliveries
 from wearon.tryon.fleet_breaker import FleetBreaker
 from wearon.tryon.input_images import InputImages
 from wearon.tryon.pipeline import Pipeline
+from wearon.tryon.rejections import Rejections
 from wearon.tryon.retry_policy import RetryPolicy
 from wearon.tryon.sessions import Sessions
 from wearon.tryon.spool import Spool
@@ -17,16 +23,28 @@ if TYPE_CHECKING:
     from wearon.app.wiring import Base
 
 
+@dataclass(frozen=True, slots=True)
+class JobFunctions:
+    """What a process that runs jobs does."""
+
+    generate: JobFunction
+    reject: JobFunction
+    deliver: Callable[[SessionRef], Awaitable[None]]
+    """Finishes a session whose paid picture is in the spool and whose job is lost."""
+
+
 async def open_pipeline(
     stack: AsyncExitStack, base: "Base", sessions: Sessions, spool: Spool, worker_id: str
-) -> Pipeline:
-    """The pipeline; what it needs is closed with `stack`."""
+) -> JobFunctions:
+    """Make the pipeline; what it needs is closed with `stack`."""
     settings, telemetry = base.settings, base.telemetry
     pictures = PicturePool(settings.picture_processes, dependencies=telemetry.dependencies)
     stack.callback(pictures.close)
     await pictures.start()
     breaker = FleetBreaker(Pauses(base.redis), worker_id, base.events)
-    return Pipeline(
+    image_model = open_image_model(stack, base, pictures)
+    deliveries, rejections = Deliveries(sessions, image_model, spool, base.runs), Rejections(sessions, base.runs)
+    pipeline = Pipeline(
         sessions,
         InputImages(
             base.fetcher,
@@ -35,9 +53,12 @@ async def open_pipeline(
             stored_path=base.platform.stored_path,
             dependencies=telemetry.dependencies,
         ),
-        open_image_model(stack, base, pictures),
+        image_model,
         spool,
+        deliveries,
+        rejections,
         RetryPolicy(settings.openai_max_retries, settings.generation_deadline_s),
         base.runs,
         breaker.is_paused,
     )
+    return JobFunctions(pipeline.generate, rejections.reject, deliveries.deliver)

@@ -2,7 +2,9 @@
 
 from redis.asyncio import Redis
 
+from wearon.events import Events
 from wearon.observability.redaction import Redaction
+from wearon.observability.tracing import Tracing
 from wearon.operations.history import HistoryStore
 from wearon.operations.report import Reporter
 from wearon.operations.session_history import SessionHistories
@@ -14,12 +16,25 @@ from wearon.operations.waiting_sessions import WaitingSessions
 from wearon.platform.base import Platform
 from wearon.pose.pool import PosePool
 from wearon.queue.audit_log import AuditLog
+from wearon.refunds.outbox import RefundOutbox
 from wearon.settings import Settings
 
 
 def make_history_store(settings: Settings, redis: Redis, worker_id: str = "") -> HistoryStore:
     """The histories of the sessions; `worker_id` is named in what is written."""
     return HistoryStore(redis, worker_id, kept_hours=settings.journal_hours, redaction=Redaction(settings.secrets))
+
+
+def recorded_events(settings: Settings, redis: Redis, writer: str) -> Events:
+    """Events that go to the histories of the sessions; `writer` is named there."""
+    events = Events()
+    make_history_store(settings, redis, writer).subscribe(events)
+    return events
+
+
+def operators_outbox(settings: Settings, redis: Redis, platform: Platform) -> RefundOutbox:
+    """The refund outbox for what operators do, which stands in the histories of the sessions."""
+    return RefundOutbox(redis, platform, recorded_events(settings, redis, "operator"), Tracing())
 
 
 def make_audit_log(settings: Settings, redis: Redis) -> AuditLog:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from wearon.app.image_model import open_last_days
-from wearon.app.pipeline import open_pipeline
-from wearon.app.readers import make_audit_log, make_history_store, make_sessions, make_status_reader
+from wearon.app.pipeline import JobFunctions, open_pipeline
+from wearon.app.readers import make_audit_log, make_history_store, make_sessions, make_status_reader, recorded_events
 from wearon.dependencies import Dependencies
 from wearon.events import Events
 from wearon.local.platform import LocalPlatform
@@ -59,7 +59,7 @@ from wearon.resources.descriptors import Budget
 from wearon.settings import Mode, Settings
 from wearon.supervisor import Supervisor
 from wearon.tryon.openai.last_days import LastDays
-from wearon.tryon.pipeline import LEAST_RUN_S, Pipeline
+from wearon.tryon.pipeline import LEAST_RUN_S
 from wearon.tryon.reconciler import Reconciler
 from wearon.tryon.run import Runs
 from wearon.tryon.sessions import Sessions
@@ -281,13 +281,14 @@ async def open_job_side(
     dead_letters = DeadLetters(redis, events)
     outbox = RefundOutbox(redis, base.platform, events, telemetry.tracing, files)
     spool = Spool(settings.spool_folder, telemetry.dependencies)
-    worker = pipeline = None
+    worker = deliver = None
     if held is not None:
         sessions = Sessions(base.platform, outbox, dead_letters, lease.confirm, base.runs)
-        pipeline = await open_pipeline(stack, base, sessions, spool, worker_id)
-        worker = _make_worker(base, held, pipeline, spool)
+        functions = await open_pipeline(stack, base, sessions, spool, worker_id)
+        deliver = functions.deliver
+        worker = _make_worker(base, held, functions, spool)
     queue = JobQueue(redis, _limits(settings))
-    reconciler = Reconciler(redis, base.platform, queue, outbox, spool, events, pipeline.deliver if pipeline else None)
+    reconciler = Reconciler(redis, base.platform, queue, outbox, spool, events, deliver)
     consumer = None
     if consumer_redis is not None:
         consumer = Consumer(redis, consumer_redis, queue, dead_letters, worker, events)
@@ -307,12 +308,12 @@ def _limits(settings: Settings) -> Limits:
     return Limits(settings.store_concurrency, settings.store_daily_limit, settings.b2c_weight, settings.store_weights)
 
 
-def _make_worker(base: Base, held: HeldJobs, pipeline: Pipeline, spool: Spool) -> JobWorker:
+def _make_worker(base: Base, held: HeldJobs, functions: JobFunctions, spool: Spool) -> JobWorker:
     telemetry = base.telemetry
     worker = JobWorker(
         base.redis,
         held,
-        {GENERATE: pipeline.generate, REJECT: pipeline.reject},
+        {GENERATE: functions.generate, REJECT: functions.reject},
         slots=base.settings.worker_concurrency,
         job_timeout_s=job_timeout_s(base.settings),
         deadline_s=base.settings.generation_deadline_s,
@@ -362,9 +363,8 @@ def make_api_services(base: Base, status: StatusReader, public_url: str) -> "Api
     settings, redis, platform = base.settings, base.redis, base.platform
     assert base.pose_pool is not None
     local = platform if isinstance(platform, LocalPlatform) else None
-    from_console = Events()
+    from_console = recorded_events(settings, redis, "console")
     sessions, search = make_sessions(settings, redis, platform, status)
-    make_history_store(settings, redis, "console").subscribe(from_console)
     outbox = RefundOutbox(redis, platform, from_console, base.telemetry.tracing)
     audit_log = make_audit_log(settings, redis)
     return ApiServices(

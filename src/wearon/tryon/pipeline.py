@@ -5,31 +5,29 @@ that was paid for is found again in the spool or in the platform's storage, and 
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 
-from wearon.platform.base import OPEN_STATUSES, PlatformUnavailable, SessionRef
+from wearon.platform.base import SessionRef
 from wearon.queue.jobs import Attempt, Retry
 from wearon.queue.task import GenerationTask, Rejected, check_task
 from wearon.tryon.causes import cause_of
-from wearon.tryon.image_model import GeneratedImage, GenerationError, ImageModel, ImageRequest
+from wearon.tryon.deliveries import Deliveries
+from wearon.tryon.image_model import GeneratedImage, ImageModel, ImageRequest
 from wearon.tryon.input_images import InputImages
+from wearon.tryon.rejections import Rejections
 from wearon.tryon.retry_policy import (
-    INTERNAL_MESSAGE,
-    STORE_LIMIT_MESSAGE,
     DiedTooOften,
-    Fail,
     PausedTooLong,
     Reason,
     Refused,
     RetryPolicy,
 )
 from wearon.tryon.run import Outcome, Run, Runs, StepName
-from wearon.tryon.sessions import FinishedPicture, Sessions, rejected_session
+from wearon.tryon.sessions import Sessions
 from wearon.tryon.spool import Spool
 
 log = structlog.get_logger()
@@ -52,7 +50,7 @@ LEAST_RUN_S = 200.0
 
 
 class Pipeline:
-    """The two job functions, `generate` and `reject`, and `deliver` for a picture whose job is lost."""
+    """The job function `generate`."""
 
     def __init__(
         self,
@@ -60,6 +58,8 @@ class Pipeline:
         input_images: InputImages,
         image_model: ImageModel,
         spool: Spool,
+        deliveries: Deliveries,
+        rejections: Rejections,
         retry_policy: RetryPolicy,
         runs: Runs,
         is_paused: Callable[[SessionRef], bool],
@@ -69,6 +69,8 @@ class Pipeline:
         self._input_images = input_images
         self._image_model = image_model
         self._spool = spool
+        self._deliveries = deliveries
+        self._rejections = rejections
         self._retry_policy = retry_policy
         self._runs = runs
         self._is_paused = is_paused
@@ -77,7 +79,8 @@ class Pipeline:
         """Make the picture of one task; never raises anything but redis errors and cancellation."""
         task = check_task(payload)
         if isinstance(task, Rejected):
-            return await self._reject_unreadable(payload, task, attempt)
+            await self._rejections.reject_unreadable(payload, task, attempt)
+            return None
         images = self._input_images.describe(task.image_urls)
         run = Run(task.ref, task.request_id, attempt.number, task.created_at, attempt.queued_at, images)
         async with self._runs.follow(run):
@@ -97,14 +100,14 @@ class Pipeline:
             if await self._sessions.explain_why_not(task, run):
                 await self._spool.discard(task.ref)
             return
-        picture = await self._picture_of_an_earlier_attempt(task.ref, attempt)
+        picture = await self._deliveries.picture_of_an_earlier_attempt(task.ref, attempt)
         if picture is None:
             if attempt.age_s >= self._retry_policy.deadline_s and self._is_paused(task.ref):
                 raise PausedTooLong("past the deadline, while its jobs are paused")
             await self._sessions.check_bucket()  # before anything is paid
             image = await self._new_image(task, attempt, run)
             picture = await self._sessions.publish(task.ref, image)
-        await self._complete(run, picture, began)
+        await self._deliveries.complete(run, picture, began)
 
     async def _new_image(self, task: GenerationTask, attempt: Attempt, run: Run) -> GeneratedImage:
         # Only what is done for the shopper has a deadline: what follows may wait for a platform or a Redis that is
@@ -125,10 +128,6 @@ class Pipeline:
             await self._spool.keep_picture(task.ref, image)
         return image
 
-    async def _complete(self, run: Run, picture: FinishedPicture, began: float) -> None:
-        await self._sessions.complete(run, picture, processing_time_ms=round((time.monotonic() - began) * 1000))
-        await self._spool.discard(run.ref)
-
     async def _after_error(self, error: Exception, attempt: Attempt, run: Run) -> Retry | None:
         decision = self._retry_policy.decide(error, attempt, paid=await self._spool.holds(run.ref))
         reason, run.refused = Reason.of(error), Refused.by(error)
@@ -146,90 +145,4 @@ class Pipeline:
         await self._sessions.confirm_lease()
         if await self._sessions.fail(run, decision, reason):
             await self._spool.discard(run.ref)  # else it stays until the session is final
-        return None
-
-    # Pictures of earlier attempts
-
-    async def _picture_of_an_earlier_attempt(self, ref: SessionRef, attempt: Attempt) -> FinishedPicture | None:
-        if picture := await self._picture_in_the_spool(ref):
-            return picture
-        return await self._sessions.stored_picture(ref) if attempt.number > 1 else None
-
-    async def _picture_in_the_spool(self, ref: SessionRef) -> FinishedPicture | None:
-        if not await self._spool.holds(ref):
-            return None
-        image = await self._spool.load_picture(ref)
-        if image is None and (answer := await self._spool.load_answer(ref)) is not None:
-            image = await self._image_model.read(answer)
-            if not image.in_answer:
-                await self._spool.keep_picture(ref, image)
-        if image is None:
-            return None
-        log.info("picture found in the spool: it is not paid again")
-        return await self._sessions.publish(ref, image)
-
-    async def deliver(self, ref: SessionRef) -> None:
-        """Finish a session whose paid picture is in the spool and whose job is lost; one that is final is left alone.
-
-        Raises platform and redis errors: then the picture stays where it is. One that cannot be used is thrown away,
-        and one whose session is final or gone.
-        """
-        run = Run(ref, request_id="", attempt=1)
-        async with self._runs.follow(run):
-            began = time.monotonic()
-            if await self._sessions.start_once(ref):
-                await self._deliver_started(run, began)
-            elif (status := await self._sessions.status(ref)) in OPEN_STATUSES:
-                raise PlatformUnavailable(f"the session is {status} but could not be started")
-            else:
-                run.end(Outcome.ENDED_ELSEWHERE, "a picture was in the spool, but the session is final or gone")
-        await self._spool.discard(ref)
-
-    async def _deliver_started(self, run: Run, began: float) -> None:
-        picture = None
-        try:
-            picture = await self._picture_in_the_spool(run.ref)
-        except GenerationError as error:
-            log.error("answer in the spool is of no use", reason=error.reason)
-        if picture is None:
-            why = "what was in the spool is of no use: the session is failed as an orphan"
-            run.end(Outcome.FAILED, why, Reason.OPENAI)
-        else:
-            await self._complete(run, picture, began)
-
-    # Jobs without a task that can be used
-
-    async def reject(self, payload: dict[str, Any], attempt: Attempt) -> Retry | None:
-        """Fail the session that an unusable document named, if it is its owner's."""
-        ref = rejected_session(payload)
-        request_id = str(payload.get("request_id") or "")
-        reason = str(payload.get("reason") or "unusable job: it names no session")
-        if ref is None or "data" in payload:  # of a job that cannot be read, and whose session need not be there
-            await self._sessions.add_dead_letter(json.dumps(payload).encode(), reason, ref, request_id)
-        if ref is None:
-            return None
-        if payload.get("over_daily_limit"):
-            return await self._fail_rejected(ref, request_id, reason, attempt, STORE_LIMIT_MESSAGE, Reason.STORE_LIMIT)
-        return await self._fail_rejected(ref, request_id, reason, attempt)
-
-    async def _reject_unreadable(self, payload: dict[str, Any], rejected: Rejected, attempt: Attempt) -> Retry | None:
-        """A job that another version of this worker made, and this one does not understand."""
-        reason = f"unusable job: {rejected.reason}"
-        await self._sessions.add_dead_letter(json.dumps(payload).encode(), reason, rejected.ref, rejected.request_id)
-        if rejected.ref is None:
-            return None
-        return await self._fail_rejected(rejected.ref, rejected.request_id, reason, attempt)
-
-    async def _fail_rejected(
-        self,
-        ref: SessionRef,
-        request_id: str,
-        reason: str,
-        attempt: Attempt,
-        message: str = INTERNAL_MESSAGE,
-        kind: Reason = Reason.TASK,
-    ) -> Retry | None:
-        run = Run(ref, request_id, attempt.number, queued_at=attempt.queued_at)
-        async with self._runs.follow(run):
-            await self._sessions.fail(run, Fail(message, reason), kind)
         return None

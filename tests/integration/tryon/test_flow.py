@@ -65,7 +65,7 @@ async def test_what_is_over_a_stores_limit_of_a_day_fails_with_its_own_sentence_
     async def all_have_ended() -> bool:
         return not await redis_client.exists(keys.TASKS, keys.PENDING, keys.JOBS, keys.REFUNDS)
 
-    async with running_worker(redis_client, side.pipeline.generate, reject=side.pipeline.reject) as worker:
+    async with running_worker(redis_client, side.pipeline.generate, reject=side.rejections.reject) as worker:
         consumer = new_consumer(redis_client, redis_client, worker, Limits(store_a_day=1))
         for _ in range(2):  # what is pushed again after its end changes nothing
             for ref in (accepted, refused, other):

@@ -35,7 +35,9 @@ from wearon.queue import keys
 from wearon.queue.dead_letters import DeadLetters
 from wearon.tryon import retry_policy as failures
 from wearon.tryon import sessions as sessions_module
+from wearon.tryon.deliveries import Deliveries
 from wearon.tryon.pipeline import Pipeline
+from wearon.tryon.rejections import Rejections
 from wearon.tryon.retry_policy import RetryPolicy
 from wearon.tryon.run import Runs
 from wearon.tryon.sessions import Sessions
@@ -107,11 +109,14 @@ class Process:
         events = worker._events
         runs = Runs(events, Tracing())
         outbox, dead_letters = new_outbox(self._redis, self._platform, events), DeadLetters(self._redis, events)
+        sessions = Sessions(self._platform, outbox, dead_letters, lease.confirm, runs)
         pipeline = Pipeline(
-            Sessions(self._platform, outbox, dead_letters, lease.confirm, runs),
+            sessions,
             new_input_images(fetcher, _as_it_is),
             self.image_model,
             self.spool,
+            Deliveries(sessions, self.image_model, self.spool, runs),
+            Rejections(sessions, runs),
             RetryPolicy(max_rate_limited=2, deadline_s=500.0),
             runs,
             is_paused=lambda _ref: False,

@@ -45,6 +45,7 @@ from wearon.queue.job_document import BadJob, rejection
 from wearon.queue.jobs import Attempt, JobQueue, Retry
 from wearon.tryon import reconciler as reconciling
 from wearon.tryon import sessions as sessions_module
+from wearon.tryon.deliveries import Deliveries
 from wearon.tryon.image_model import (
     BadAnswer,
     GeneratedImage,
@@ -60,6 +61,7 @@ from wearon.tryon.image_model import (
 )
 from wearon.tryon.pipeline import DEFAULT_PROMPT, MAX_CRASHES, Pipeline
 from wearon.tryon.reconciler import Reconciler
+from wearon.tryon.rejections import Rejections
 from wearon.tryon.retry_policy import INTERNAL_MESSAGE, MODERATION_MESSAGE, OUTAGE_PAUSE_S, Refused, RetryPolicy
 from wearon.tryon.run import RunEnded, Runs
 from wearon.tryon.sessions import Sessions
@@ -83,11 +85,15 @@ class Desk:
         runs = Runs(events, Tracing())
         self.attempt = Attempt(first_started_at=time.time())
         self.sessions = Sessions(platform, self.outbox, self.dead_letters, self._confirm, runs)
+        self.deliveries = Deliveries(self.sessions, self.image_model, self.spool, runs)
+        self.rejections = Rejections(self.sessions, runs)
         self.pipeline = Pipeline(
             self.sessions,
             new_input_images(self.fetcher, self._prepare, is_stored=lambda url: url in self.stored),
             self.image_model,
             self.spool,
+            self.deliveries,
+            self.rejections,
             RetryPolicy(max_rate_limited=2, deadline_s=500.0),
             runs,
             is_paused=lambda _ref: False,
@@ -650,7 +656,7 @@ async def test_an_unusable_task_fails_its_session(desk: Desk, shop: LocalShop, b
         "request_id": "req_test",
         "reason": "unusable task: version 2",
     }
-    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    await desk.rejections.reject(payload, desk.attempt)
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
 
 
@@ -666,7 +672,7 @@ async def test_an_unusable_task_fails_its_session(desk: Desk, shop: LocalShop, b
 async def test_a_rejection_that_names_nobody_is_a_dead_letter_and_the_end_of_it(
     desk: Desk, payload: dict[str, object]
 ) -> None:
-    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    await desk.rejections.reject(payload, desk.attempt)
     (letter,) = await desk.dead_letters.list()
     assert letter.reason.startswith("unusable job: ")
     assert letter.payload == json.dumps(payload)
@@ -678,11 +684,11 @@ async def test_a_job_that_cannot_be_read_fails_its_session_and_is_a_dead_letter(
 ) -> None:
     ref = await buyer.buy()
     payload = rejection(job_id(ref), BadJob("its data cannot be read"), b"[")
-    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    await desk.rejections.reject(payload, desk.attempt)
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
     nobody = some_session()
     payload = rejection(job_id(nobody), BadJob("its data is missing"), b"")
-    assert await desk.pipeline.reject(payload, desk.attempt) is None
+    await desk.rejections.reject(payload, desk.attempt)
     letters = {letter.session_id: letter.reason for letter in await desk.dead_letters.list()}
     assert letters == {
         ref.session_id: "unusable job: its data cannot be read",
@@ -720,7 +726,7 @@ def reconciler(
     monkeypatch.setattr(reconciling, "LEFT_BEHIND", timedelta(seconds=-1))
     monkeypatch.setattr(reconciling, "ORPHAN_AGE", timedelta(seconds=-1))
     queue = JobQueue(redis_client)
-    return Reconciler(redis_client, platform, queue, desk.outbox, desk.spool, Events(), desk.pipeline.deliver)
+    return Reconciler(redis_client, platform, queue, desk.outbox, desk.spool, Events(), desk.deliveries.deliver)
 
 
 async def reconcile(reconciler: Reconciler) -> None:
