@@ -12,8 +12,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from wearon.app.audit import make_auditor
-from wearon.app.retention import start_retention
+from wearon.app.housekeeping import start_housekeeping
 from wearon.app.serve import keep_warm, start_metrics
 from wearon.app.wiring import (
     WATCHER,
@@ -81,13 +80,7 @@ async def start(ctx: dict[str, Any]) -> None:
     if pose_pool is not None:
         supervisor.start("pose_pool", lambda: keep_warm(pose_pool), needed=False)
     start_metrics(stack, supervisor, SETTINGS, METRICS)
-    supervisor.start("lease", jobs.lease.run)
-    supervisor.start("housekeeping", jobs.reconciler.run)
-    supervisor.start("audit", make_auditor(SETTINGS, base.redis, base.platform).run, needed=False)
-    start_retention(supervisor, SETTINGS, base.redis, base.platform, METRICS)
-    supervisor.start("incidents", jobs.incidents.run, needed=False)
-    if jobs.last_days is not None:
-        supervisor.start("image_models", jobs.last_days.run, needed=False)
+    start_housekeeping(supervisor, base, jobs)
     supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
 
     async def stop_in_order() -> None:

@@ -30,8 +30,7 @@ from wearon.api.dependencies import ApiServices
 from wearon.api.metrics import create_metrics_app
 from wearon.api.roles import Door
 from wearon.app.access import make_access
-from wearon.app.audit import make_auditor
-from wearon.app.retention import start_retention
+from wearon.app.housekeeping import start_housekeeping
 from wearon.app.wiring import (
     Base,
     JobSide,
@@ -232,13 +231,7 @@ async def _open_jobs(
     )
     worker = jobs.worker
     if worker is not None or jobs.consumer is not None:
-        supervisor.start("lease", jobs.lease.run)
-        supervisor.start("housekeeping", jobs.reconciler.run)
-        supervisor.start("audit", make_auditor(base.settings, base.redis, base.platform).run, needed=False)
-        start_retention(supervisor, base.settings, base.redis, base.platform, base.telemetry.metrics)
-        supervisor.start("incidents", jobs.incidents.run, needed=False)
-    if jobs.last_days is not None:
-        supervisor.start("image_models", jobs.last_days.run, needed=False)
+        start_housekeeping(supervisor, base, jobs)
     if worker is not None:
         supervisor.start("worker", worker.run)
     if jobs.consumer is not None:

@@ -6,83 +6,32 @@ from typing import Annotated
 
 import typer
 
-from wearon.cli.lazy import Lazy, lazy_group, register
+from wearon.cli.lazy import lazy_group, register
 from wearon.cli.output import CommandError, errors, plain, print_text
 
 COMMANDS = {
-    "serve": Lazy("wearon.cli.serve", "serve", "Run the worker: consumer, job worker and HTTP API in one process."),
-    "demo": Lazy(
-        "wearon.cli.demo",
-        "demo",
-        "See it work: one try-on through a real worker in a temporary folder, and a size over HTTP.",
-    ),
-    "doctor": Lazy(
-        "wearon.cli.doctor",
-        "doctor",
-        "Check settings, Redis, Supabase, OpenAI, pose model and machine, without changing anything.",
-    ),
-    "status": Lazy("wearon.cli.status", "status", "Show what waits, what runs and what is wrong, live until Ctrl-C."),
-    "session": Lazy(
-        "wearon.cli.session",
-        "session",
-        "Tell one session's history: what was done for it, how it ended, and where the credit is.",
-    ),
-    "sessions": Lazy(
-        "wearon.cli.sessions",
-        "sessions",
-        "List sessions, newest first: those of the last JOURNAL_HOURS, and older ones by a whole id.",
-    ),
-    "enqueue": Lazy("wearon.cli.enqueue", "enqueue", "Push one task, as a producer does."),
-    "estimate": Lazy("wearon.cli.estimate", "estimate", "Tell which size fits, from a height and photos or a weight."),
-    "chart": Lazy(
-        "wearon.cli.chart", "app", "Check a shop's size chart, and look at and change those that are kept here."
-    ),
-    "evaluate": Lazy(
-        "wearon.cli.evaluate",
-        "evaluate",
-        "Score the size estimate of this code against known people: is a change better or worse?",
-    ),
-    "calibration": Lazy(
-        "wearon.cli.calibration",
-        "calibration",
-        "Tell what became of our sizes, and whether the stated probabilities need a recalibration.",
-    ),
-    "dead-letters": Lazy(
-        "wearon.cli.dead_letters",
-        "app",
-        "Look at documents that could not become a picture, and put them right.",
-    ),
-    "refunds": Lazy("wearon.cli.refunds", "app", "Look at refunds that are outstanding, and try them again."),
-    "cancel": Lazy(
-        "wearon.cli.cancel",
-        "cancel",
-        "Cancel a session, or all that wait of one store: each is failed, and its credit refunded once.",
-    ),
-    "pause": Lazy(
-        "wearon.cli.pause", "pause", "Start no more jobs, of the whole fleet or of one store, until a resume."
-    ),
-    "resume": Lazy("wearon.cli.pause", "resume", "Start jobs again that an operator or the fleet itself has paused."),
-    "reconcile": Lazy(
-        "wearon.cli.reconcile",
-        "reconcile",
-        "Find sessions that nobody works on and refunds that are outstanding, and settle both.",
-    ),
-    "audit": Lazy(
-        "wearon.cli.audit",
-        "audit",
-        "Compare ended sessions with the credit ledgers, the stored pictures and the history.",
-    ),
-    "audit-log": Lazy(
-        "wearon.cli.audit_log",
-        "audit_log",
-        "List what operators did, newest first: who, when, what, and what was before and after.",
-    ),
-    "retention": Lazy(
-        "wearon.cli.retention",
-        "retention",
-        "Delete results and uploads that are older than RETENTION_HOURS, from the whole storage.",
-    ),
+    "serve": "Run the worker: consumer, job worker and HTTP API in one process.",
+    "demo": "See it work: one try-on through a real worker in a temporary folder, and a size over HTTP.",
+    "doctor": "Check settings, Redis, Supabase, OpenAI, pose model and machine, without changing anything.",
+    "status": "Show what waits, what runs and what is wrong, live until Ctrl-C.",
+    "session": "Tell one session's history: what was done for it, how it ended, and where the credit is.",
+    "sessions": "List sessions, newest first: those of the last JOURNAL_HOURS, and older ones by a whole id.",
+    "enqueue": "Push one task, as a producer does.",
+    "estimate": "Tell which size fits, from a height and photos or a weight.",
+    "chart": "Check a shop's size chart, and look at and change those that are kept here.",
+    "evaluate": "Score the size estimate of this code against known people: is a change better or worse?",
+    "calibration": "Tell what became of our sizes, and whether the stated probabilities need a recalibration.",
+    "dead-letters": "Look at documents that could not become a picture, and put them right.",
+    "refunds": "Look at refunds that are outstanding, and try them again.",
+    "cancel": "Cancel a session, or all that wait of one store: each is failed, and its credit refunded once.",
+    "pause": "Start no more jobs, of the whole fleet or of one store, until a resume.",
+    "resume": "Start jobs again that an operator or the fleet itself has paused.",
+    "reconcile": "Find sessions that nobody works on and refunds that are outstanding, and settle both.",
+    "audit": "Compare ended sessions with the credit ledgers, the stored pictures and the history.",
+    "audit-log": "List what operators did, newest first: who, when, what, and what was before and after.",
+    "retention": "Delete results and uploads that are older than RETENTION_HOURS, from the whole storage.",
 }
+"""Each with the first sentence of its help."""
 
 app = typer.Typer(
     cls=lazy_group(COMMANDS),
@@ -124,7 +73,7 @@ def run() -> None:
         try:
             app()
         except CommandError as error:
-            errors.print(f"[bold red]Error:[/] {plain(error)}", soft_wrap=True, highlight=False)
+            errors.print(f"[bold red]Error:[/] {plain(error)}", soft_wrap=True)
             sys.exit(error.status)
         finally:
             if sys.stdout is not None:  # as it is in a process that was started without one

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out, plain, print_json
+from wearon.cli.output import AsJson, CommandError, many, plain, print_json, say
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def audit(
         timedelta, typer.Option(parser=span, metavar="SPAN", help="How old the oldest session may be: 2d, 12h, 30m.")
     ] = "2d",  # type: ignore[assignment]
     repair: Annotated[bool, typer.Option("--repair", help="Make the refunds that are missing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare ended sessions with the credit ledgers, the stored pictures and the history.
 
@@ -45,18 +45,17 @@ def audit(
     """
 
     async def check(connections: Connections) -> Audited:
-        from wearon.app.audit import make_auditor
+        from wearon.app.housekeeping import make_auditor
         from wearon.queue.audit_log import Action
 
         auditor = make_auditor(connections.settings, connections.redis, await connections.platform())
-        log = connections.audit_log
-        begun = await log.begin(connections.actor, Action.REPAIR_BOOKS, "all") if repair else None
-        done = await auditor.audit(since, repair=repair, on_progress=lambda count: shown.say(f"{count} sessions"))
-        if begun and done.settled:
-            sessions = [finding.session_id for finding in done.settled]
-            await log.complete(begun, {"refunds_made": len(sessions)}, ids=sessions)
-        elif begun:
-            await log.withdraw(begun)
+        async with connections.noting(Action.REPAIR_BOOKS, "all", dry_run=not repair) as doing:
+            done = await auditor.audit(since, repair=repair, on_progress=lambda count: shown.say(f"{count} sessions"))
+            if done.settled:
+                sessions = [finding.session_id for finding in done.settled]
+                doing.came_to({"refunds_made": len(sessions)}, ids=sessions)
+            else:
+                doing.changed_nothing()
         return done
 
     with progress("Auditing", quiet=as_json) as shown:
@@ -68,27 +67,27 @@ def audit(
         _show(audited)
     if found:
         why = "; it ended early: repair, then audit again" if audited.is_full else ""
-        raise CommandError(f"the books do not agree in {_many(found, 'place')}{why}")
+        raise CommandError(f"the books do not agree in {many(found, 'place')}{why}")
 
 
 def _show(audited: Audited) -> None:
     if audited.settled:
-        out.print(f"Refunds made, or on their way: {len(audited.settled)}", highlight=False)
+        say(f"Refunds made, or on their way: {len(audited.settled)}")
         _list(audited.settled)
     for kind, count in audited.counts.items():
         if count:
             findings = [finding for finding in audited.findings if finding.kind == kind]
             named = "" if len(findings) == count else f" (the first {len(findings)} are named)"
-            out.print(f"[bold]{plain(kind).replace('_', ' ').capitalize()}[/]: {count}{named}", highlight=False)
+            say(f"[bold]{plain(kind).replace('_', ' ').capitalize()}[/]: {count}{named}")
             _list(findings)
     agree = "" if sum(audited.counts.values()) else " The books agree."
-    out.print(f"{_many(audited.sessions, 'session')} audited.{agree}", highlight=False)
+    say(f"{many(audited.sessions, 'session')} audited.{agree}")
 
 
 def _list(findings: list[Finding]) -> None:
     for finding in findings:
-        out.print(f"  {plain(finding.session_id)} ({plain(finding.channel)})", highlight=False, soft_wrap=True)
-        out.print(f"    {plain(finding.detail)}", highlight=False, soft_wrap=True)
+        say(f"  {plain(finding.session_id)} ({plain(finding.channel)})")
+        say(f"    {plain(finding.detail)}")
 
 
 def _describe(audited: Audited) -> dict[str, object]:
@@ -100,7 +99,3 @@ def _describe(audited: Audited) -> dict[str, object]:
         "settled": [finding.model_dump(mode="json") for finding in audited.settled],
         "ended_early": audited.is_full,
     }
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

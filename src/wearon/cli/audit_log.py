@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wearon.cli.audit import span
-from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import out, print_json
+from wearon.cli.connections import run_connected
+from wearon.cli.output import AsJson, out, print_json
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from wearon.queue.audit_log import AuditEntry, Facts
+    from wearon.queue.audit_log import Facts
 
 
 def audit_log(
@@ -22,7 +21,7 @@ def audit_log(
         timedelta | None, typer.Option(parser=span, metavar="SPAN", help="How far to look back: 2d, 12h, 30m.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what operators did, newest first: who, when, what, and what was before and after.
 
@@ -33,11 +32,8 @@ def audit_log(
     Example: wearon audit-log --since 2d
     """
 
-    async def read(connections: Connections) -> Sequence[AuditEntry]:
-        begin = datetime.now(UTC) - since if since else None
-        return await connections.audit_log.read(limit, begin)
-
-    entries = run_connected(read)
+    begin = datetime.now(UTC) - since if since else None
+    entries = run_connected(lambda connections: connections.audit_log.read(limit, begin))
     if as_json:
         print_json({"entries": [entry.model_dump(mode="json") for entry in entries]})
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import out, print_json
+from wearon.cli.output import AsJson, out, print_json
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def calibration(
     months: Annotated[
         int, typer.Option(min=1, max=13, help="Estimates of this month and so many before, in all.")
     ] = 13,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what became of our sizes, and whether the stated probabilities need a recalibration.
 

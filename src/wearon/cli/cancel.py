@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, confirm, out, plain, print_json
+from wearon.cli.output import AsJson, CommandError, Yes, confirm, plain, print_json, say
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
-    from wearon.operations.actions.cancel import Cancellations, Cancelled
+    from wearon.operations.actions.cancel import Cancellations
+    from wearon.queue.audit_log import Actor
+
+T = TypeVar("T")
 
 Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="The session to cancel.")]
 Now = Annotated[bool, typer.Option("--now", help="Also when its job runs: a picture that is paid for is lost.")]
 Store = Annotated[str | None, typer.Option(metavar="ID", help="With --waiting: the store whose queue is emptied.")]
 Waiting = Annotated[bool, typer.Option("--waiting", help="All sessions of the store that wait; those that run go on.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def cancel(
@@ -40,51 +41,41 @@ def cancel(
     if session and not (store or waiting):
         _cancel_session(session, now=now, as_json=as_json)
     elif store and waiting and not (session or now):
-        if not yes:
-            confirm(f"Fail and refund all sessions of store {store} that wait?")
+        confirm(f"Fail and refund all sessions of store {store} that wait?", yes=yes)
         _cancel_waiting(store, as_json=as_json)
     else:
         raise CommandError("name a session, or a store with --store ID --waiting", status=2)
 
 
 def _cancel_session(session: str, *, now: bool, as_json: bool) -> None:
-    async def end(connections: Connections) -> Cancelled:
-        return await (await _cancellations(connections)).cancel(session, connections.actor, now=now)
-
-    outcome = run_connected(end)
+    outcome = _act(lambda cancellations, by: cancellations.cancel(session, by, now=now))
     if as_json:
         print_json({"session_id": session, "outcome": outcome.value})
     else:
-        out.print(f"session {plain(session)}: {outcome.sentence}", highlight=False, soft_wrap=True)
+        say(f"session {plain(session)}: {outcome.sentence}")
     if outcome.value not in {"cancelled", "outstanding"}:
         raise typer.Exit(1)
 
 
 def _cancel_waiting(store: str, *, as_json: bool) -> None:
     with progress("Cancelling", quiet=as_json) as shown:
-
-        async def end(connections: Connections) -> Counter[Cancelled]:
-            cancellations = await _cancellations(connections)
-            return await cancellations.cancel_waiting(store, connections.actor, lambda done: shown.say(str(done)))
-
-        found = run_connected(end)
+        found = _act(
+            lambda cancellations, by: cancellations.cancel_waiting(store, by, lambda done: shown.say(str(done)))
+        )
     if as_json:
         print_json({"store_id": store, **{outcome.value: number for outcome, number in sorted(found.items())}})
         return
-    out.print(f"store {plain(store)}: {found.total()} sessions", highlight=False, soft_wrap=True)
+    say(f"store {plain(store)}: {found.total()} sessions")
     for outcome, number in sorted(found.items()):
-        out.print(f"{number:>7}  {outcome.sentence}", highlight=False, soft_wrap=True)
+        say(f"{number:>7}  {outcome.sentence}")
 
 
-async def _cancellations(connections: Connections) -> Cancellations:
-    from wearon.app.readers import make_history_store
-    from wearon.events import Events
-    from wearon.observability.tracing import Tracing
-    from wearon.operations.actions.cancel import Cancellations
-    from wearon.refunds.outbox import RefundOutbox
+def _act(action: Callable[[Cancellations, Actor], Awaitable[T]]) -> T:
+    async def act(connections: Connections) -> T:
+        from wearon.operations.actions.cancel import Cancellations
 
-    events = Events()
-    make_history_store(connections.settings, connections.redis, "operator").subscribe(events)
-    platform = await connections.platform()
-    outbox = RefundOutbox(connections.redis, platform, events, Tracing())
-    return Cancellations(connections.redis, platform, outbox, connections.audit_log)
+        platform, log = await connections.platform(), connections.audit_log
+        cancellations = Cancellations(connections.redis, platform, connections.outbox(platform), log)
+        return await action(cancellations, connections.actor)
+
+    return run_connected(act)

@@ -21,7 +21,7 @@ from wearon.cli.chart_file import (
     usable_chart,
 )
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, confirm, errors, out, plain, print_json, print_text
+from wearon.cli.output import CommandError, Yes, confirm, errors, plain, print_json, print_text, say, write_file
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -73,10 +73,7 @@ def check(
             raise typer.Exit(1) from error
         raise CommandError(f"{file.name}: {error}") from error
     if picture:
-        try:
-            picture.write_bytes(draw_chart(checked, file.name))
-        except OSError as error:
-            raise CommandError(f"cannot write {picture}: {error.strerror}") from error
+        write_file(picture, draw_chart(checked, file.name))
     if as_json:
         listed = {"problems": [*map(str, checked.problems)], "warnings": [*map(str, checked.warnings)]}
         print_json({"size_chart": checked.size_chart, **listed})
@@ -150,13 +147,13 @@ def put(
     if as_json:
         print_json({"chart": chart, "version": kept.version})
     else:
-        out.print(f"{plain(chart)} is kept, version {kept.version}", highlight=False)
+        say(f"{plain(chart)} is kept, version {kept.version}")
 
 
 @app.command()
 def delete(
     chart: Chart,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Forget a kept chart. Estimates that name it are refused within a minute.
@@ -164,13 +161,12 @@ def delete(
     Example: wearon chart delete acme/shirts --yes
     """
     reference = _reference(chart)
-    if not yes:
-        confirm(f"Forget the chart {chart}?")
+    confirm(f"Forget the chart {chart}?", yes=yes)
     _ask(lambda charts, by: charts.delete(reference, by))
     if as_json:
         print_json({"chart": chart, "deleted": True})
     else:
-        out.print(f"{plain(chart)} is forgotten", highlight=False)
+        say(f"{plain(chart)} is forgotten")
 
 
 def _reference(text: str) -> ChartReference:
@@ -197,13 +193,13 @@ def _ask(question: Callable[[ChartStore, Actor], Coroutine[Any, Any, T]]) -> T:
 def _print(file: Path, checked: Checked) -> None:
     from wearon.chart_files import columns_of, in_words
 
-    out.print(f"{plain(file.name)}: {checked.described}", highlight=False)
+    say(f"{plain(file.name)}: {checked.described}")
     for lines in filter(None, (checked.lines, checked.second_lines)):
         columns = columns_of(lines)
         rows = [[line.name, *(in_words(line.readings.get(column)) for column in columns)] for line in lines]
         print_table("", ["size", *columns], rows, texts=["size"])
     print_findings(checked)
     if checked.size_chart is None:
-        errors.print("This chart cannot be used yet.", highlight=False)
+        errors.print("This chart cannot be used yet.")
         return
     print_text(f"Send it as this size_chart:\n{json.dumps(checked.size_chart)}")

@@ -60,6 +60,6 @@ def usable_chart(file: Path, told: Told | None = None, names: str | None = None)
 def print_findings(checked: Checked) -> None:
     """What looks odd, and what is wrong."""
     for warning in checked.warnings:
-        errors.print(f"[yellow]look[/]: {plain(warning)}", soft_wrap=True, highlight=False)
+        errors.print(f"[yellow]look[/]: {plain(warning)}", soft_wrap=True)
     for problem in checked.problems:
-        errors.print(f"[bold red]wrong[/]: {plain(problem)}", soft_wrap=True, highlight=False)
+        errors.print(f"[bold red]wrong[/]: {plain(problem)}", soft_wrap=True)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from wearon.platform.base import Platform
-    from wearon.queue.audit_log import Actor, AuditLog
+    from wearon.queue.audit_log import Action, Actor, AuditLog, Doing
+    from wearon.refunds.outbox import RefundOutbox
     from wearon.settings import Settings
 
 T = TypeVar("T")
@@ -47,6 +48,23 @@ class Connections:
         from wearon.app.readers import make_audit_log
 
         return make_audit_log(self.settings, self.redis)
+
+    @asynccontextmanager
+    async def noting(self, action: Action, about: str, *, dry_run: bool = False) -> AsyncIterator[Doing]:
+        """Note in the audit log what the command does in this block, unless it is a dry run."""
+        from wearon.queue.audit_log import Doing
+
+        if dry_run:
+            yield Doing()
+            return
+        async with self.audit_log.doing(self.actor, action, about) as doing:
+            yield doing
+
+    def outbox(self, platform: Platform) -> RefundOutbox:
+        """Where a command makes refunds; they stand in the sessions' histories."""
+        from wearon.app.readers import operators_outbox
+
+        return operators_outbox(self.settings, self.redis, platform)
 
     async def platform(self) -> Platform:
         """The platform of this mode, closed when the command ends."""

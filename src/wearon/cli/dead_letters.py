@@ -6,20 +6,22 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, confirm, out, plain, print_json, print_text
+from wearon.cli.output import AsJson, CommandError, confirm, out, plain, print_json, print_text, say
 from wearon.cli.progress import progress
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
     from wearon.operations.actions.dead_letters import DeadLetterActions
-    from wearon.operations.dead_letter_groups import BulkLetter, BulkStep, LetterGroup, LetterGroups
+    from wearon.operations.dead_letter_groups import BulkLetter, BulkStep
     from wearon.queue.audit_log import Actor
     from wearon.queue.dead_letters import DeadLetter
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Look at documents that could not become a picture, and put them right.\n\nExample: wearon dead-letters list",
@@ -28,7 +30,6 @@ app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, from `wearon dead-letters list`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Group = Annotated[str | None, typer.Option(help="Only of this group, from `wearon dead-letters groups`.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than one letter.")]
 
@@ -48,10 +49,7 @@ def groups(as_json: AsJson = False) -> None:
     Example: wearon dead-letters groups
     """
 
-    async def read(connections: Connections) -> LetterGroups:
-        return await (await _actions(connections)).groups()
-
-    found = run_connected(read)
+    found = _act(lambda actions, _by: actions.groups())
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
@@ -66,7 +64,7 @@ def groups(as_json: AsJson = False) -> None:
     print_table("", headings, rows, texts=["reason"])
     shown = sum(one.letters for one in found.groups)
     more = "" if shown == found.letters else f", {found.letters - shown} of them in smaller groups"
-    out.print(f"{found.letters} dead letters{more}; {found.usable} can be retried.", highlight=False)
+    say(f"{found.letters} dead letters{more}; {found.usable} can be retried.")
 
 
 @app.command("list")
@@ -81,10 +79,7 @@ def list_letters(
     Example: wearon dead-letters list --limit 20
     """
 
-    async def read(connections: Connections) -> list[DeadLetter]:
-        return list(await (await _actions(connections)).list(limit, skip, group))
-
-    letters = run_connected(read)
+    letters = _act(lambda actions, _by: actions.list(limit, skip, group))
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters]})
     elif letters:
@@ -100,13 +95,13 @@ def show(letter_id: Id, as_json: AsJson = False) -> None:
 
     Example: wearon dead-letters show 3fa9c0d1b2e4
     """
-    letter = run_connected(lambda connections: _find(connections, letter_id))
+    letter = _act(lambda actions, _by: actions.find(letter_id))
     if as_json:
         print_json({**asdict(letter), "whole": letter.is_whole})
         return
     for name, value in asdict(letter).items():
         if name != "payload":
-            out.print(f"[bold]{name:<11}[/]{plain(str(value or '-'))}", soft_wrap=True, highlight=False)
+            say(f"[bold]{name:<11}[/]{plain(str(value or '-'))}")
     print_text(_readable(letter.payload))
 
 
@@ -139,8 +134,7 @@ def retry(
         _tell(done, "would be ", quiet=as_json)
     pushed = sum(letter.fate == "pushed" for letter in done)
     if not dry_run and (yes or pushed):
-        if not yes:
-            confirm(f"Push {pushed} of {len(done)} documents again?")
+        confirm(f"Push {pushed} of {len(done)} documents again?", yes=yes)
         done = _in_parts("Pushing again", lambda actions, by, at: actions.retry_some(group, by, at), quiet=as_json)
         _tell(done, "", quiet=as_json)
     if as_json:
@@ -165,18 +159,19 @@ def discard(
     if (letter_id is None) == (group is None):
         raise CommandError("name the letter, or a --group")
     if letter_id is not None:
-        letter = run_connected(lambda connections: _find(connections, letter_id))
-        if not yes:
-            confirm(f"Forget {letter.id} ({letter.reason})?")
-        run_connected(lambda connections: _discard_one(connections, letter_id))
+        letter = _act(lambda actions, _by: actions.find(letter_id))
+        confirm(f"Forget {letter.id} ({letter.reason})?", yes=yes)
+        _act(lambda actions, by: actions.discard(letter_id, by))
         if as_json:
             print_json({"id": letter.id, "session_id": letter.session_id, "done": "discarded"})
         else:
-            out.print(f"{plain(letter.id)}: discarded", highlight=False)
+            say(f"{plain(letter.id)}: discarded")
         return
-    one = run_connected(lambda connections: _find_group(connections, group))
-    if not yes:
-        confirm(f"Forget {one.letters} dead letters ({one.reason})?")
+    found = _act(lambda actions, _by: actions.groups()).groups
+    one = next((one for one in found if one.id == group), None)
+    if one is None:
+        raise CommandError(f"there is no group {group}")
+    confirm(f"Forget {one.letters} dead letters ({one.reason})?", yes=yes)
     done = _in_parts(
         "Discarding", lambda actions, by, at: actions.discard_some(one.id, by, at, until=one.last_at), quiet=as_json
     )
@@ -186,16 +181,13 @@ def discard(
 
 
 def _retry_each(ids: Sequence[str], *, as_json: bool) -> None:
-    async def push(connections: Connections) -> Retried:
-        return await _push_again(await _actions(connections), ids, connections.actor)
-
-    found = run_connected(push)
+    found = _act(lambda actions, by: _push_again(actions, ids, by))
     if as_json:
         done = [{"id": letter.id, "session_id": letter.session_id} for letter in found.pushed]
         print_json({"pushed": done, "refused": [{"id": id_, "why": why} for id_, why in found.refused.items()]})
     else:
         for letter in found.pushed:
-            out.print(f"{plain(letter.id)}: pushed again", highlight=False)
+            say(f"{plain(letter.id)}: pushed again")
     if found.refused:
         raise CommandError("\n".join(found.refused.values()))
 
@@ -227,53 +219,40 @@ def _in_parts(
 ) -> Sequence[BulkLetter]:
     """Do all parts of a group, one after the other."""
 
-    async def do(connections: Connections) -> Sequence[BulkLetter]:
-        actions = await _actions(connections)
+    async def do(actions: DeadLetterActions, by: Actor) -> Sequence[BulkLetter]:
         done: list[BulkLetter] = []
         passed: int | None = 0
         while passed is not None:
-            step = await part(actions, connections.actor, passed)
+            step = await part(actions, by, passed)
             done += step.letters
             passed = step.passed
             shown.say(f"{len(done)} dead letters")
         return done
 
     with progress(what, quiet=quiet) as shown:
-        return run_connected(do)
+        return _act(do)
 
 
 def _tell(done: Sequence[BulkLetter], would: str, *, quiet: bool) -> None:
     if quiet:
         return
     counts = Counter(letter.fate.value for letter in done)
-    out.print(f"{len(done)} dead letters" + (":" if counts else "."), highlight=False)
+    say(f"{len(done)} dead letters" + (":" if counts else "."))
     for fate, count in counts.most_common():
-        out.print(f"  {count} {would if fate == 'pushed' else ''}{FATES[fate]}", highlight=False, soft_wrap=True)
+        say(f"  {count} {would if fate == 'pushed' else ''}{FATES[fate]}")
 
 
-async def _find(connections: Connections, letter_id: str) -> DeadLetter:
-    return await (await _actions(connections)).find(letter_id)
+def _act(action: Callable[[DeadLetterActions, Actor], Awaitable[T]]) -> T:
+    async def act(connections: Connections) -> T:
+        from wearon.events import Events
+        from wearon.operations.actions.dead_letters import DeadLetterActions
+        from wearon.queue.dead_letters import DeadLetters
 
+        letters = DeadLetters(connections.redis, Events())
+        actions = DeadLetterActions(letters, await connections.platform(), connections.audit_log)
+        return await action(actions, connections.actor)
 
-async def _discard_one(connections: Connections, letter_id: str) -> DeadLetter:
-    return await (await _actions(connections)).discard(letter_id, connections.actor)
-
-
-async def _find_group(connections: Connections, group: str | None) -> LetterGroup:
-    found = (await (await _actions(connections)).groups()).groups
-    one = next((one for one in found if one.id == group), None)
-    if one is None:
-        raise CommandError(f"there is no group {group}")
-    return one
-
-
-async def _actions(connections: Connections) -> DeadLetterActions:
-    from wearon.events import Events
-    from wearon.operations.actions.dead_letters import DeadLetterActions
-    from wearon.queue.dead_letters import DeadLetters
-
-    letters = DeadLetters(connections.redis, Events())
-    return DeadLetterActions(letters, await connections.platform(), connections.audit_log)
+    return run_connected(act)
 
 
 def _minute(at: str) -> str:

@@ -18,7 +18,7 @@ import httpx
 import typer
 from rich.status import Status as Spinner
 
-from wearon.cli.output import CommandError, errors, out, plain
+from wearon.cli.output import CommandError, errors, plain, say, write_file
 from wearon.cli.producer import upload
 from wearon.local.platform import LocalPlatform
 from wearon.local.producer import new_request_id, task_document
@@ -59,16 +59,11 @@ def demo(
         raise CommandError(f"cannot write {output}: choose another place with --out, such as --out /tmp/{output.name}")
     began = time.monotonic()
     picture, answer = asyncio.run(_demo())
-    try:
-        output.write_bytes(picture)
-    except OSError as error:
-        raise CommandError(f"cannot write {output}: {error.strerror}") from error
+    write_file(output, picture)
     measured = ", ".join(f"{name.removesuffix('_cm')} {value}" for name, value in answer["measurements"].items())
-    out.print(
-        f"\nPicture  [bold]{plain(output.resolve())}[/]  (a local preview: no image model was asked)", soft_wrap=True
-    )
-    out.print(f"Size     [bold green]{plain(answer['recommended_size'])}[/]  ({measured} cm)", highlight=False)
-    out.print(f"Time     {time.monotonic() - began:.1f} s", highlight=False)
+    say(f"\nPicture  [bold]{plain(output.resolve())}[/]  (a local preview: no image model was asked)")
+    say(f"Size     [bold green]{plain(answer['recommended_size'])}[/]  ({measured} cm)")
+    say(f"Time     {time.monotonic() - began:.1f} s")
 
 
 async def _demo() -> tuple[bytes, dict[str, Any]]:
@@ -131,7 +126,7 @@ async def _ask_for_size(client: httpx.AsyncClient, photo_url: str) -> dict[str, 
 
 
 def _tick(message: str) -> None:
-    errors.print(f"[green]✓[/] {plain(message)}", highlight=False, soft_wrap=True)
+    errors.print(f"[green]✓[/] {plain(message)}", soft_wrap=True)
 
 
 class _Worker:

@@ -1,13 +1,13 @@
 """`wearon doctor`."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from wearon.cli.output import out, plain, print_json
+from wearon.cli.output import AsJson, many, out, plain, print_json, say
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[bold red]FAULT[/]"}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check settings, Redis, Supabase, OpenAI, pose model and machine, without changing anything.
 
     Each fault says which promise it breaks (docs/guarantees.md). The status is 0 when there are at most warnings,
@@ -64,7 +64,7 @@ def _print(diagnosis: "Diagnosis") -> None:
     out.print(table)
     levels = [finding.level.value for finding in diagnosis.findings]
     faults, warnings = levels.count("fault"), levels.count("warning")
-    out.print(f"{_count(faults, 'fault')}, {_count(warnings, 'warning')}.", highlight=False)
+    say(f"{many(faults, 'fault')}, {many(warnings, 'warning')}.")
 
 
 def _in_words(finding: "Finding") -> str:
@@ -74,7 +74,3 @@ def _in_words(finding: "Finding") -> str:
     if finding.breaks:
         lines.append(f"[red]breaks: {plain(finding.breaks)}[/]")
     return "\n".join(lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ import typer
 from redis.exceptions import RedisError
 
 from wearon.cli.connections import redis_url
-from wearon.cli.output import CommandError, out, plain, print_json, print_text
+from wearon.cli.output import CommandError, plain, print_json, print_text, say
 from wearon.cli.producer import is_url, upload
 from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
@@ -156,6 +156,6 @@ def _describe(session: Session) -> dict[str, object]:
 
 
 def _print(session: Session) -> None:
-    out.print(f"session {plain(session.ref.session_id)}: [bold]{plain(session.status)}[/]", highlight=False)
+    say(f"session {plain(session.ref.session_id)}: [bold]{plain(session.status)}[/]")
     if session.generated_image_url:
-        out.print(plain(session.generated_image_url), soft_wrap=True, highlight=False)
+        say(plain(session.generated_image_url))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wearon.cli.chart_file import usable_chart
-from wearon.cli.output import CommandError, out, plain, print_json
+from wearon.cli.output import CommandError, plain, print_json, say, write_file
 from wearon.cli.progress import Shown, progress
 from wearon.cli.settings import settings_or_error
 from wearon.cli.typed_units import height_cm, weight_kg
@@ -86,7 +86,7 @@ def estimate(
     else:
         _print(answer)
         for target in written:
-            out.print(f"Measured photo written to [bold]{plain(target)}[/]", highlight=False)
+            say(f"Measured photo written to [bold]{plain(target)}[/]")
 
 
 def _without_photo(request: EstimateRequest) -> SizeEstimate:
@@ -123,10 +123,7 @@ def _write(target: Path, pictures: tuple[bytes, ...]) -> list[Path]:
     """The first picture goes to `target`, the one from the side beside it."""
     targets = [target, target.with_stem(f"{target.stem}-side")][: len(pictures)]
     for path, picture in zip(targets, pictures, strict=True):
-        try:
-            path.write_bytes(picture)
-        except OSError as error:
-            raise CommandError(f"cannot write {path}: {error.strerror}") from error
+        write_file(path, picture)
     return targets
 
 
@@ -141,30 +138,27 @@ def _size(answer: SizeEstimate) -> str:
 
 
 def _print(answer: SizeEstimate) -> None:
-    out.print(_size(answer), highlight=False)
+    say(_size(answer))
     if outside := answer.outside_chart:
-        out.print(f"  [yellow]{outside.code}[/]: {outside.message}", highlight=False)
+        say(f"  [yellow]{outside.code}[/]: {outside.message}")
     errors = answer.standard_errors.model_dump()
     measured = {name: (value, errors[name]) for name, value in answer.measurements.model_dump().items()}
     measured |= {name: (more.value, more.standard_error) for name, more in answer.more_measurements.items()}
     for name, (value, error) in measured.items():
-        out.print(f"  {name.removesuffix('_cm'):9} {value:6.1f} cm  ± {error:.1f}", highlight=False)
+        say(f"  {name.removesuffix('_cm'):9} {value:6.1f} cm  ± {error:.1f}")
     if answer.body_type:
-        out.print(f"  body type {answer.body_type}", highlight=False)
+        say(f"  body type {answer.body_type}")
     sources = ", ".join(source.replace("_", " ") for source in answer.measured_from)
-    out.print(f"  measured from {sources}", highlight=False)
+    say(f"  measured from {sources}")
     for warning in answer.warnings:
-        out.print(f"  [yellow]{warning.code}[/]: {warning.message}", highlight=False)
+        say(f"  [yellow]{warning.code}[/]: {warning.message}")
     for size in answer.fit:
         columns = ", ".join(_sits(one) for one in size.columns)
-        out.print(f"  {plain(size.size)} sits: {columns}", highlight=False)
+        say(f"  {plain(size.size)} sits: {columns}")
     for notice in answer.chart_warnings:
-        out.print(f"  [yellow]{notice.code}[/]: {plain(notice.message)}", highlight=False)
+        say(f"  [yellow]{notice.code}[/]: {plain(notice.message)}")
     for question in answer.ask_next:
-        out.print(
-            f"  [cyan]next[/]: {question.message} (range narrower by {question.narrows_range_by:.1f} sizes)",
-            highlight=False,
-        )
+        say(f"  [cyan]next[/]: {question.message} (range narrower by {question.narrows_range_by:.1f} sizes)")
 
 
 def _sits(one: ColumnFit) -> str:

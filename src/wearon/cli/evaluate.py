@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wearon.cli.output import CommandError, out, plain, print_text
+from wearon.cli.output import CommandError, plain, print_text, say, write_file
 from wearon.cli.progress import progress
 from wearon.cli.settings import settings_or_error
 
@@ -54,11 +54,8 @@ def evaluate(
             raise CommandError(f"{ansur} cannot be used: {error}") from error
         print_text(ansur_as_text(girths))
     if report:
-        try:
-            report.write_text(render_report(scored, girths))
-        except OSError as error:
-            raise CommandError(f"cannot write {report}: {error.strerror}") from error
-        out.print(f"Report written to [bold]{plain(report)}[/]", highlight=False)
+        write_file(report, render_report(scored, girths).encode())
+        say(f"Report written to [bold]{plain(report)}[/]")
 
 
 def _score(folder: Path, *, side: bool, weight: bool, sex: bool) -> "list[Scored]":

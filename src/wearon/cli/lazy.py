@@ -7,7 +7,6 @@ should not. So the list of commands holds their names and summaries only (a test
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -15,24 +14,23 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+MODULES = {"resume": "pause"}
+"""Of commands that share one; each of the others has a module of its name."""
 
-@dataclass(frozen=True, slots=True)
-class Lazy:
-    """A command by name: `object` of `module` is its function, or a Typer with commands of its own."""
 
-    module: str
-    object: str
-    summary: str
+def load(name: str) -> Any:
+    """The command itself: its module's function of that name, or `app` with commands of its own.
 
-    def load(self) -> Any:
-        """The command itself; typer has no public name for its type."""
-        with nothing_collected():
-            found = getattr(import_module(self.module), self.object)
-        if not isinstance(found, typer.Typer):
-            alone = typer.Typer(add_completion=False)
-            alone.command()(found)
-            found = alone
-        return get_command(found)
+    (typer has no public name for its type.)
+    """
+    name = name.replace("-", "_")
+    with nothing_collected():
+        module = import_module(f"wearon.cli.{MODULES.get(name, name)}")
+    found = getattr(module, "app", None)
+    if found is None:
+        found = typer.Typer(add_completion=False)
+        found.command()(getattr(module, name))
+    return get_command(found)
 
 
 @contextmanager
@@ -46,21 +44,21 @@ def nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
-def lazy_group(commands: Mapping[str, Lazy]) -> type[TyperGroup]:
+def lazy_group(commands: Mapping[str, str]) -> type[TyperGroup]:
     """A group of these commands, for `typer.Typer(cls=...)`, beside those that are registered as usual."""
 
     class LazyGroup(TyperGroup):
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
             name, found, rest = super().resolve_command(ctx, args)
-            return name, commands[name].load() if name is not None and name in commands else found, rest
+            return name, load(name) if name is not None and name in commands else found, rest
 
     return LazyGroup
 
 
-def register(app: typer.Typer, commands: Mapping[str, Lazy]) -> None:
+def register(app: typer.Typer, commands: Mapping[str, str]) -> None:
     """Register the commands for help and completion."""
-    for name, command in commands.items():
-        app.command(name, help=command.summary)(_stands_in)
+    for name, summary in commands.items():
+        app.command(name, help=summary)(_stands_in)
 
 
 def _stands_in() -> None:

@@ -6,7 +6,8 @@ The consoles remove control sequences once more.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -19,6 +20,9 @@ from wearon.observability.visible import visible
 class VisibleConsole(Console):
     """A console whose texts hold no control or format characters: only its own colours and movements go out."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, **options)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text, keep="\n"), segment.style)
@@ -26,6 +30,9 @@ class VisibleConsole(Console):
 
 out = VisibleConsole()
 errors = VisibleConsole(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 class CommandError(Exception):
@@ -41,6 +48,24 @@ def plain(text: object) -> str:
     return escape(visible(str(text)))
 
 
+def say(text: str) -> None:
+    """Print a line with markup. It is not broken into lines, so that a pipe gets it whole."""
+    out.print(text, soft_wrap=True)
+
+
+def many(number: int, noun: str) -> str:
+    """How many, with the noun's plural where it is due."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write what the command has made. Raises CommandError."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document for scripts: in ASCII, without colours or wrapping."""
     print(json.dumps(document, indent=2))
@@ -51,6 +76,7 @@ def print_text(text: str) -> None:
     print(visible(text))
 
 
-def confirm(question: str) -> None:
-    """Ask on stderr, and end the command unless the answer is yes."""
-    typer.confirm(visible(question), abort=True, err=True)
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on stderr, unless it was answered with `--yes`, and end the command unless the answer is yes."""
+    if not yes:
+        typer.confirm(visible(question), abort=True, err=True)

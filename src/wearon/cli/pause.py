@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import out, plain, print_json
+from wearon.cli.output import AsJson, plain, print_json, say
 
 if TYPE_CHECKING:
     from wearon.operations.actions.pause import PauseActions
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 Store = Annotated[
     str | None, typer.Option("--store", metavar="ID", help="Only this store's jobs, or those of b2c; all without it.")
 ]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def pause(
@@ -32,14 +30,11 @@ def pause(
     Example: wearon pause --reason "Supabase is being moved"
     """
 
-    async def act(connections: Connections) -> None:
-        await _actions(connections).pause(store, reason, connections.actor)
-
-    run_connected(act)
+    run_connected(lambda connections: _actions(connections).pause(store, reason, connections.actor))
     if as_json:
         print_json({"store": store, "reason": reason})
     else:
-        out.print(f"{_name(store)} is paused: no job is started until it is resumed.", highlight=False)
+        say(f"{_name(store)} is paused: no job is started until it is resumed.")
 
 
 def resume(store: Store = None, as_json: AsJson = False) -> None:
@@ -48,14 +43,11 @@ def resume(store: Store = None, as_json: AsJson = False) -> None:
     Example: wearon resume
     """
 
-    async def act(connections: Connections) -> bool:
-        return await _actions(connections).resume(store, connections.actor)
-
-    was_paused = run_connected(act)
+    was_paused = run_connected(lambda connections: _actions(connections).resume(store, connections.actor))
     if as_json:
         print_json({"store": store, "resumed": was_paused})
     else:
-        out.print(f"{_name(store)} {'is resumed' if was_paused else 'was not paused'}.", highlight=False)
+        say(f"{_name(store)} {'is resumed' if was_paused else 'was not paused'}.")
 
 
 def _name(store: str | None) -> str:

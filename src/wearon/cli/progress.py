@@ -56,7 +56,7 @@ class _InLines(Shown):
 
     def _write_now_and_then(self) -> None:
         if time.monotonic() - self._written_at >= PLAIN_LINE_EVERY_S:
-            errors.print(f"{self._what}: {plain(self._text)}", highlight=False, soft_wrap=True)
+            errors.print(f"{self._what}: {plain(self._text)}", soft_wrap=True)
             self._written_at = time.monotonic()
 
 

@@ -10,7 +10,7 @@ import typer
 
 from wearon.cli import refunds
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import out, plain, print_json
+from wearon.cli.output import AsJson, out, plain, print_json, say
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Found:
 
 def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find sessions that nobody works on and refunds that are outstanding, and settle both.
 
@@ -49,14 +49,13 @@ def reconcile(
         if dry_run:
             return Found(await reconciler.find_orphans(), [], await actions.list())
         shown.say("failing orphans")
-        begun = await connections.audit_log.begin(connections.actor, Action.FAIL_ORPHANS, "all")
-        orphans = await reconciler.fail_orphans()
-        if orphans:
-            sessions = [session.ref.session_id for session in orphans]
-            before = {"orphans": len(orphans)}
-            await connections.audit_log.complete(begun, {"status": "failed"}, before=before, ids=sessions)
-        else:
-            await connections.audit_log.withdraw(begun)
+        async with connections.noting(Action.FAIL_ORPHANS, "all") as doing:
+            orphans = await reconciler.fail_orphans()
+            if orphans:
+                sessions = [session.ref.session_id for session in orphans]
+                doing.came_to({"status": "failed"}, before={"orphans": len(orphans)}, ids=sessions)
+            else:
+                doing.changed_nothing()
         shown.say("giving back")
         settled, left = await actions.settle_now(connections.actor, on_progress=shown.count)
         return Found(orphans, settled, left)
@@ -70,20 +69,16 @@ def reconcile(
 
 
 async def _parts(connections: Connections) -> tuple[Reconciler, RefundActions]:
-    from wearon.app.readers import make_history_store
+    from wearon.app.readers import recorded_events
     from wearon.dependencies import Dependencies
-    from wearon.events import Events
-    from wearon.observability.tracing import Tracing
     from wearon.operations.actions.refunds import RefundActions
     from wearon.queue.jobs import JobQueue
-    from wearon.refunds.outbox import RefundOutbox
     from wearon.tryon.reconciler import Reconciler
     from wearon.tryon.spool import Spool
 
     platform = await connections.platform()
-    events = Events()
-    make_history_store(connections.settings, connections.redis, "operator").subscribe(events)
-    outbox = RefundOutbox(connections.redis, platform, events, Tracing())
+    outbox = connections.outbox(platform)
+    events = recorded_events(connections.settings, connections.redis, "operator")
     queue, spool = JobQueue(connections.redis), Spool(connections.settings.spool_folder, Dependencies())
     reconciler = Reconciler(connections.redis, platform, queue, outbox, spool, events, deliver=None)
     return reconciler, RefundActions(outbox, connections.audit_log)
@@ -91,16 +86,14 @@ async def _parts(connections: Connections) -> tuple[Reconciler, RefundActions]:
 
 def _show(found: Found, done: str) -> None:
     for session in found.orphans:
-        out.print(
+        say(
             f"orphan {plain(session.ref.session_id)} ({session.ref.channel}, {session.status} since "
-            f"{session.created_at:%Y-%m-%d %H:%M}): {done}",
-            highlight=False,
-            soft_wrap=True,
+            f"{session.created_at:%Y-%m-%d %H:%M}): {done}"
         )
     if not found.orphans:
         out.print("No session is orphaned.")
     for intent in found.settled:
-        out.print(f"refund of session {plain(intent.session_id)}: settled", highlight=False, soft_wrap=True)
+        say(f"refund of session {plain(intent.session_id)}: settled")
     refunds.show(found.left)
 
 

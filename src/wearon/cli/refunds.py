@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, confirm, out, plain, print_json
+from wearon.cli.output import AsJson, CommandError, Yes, confirm, out, plain, print_json, say
 from wearon.cli.progress import progress
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
     from wearon.operations.actions.refunds import RefundActions
     from wearon.operations.refund_groups import Refunds
-    from wearon.refunds.intents import Intent, NeedsReview
+    from wearon.queue.audit_log import Actor
+    from wearon.refunds.intents import Intent
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Look at refunds that are outstanding, and try them again.\n\nExample: wearon refunds list",
@@ -23,7 +26,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Group = Annotated[str | None, typer.Option(help="Only of this group, from `wearon refunds list`.")]
 Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Only this session's; all without it.")]
 
@@ -38,10 +40,7 @@ def list_refunds(
     Example: wearon refunds list
     """
 
-    async def read(connections: Connections) -> Refunds:
-        return await (await _actions(connections)).list()
-
-    refunds = run_connected(read)
+    refunds = _act(lambda actions, _by: actions.list())
     if as_json:
         print_json(describe(refunds))
     else:
@@ -55,17 +54,13 @@ def retry(session: Session = None, group: Group = None, as_json: AsJson = False)
     Example: wearon refunds retry
     """
 
-    async def settle(connections: Connections) -> tuple[Sequence[Intent], Refunds]:
-        actions = await _actions(connections)
-        return await actions.settle_now(connections.actor, session, group, on_progress=shown.count)
-
     with progress("Refunding", quiet=as_json) as shown:
-        settled, left = run_connected(settle)
+        settled, left = _act(lambda actions, by: actions.settle_now(by, session, group, on_progress=shown.count))
     if as_json:
         print_json({"settled": [intent.session_id for intent in settled], **describe(left)})
     else:
         for intent in settled:
-            out.print(f"session {plain(intent.session_id)}: settled", highlight=False)
+            say(f"session {plain(intent.session_id)}: settled")
         show(left)
     tried = left.of_group(group) if group else (case.intent for case in left.outstanding)
     if any(session in (None, intent.session_id) for intent in tried):
@@ -76,7 +71,7 @@ def retry(session: Session = None, group: Group = None, as_json: AsJson = False)
 def resolve(
     session: Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Whose refund was reviewed.")] = None,
     group: Group = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Close the review of refunds, which a person has settled: they are not listed any more.
 
@@ -85,34 +80,23 @@ def resolve(
     if (session is None) == (group is None):
         raise CommandError("name the session, or a --group")
 
-    async def look(connections: Connections) -> Sequence[NeedsReview]:
-        return await (await _actions(connections)).in_review(session, group)
-
-    async def forget(connections: Connections) -> Sequence[Intent]:
-        return await (await _actions(connections)).resolve(connections.actor, session, group)
-
-    cases = run_connected(look)
-    if not yes:
-        confirm(
-            f"Has the charge of session {session} been put right?"
-            if session
-            else f"Have all {len(cases)} charges been put right ({cases[0].why})?"
-        )
-    for intent in run_connected(forget):
-        out.print(f"session {plain(intent.session_id)}: put right", highlight=False)
+    cases = _act(lambda actions, _by: actions.in_review(session, group))
+    one, all_of_them = f"the charge of session {session}", f"all {len(cases)} charges"
+    confirm(
+        f"Has {one} been put right?" if session else f"Have {all_of_them} been put right ({cases[0].why})?", yes=yes
+    )
+    for intent in _act(lambda actions, by: actions.resolve(by, session, group)):
+        say(f"session {plain(intent.session_id)}: put right")
 
 
-async def _actions(connections: Connections) -> RefundActions:
-    from wearon.app.readers import make_history_store
-    from wearon.events import Events
-    from wearon.observability.tracing import Tracing
-    from wearon.operations.actions.refunds import RefundActions
-    from wearon.refunds.outbox import RefundOutbox
+def _act(action: Callable[[RefundActions, Actor], Awaitable[T]]) -> T:
+    async def act(connections: Connections) -> T:
+        from wearon.operations.actions.refunds import RefundActions
 
-    events = Events()
-    make_history_store(connections.settings, connections.redis, "operator").subscribe(events)
-    outbox = RefundOutbox(connections.redis, await connections.platform(), events, Tracing())
-    return RefundActions(outbox, connections.audit_log)
+        outbox = connections.outbox(await connections.platform())
+        return await action(RefundActions(outbox, connections.audit_log), connections.actor)
+
+    return run_connected(act)
 
 
 def describe(refunds: Refunds) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out, plain, print_json
+from wearon.cli.output import AsJson, CommandError, many, plain, print_json, say
 from wearon.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def retention(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete results and uploads that are older than RETENTION_HOURS, from the whole storage.
 
@@ -41,15 +41,15 @@ def retention(
             make_metrics(settings),
             hours=settings.retention_hours or LEAST_RETENTION_HOURS,
         )
-        log, about = connections.audit_log, f"older than {settings.retention_hours or 0:g} hours"
-        begun = None if dry_run else await log.begin(connections.actor, Action.DELETE_OLD_PICTURES, about)
-        made = await sweeper.sweep(
-            dry_run=dry_run, most_listings=None, on_progress=lambda listed: shown.say(f"{listed} entries")
-        )
-        if begun and made.results + made.uploads:
-            await log.complete(begun, {"results_deleted": made.results, "uploads_deleted": made.uploads})
-        elif begun:
-            await log.withdraw(begun)
+        about = f"older than {settings.retention_hours or 0:g} hours"
+        async with connections.noting(Action.DELETE_OLD_PICTURES, about, dry_run=dry_run) as doing:
+            made = await sweeper.sweep(
+                dry_run=dry_run, most_listings=None, on_progress=lambda listed: shown.say(f"{listed} entries")
+            )
+            if made.results + made.uploads:
+                doing.came_to({"results_deleted": made.results, "uploads_deleted": made.uploads})
+            else:
+                doing.changed_nothing()
         return made
 
     with progress("Looking for old pictures", quiet=as_json) as shown:
@@ -63,17 +63,10 @@ def retention(
 
 
 def _show(made: Round, done: str) -> None:
-    out.print(
-        f"Older than {made.hours:g} hours and {done}: {_many(made.results, 'result')}, {_many(made.uploads, 'upload')}",
-        highlight=False,
-    )
+    say(f"Older than {made.hours:g} hours and {done}: {many(made.results, 'result')}, {many(made.uploads, 'upload')}")
     if made.in_use:
-        out.print(f"Kept because a session or a task needs it: {_many(made.in_use, 'picture')}", highlight=False)
+        say(f"Kept because a session or a task needs it: {many(made.in_use, 'picture')}")
     if made.unknown:
-        out.print(f"Kept because it is no shopper's picture by its name: {made.unknown}, such as", highlight=False)
+        say(f"Kept because it is no shopper's picture by its name: {made.unknown}, such as")
         for example in made.examples:
-            out.print(f"  {plain(example)}", highlight=False, soft_wrap=True)
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+            say(f"  {plain(example)}")

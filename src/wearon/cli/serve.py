@@ -66,6 +66,5 @@ def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str 
         f"  Redis for tasks  {without_password(redis_url)}   (LPUSH wearon:tasks:generation ...)\n"
         f"{password}"
         "  Try it           wearon enqueue --person photo.jpg --garment shirt.jpg --follow",
-        highlight=False,
         soft_wrap=True,
     )

@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Column, Table
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, out, plain, print_json
+from wearon.cli.output import AsJson, CommandError, many, out, plain, print_json, say
 
 if TYPE_CHECKING:
     from wearon.operations.models import HistoryEvent, RefundHistory, SessionHistory, SessionSummary
@@ -27,7 +27,7 @@ LOG_LINES = 20
 
 def session(
     term: Annotated[str, typer.Argument(metavar="ID", help="A session, request, user or store id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell one session's history: what was done for it, how it ended, and where the credit is.
 
@@ -98,7 +98,7 @@ def _tell(history: "SessionHistory") -> None:
     for line in history.log[-LOG_LINES:]:
         fields = " ".join(f"{name}={value}" for name, value in line.fields.items())
         text = f"{line.at:%H:%M:%S} {line.level:<8} {line.event} {fields}"
-        out.print(plain(text), highlight=False, soft_wrap=True)
+        say(plain(text))
 
 
 def _tell_refund(refund: "RefundHistory") -> None:
@@ -116,7 +116,7 @@ def _costs(history: "SessionHistory") -> str:
         None if history.processing_time_ms is None else f"{history.processing_time_ms / 1000:.1f} s",
         None if history.estimated_cost_usd is None else f"{history.estimated_cost_usd} USD",
         history.model and f"made by {history.model}",
-        f"{history.credits_used} credit{'' if history.credits_used == 1 else 's'}",
+        many(history.credits_used, "credit"),
     ]
     return ", ".join(plain(part) for part in parts if part)
 
@@ -143,4 +143,4 @@ def _took(seconds: float) -> str:
 
 
 def _line(name: str, value: str) -> None:
-    out.print(f"[bold]{name:<13}[/]{value}", highlight=False, soft_wrap=True)
+    say(f"[bold]{name:<13}[/]{value}")

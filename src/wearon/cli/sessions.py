@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, errors, out, plain, print_json
+from wearon.cli.output import AsJson, CommandError, errors, out, plain, print_json, say
 
 if TYPE_CHECKING:
     from wearon.operations.session_index import SessionLine, SessionPage, SessionQuery
@@ -28,7 +28,7 @@ def sessions(
     since: Annotated[str, typer.Option(help="60m, 2h, 1d, or a point in time.")] = "",
     until: Annotated[str, typer.Option(help="The same; sessions of that moment are left out.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List sessions, newest first: those of the last JOURNAL_HOURS, and older ones by a whole id.
 
@@ -58,7 +58,7 @@ def sessions(
         print_json(page.model_dump(mode="json"))
         return
     for line in page.sessions:
-        out.print(_line(line, whole=not out.is_terminal or out.width >= WIDE), highlight=False, soft_wrap=True)
+        say(_line(line, whole=not out.is_terminal or out.width >= WIDE))
     if page.cursor:
         errors.print(
             f"[dim]There are more: --limit {2 * limit}, or --until {page.sessions[-1].at:%Y-%m-%dT%H:%M:%S}[/]"

@@ -6,7 +6,7 @@ from rich.box import SIMPLE
 from rich.measure import Measurement
 from rich.table import Table
 
-from wearon.cli.output import out, plain
+from wearon.cli.output import out, plain, say
 
 NARROW = 18
 """Columns that a text needs at least to be read."""
@@ -37,4 +37,4 @@ def _print_blocks(title: str, headings: Sequence[str], rows: Sequence[Sequence[s
     for row in rows:
         out.print()
         for heading, text in zip(headings, row, strict=True):
-            out.print(f"[bold]{heading:<{width}}[/]  {plain(text)}", soft_wrap=True, highlight=False)
+            say(f"[bold]{heading:<{width}}[/]  {plain(text)}")

@@ -6,7 +6,8 @@ stays as it is when the process ends in between. It is not the audit of the book
 compares sessions with ledgers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -33,7 +34,6 @@ _FAR = 32_503_680_000_000
 
 Facts = Mapping[str, str | int | bool | None]
 """What was, or is, in a few words and numbers."""
-
 
 BEGUN: Facts = {"state": "begun"}
 """What an entry says was after: it is not known how far the action came, because its process ended meanwhile."""
@@ -106,17 +106,22 @@ class AuditEntry(BaseModel):
         return datetime.fromtimestamp(self.at_ms / 1000, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An entry of something that is being done."""
+@dataclass(slots=True)
+class Doing:
+    """An action that is being done: what came of it, once that is known."""
 
-    by: Actor
-    action: Action
-    about: str
-    before: Facts | None
-    ids: Sequence[str]
-    written: bytes
-    """As it stands in Redis."""
+    after: Facts | None = None
+    before: Facts | None = None
+    ids: Sequence[str] | None = None
+    is_withdrawn: bool = False
+
+    def came_to(self, after: Facts, *, before: Facts | None = None, ids: Sequence[str] | None = None) -> None:
+        """Say what was after, and what is known only now."""
+        self.after, self.before, self.ids = after, before, ids
+
+    def changed_nothing(self) -> None:
+        """Take the entry out again."""
+        self.is_withdrawn = True
 
 
 class AuditLog:
@@ -164,31 +169,24 @@ class AuditLog:
         """Add an entry by itself, before something that cannot end half done. Raises redis errors."""
         await self._note(args=[self.document(by, action, about, before=before, after=after, ids=ids)])
 
-    async def begin(
+    @asynccontextmanager
+    async def doing(
         self, by: Actor, action: Action, about: str, *, before: Facts | None = None, ids: Sequence[str] = ()
-    ) -> Begun:
-        """Add an entry before something that no single script does; then `complete` or `withdraw` it."""
-        entry = self.document(by, action, about, before=before, after=BEGUN, ids=ids)
-        written = cast("bytes", await self._note(args=[entry]))
-        return Begun(by, action, about, before, ids, written)
+    ) -> AsyncIterator[Doing]:
+        """Add an entry before something that no single script does, and complete it afterwards. Raises redis errors.
 
-    async def complete(
-        self, begun: Begun, after: Facts, *, before: Facts | None = None, ids: Sequence[str] | None = None
-    ) -> None:
-        """Say what came of it, and what is known only now. Raises redis errors."""
-        entry = self.document(
-            begun.by,
-            begun.action,
-            begun.about,
-            before=before or begun.before,
-            after=after,
-            ids=begun.ids if ids is None else ids,
-        )
-        await self._complete(args=[begun.written, entry])
-
-    async def withdraw(self, begun: Begun) -> None:
-        """Take the entry out, because nothing was changed. Raises redis errors."""
-        await self._complete(args=[begun.written, ""])
+        It stays as begun when the block raises, or does not say what came of it.
+        """
+        begun = self.document(by, action, about, before=before, after=BEGUN, ids=ids)
+        written = cast("bytes", await self._note(args=[begun]))
+        doing = Doing()
+        yield doing
+        if doing.is_withdrawn:
+            await self._complete(args=[written, ""])
+        elif doing.after is not None:
+            ids = ids if doing.ids is None else doing.ids
+            entry = self.document(by, action, about, before=doing.before or before, after=doing.after, ids=ids)
+            await self._complete(args=[written, entry])
 
     def clean(self, text: str) -> str:
         """A text that people typed, without secrets."""

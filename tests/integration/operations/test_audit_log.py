@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -178,20 +179,37 @@ async def test_a_key_of_another_kind_keeps_nobody_from_acting(
 
 
 async def test_what_takes_long_is_written_down_before_and_completed_after(audit_log: AuditLog) -> None:
-    begun = await audit_log.begin(ADA, Action.REPAIR_BOOKS, "all")
-    nothing = await audit_log.begin(ADA, Action.FAIL_ORPHANS, "all")
-    await audit_log.note(OPERATOR, Action.SHOW_PICTURE, "x")
-    assert [(one.action, one.after) for one in await audit_log.read(9)] == [
-        ("show_picture", None),
-        ("fail_orphans", BEGUN),
-        ("repair_books", BEGUN),
-    ]
-    await audit_log.complete(begun, {"refunds_made": 2}, ids=["a", "b"])
-    await audit_log.withdraw(nothing)
+    async with (
+        audit_log.doing(ADA, Action.REPAIR_BOOKS, "all") as repairing,
+        audit_log.doing(ADA, Action.FAIL_ORPHANS, "all") as failing,
+    ):
+        await audit_log.note(OPERATOR, Action.SHOW_PICTURE, "x")
+        assert [(one.action, one.after) for one in await audit_log.read(9)] == [
+            ("show_picture", None),
+            ("fail_orphans", BEGUN),
+            ("repair_books", BEGUN),
+        ]
+        repairing.came_to({"refunds_made": 2}, ids=["a", "b"])
+        failing.changed_nothing()
     newest, other = await audit_log.read(9)
     assert (newest.action, newest.by, newest.after) == ("repair_books", "ada@desk", {"refunds_made": 2})
     assert list(newest.ids) == ["a", "b"]
     assert other.action == "show_picture"
+
+
+async def test_an_entry_stays_as_begun_when_what_was_done_raises_or_does_not_say_what_came_of_it(
+    audit_log: AuditLog,
+) -> None:
+    with suppress(OSError):
+        async with audit_log.doing(ADA, Action.REPAIR_BOOKS, "all") as repairing:
+            repairing.came_to({"refunds_made": 2})
+            raise OSError
+    async with audit_log.doing(ADA, Action.FAIL_ORPHANS, "all"):
+        pass
+    assert [(one.action, one.after) for one in await audit_log.read(9)] == [
+        ("fail_orphans", BEGUN),
+        ("repair_books", BEGUN),
+    ]
 
 
 class Killed(BaseException):

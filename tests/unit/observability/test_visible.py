@@ -254,7 +254,7 @@ def test_an_error_is_visible(capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def test_a_question_is_visible(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    output.confirm(f"Forget {EVIL}?")
+    output.confirm(f"Forget {EVIL}?", yes=False)
     captured = capsys.readouterr()
     assert "[bold red]x[/]" in captured.err
     assert hidden_in(captured.out + captured.err) == set()

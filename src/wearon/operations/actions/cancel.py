@@ -114,21 +114,20 @@ class Cancellations:
 
     async def _take_out_together(self, store: str, waiting: Mapping[SessionRef, str], by: Actor) -> Sequence[Intent]:
         """Those that do not run. They have one entry in the audit log, or a large store would push out all else."""
-        begun = await self._audit_log.begin(
+        async with self._audit_log.doing(
             by,
             Action.CANCEL_WAITING,
             store,
             before={"waiting": len(waiting)},
             ids=[ref.session_id for ref in waiting],
-        )
-        found = [await self._write_intent(ref, request_id, now=False) for ref, request_id in waiting.items()]
-        written = [intent for intent in found if intent is not None]
-        if written:
-            sessions = [intent.session_id for intent in written]
-            before, after = {"waiting": len(written)}, {"status": TO_BE_FAILED}
-            await self._audit_log.complete(begun, after, before=before, ids=sessions)
-        else:
-            await self._audit_log.withdraw(begun)
+        ) as doing:
+            found = [await self._write_intent(ref, request_id, now=False) for ref, request_id in waiting.items()]
+            written = [intent for intent in found if intent is not None]
+            if written:
+                sessions = [intent.session_id for intent in written]
+                doing.came_to({"status": TO_BE_FAILED}, before={"waiting": len(written)}, ids=sessions)
+            else:
+                doing.changed_nothing()
         return written
 
     async def _find(self, session_id: str) -> Session:

@@ -46,20 +46,20 @@ class RefundActions:
         due = due[:most]
         if not due:
             return [], refunds
-        begun = await self._audit_log.begin(
+        async with self._audit_log.doing(
             by,
             Action.RETRY_REFUNDS,
             session or group_in_words(group),
             before={"outstanding": len(due)},
             ids=[intent.session_id for intent in due],
-        )
-        for start in range(0, len(due), AT_ONCE):
-            on_progress(start, len(due))
-            await asyncio.gather(*map(self._outbox.settle, due[start : start + AT_ONCE]))
-        left = await self.list()
-        still = {case.intent.key for case in left.outstanding}
-        settled = [intent for intent in due if intent.key not in still]
-        await self._audit_log.complete(begun, {"outstanding": len(due) - len(settled)})
+        ) as doing:
+            for start in range(0, len(due), AT_ONCE):
+                on_progress(start, len(due))
+                await asyncio.gather(*map(self._outbox.settle, due[start : start + AT_ONCE]))
+            left = await self.list()
+            still = {case.intent.key for case in left.outstanding}
+            settled = [intent for intent in due if intent.key not in still]
+            doing.came_to({"outstanding": len(due) - len(settled)})
         return settled, left
 
     async def in_review(self, session: str | None = None, group: str | None = None) -> Sequence[NeedsReview]:
