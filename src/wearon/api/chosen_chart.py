@@ -23,7 +23,7 @@ class ChosenChart:
 
     chart: SizeChart
     store: str = ""
-    """The shop that keeps it here; empty: nobody does."""
+    """The shop that keeps the chart here; empty: it came with the request."""
     version: int | None = None
 
     def identify(self, answer: SizeEstimate, ids: EstimateIds) -> SizeEstimate:

@@ -57,7 +57,7 @@ class Access:
     estimate_is_open: bool = True
 
     def holders(self, door: Door) -> frozenset[Role]:
-        """The roles that open the door and have a token; none: nobody can prove that he may pass."""
+        """The roles that open the door and have a token; none: no caller can pass."""
         return OPENED_BY[door] & self.tokens.keys()
 
     def wanted(self, path: str) -> frozenset[Role]:

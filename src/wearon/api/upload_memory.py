@@ -139,7 +139,7 @@ class UploadMemory:
             self._free += upload.size
 
     def grow(self, upload: Upload, size: int) -> None:
-        """Count the upload as so many bytes. Raises HTTPException when they are not there."""
+        """Reserve `size` bytes in all for the upload. Raises HTTPException when they are not free."""
         more = size - upload.size
         if more > 0:
             self._make_room(upload, more)

@@ -28,7 +28,7 @@ def make_shops(settings: Settings, redis: Redis, audit_log: AuditLog) -> Shops:
 
 
 def _secret(settings: Settings) -> bytes:
-    """What all processes of the fleet have and nobody else: production's key, or that of local mode's folder."""
+    """A secret that only the fleet's processes have: production's key, or that of local mode's folder."""
     key = settings.supabase_service_role_key
     if settings.wearon_mode is Mode.PRODUCTION and key is not None:
         return key.get_secret_value().encode()

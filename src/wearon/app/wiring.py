@@ -83,7 +83,7 @@ class Telemetry:
     tracing: Tracing
     loop_watch: LoopWatch
     redis_health: RedisHealth
-    """What all connections to Redis hear."""
+    """What all connections to Redis report to."""
 
     @property
     def dependencies(self) -> Dependencies:

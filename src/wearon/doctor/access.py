@@ -15,7 +15,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def check_access(settings: Settings) -> list[Finding]:
-    """A finding for each door, and for tokens that are of no use or can be guessed."""
+    """A finding for each door, and for tokens that open nothing or can be guessed."""
     access = make_access(settings)
     doors = (_estimates, _metrics, _console, _actions)
     return [

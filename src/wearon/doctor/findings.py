@@ -51,5 +51,5 @@ def warning(check: str, message: str, hint: str) -> Finding:
 
 
 def fault(check: str, message: str, hint: str, breaks: Promise) -> Finding:
-    """A finding that an operator must put right."""
+    """A finding that an operator must correct."""
     return Finding(check, Level.FAULT, message, hint, breaks)

@@ -31,7 +31,7 @@ PAID_ANSWER_MB = 8
 LEAST_FREE_MB = 100
 
 COMFORT = 10
-"""A warning comes when less than so many times the need is free: logs and Redis live on disks, too."""
+"""A warning comes when less than this many times the needed space is free: logs and Redis use disks, too."""
 
 FORGETFUL = {
     "tmpfs": "lies in memory, which a restart of the machine empties",

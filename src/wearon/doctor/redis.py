@@ -1,4 +1,4 @@
-"""Checks of Redis: new enough, keeping what it is given, near enough, and letting our user do all that we do.
+"""Checks of Redis: its version, what it keeps, its distance, and what our user may do.
 
 It only reads (PING, INFO, CONFIG GET, and pauses); all other commands that we send are tried in a transaction that is
 discarded.
@@ -41,7 +41,7 @@ PINGS = 5
 """A median that one slow answer does not move; each is a billed command."""
 
 MAX_PAUSES = 5
-"""Pauses that are told, the fleet's first."""
+"""Pauses that are listed at most, the fleet's first."""
 
 NEARLY_FULL = 0.8
 """Of `maxmemory`. With noeviction, a full Redis takes no task and no refund intent."""
@@ -112,7 +112,7 @@ def judge_latency(pings_ms: list[float]) -> Finding:
 
 
 def judge_pause(pause: Pause) -> Finding:
-    """The finding about a pause: shoppers wait, which somebody may have forgotten."""
+    """The finding about a pause: shoppers wait, and the pause may have been forgotten."""
     store = "" if pause.tenant == FLEET else f" --store {pause.tenant.removeprefix('b2b:')}"
     whose = "the fleet" if pause.tenant == FLEET else pause.tenant
     since = f"since {pause.since:%Y-%m-%d %H:%M} UTC"

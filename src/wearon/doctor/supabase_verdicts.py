@@ -97,7 +97,7 @@ def judge_key(key: str, now: float) -> list[Finding]:
 def judge_fail_and_refund(
     described: Described | None, nearest: frozenset[str] | None, *, is_described: bool
 ) -> Finding:
-    """The finding about the optional function, and what it is worth where it is not installed."""
+    """The finding about the optional function, and what is lost where it is not installed."""
     check = "supabase functions"
     if described is not None and described.fits(FAIL_AND_REFUND_ARGUMENTS):
         return ok(check, f"{FAIL_AND_REFUND} is installed: a b2c session is failed and refunded in one transaction")

@@ -1,4 +1,4 @@
-"""Local mode: where the running `wearon serve` hands out pictures, left in its folder for the other commands."""
+"""The URL of the running `wearon serve` in local mode, kept in its folder for the other commands."""
 
 from pathlib import Path
 

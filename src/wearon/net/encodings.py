@@ -1,4 +1,4 @@
-"""Content-Encoding: what an answer's body is packed in, and unpacking it without more of it than is wanted.
+"""Content-Encoding: how an answer's body is compressed, and how it is decompressed up to a limit.
 
 Only gzip is asked for, and only of services. Whatever else would have to be unpacked is refused, also gzip in gzip:
 3 KB of it become 3 GB. Names that are no compression (`identity`, `utf-8`, `aws-chunked`: what clients of object

@@ -78,7 +78,7 @@ class _HeadLimitingStream(httpcore.AsyncNetworkStream):
     """Reads a head by the kilobyte and ends the connection when it does not end; reads a body in large pieces.
 
     The HTTP parser limits a single head, but lets through interim answers (status 1xx) without end: a few
-    connections full of them would keep the loop busy for good. More than is asked for does not trouble it.
+    connections full of them would keep the loop busy forever.
     """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:

@@ -15,7 +15,7 @@ from wearon.queue.task import KNOWN_VERSION, GenerationTask, read_task
 from wearon.tryon.retry_policy import Reason
 
 MOST_GROUPS = 100
-"""The largest ones are told; the others show when those are gone."""
+"""The largest groups are listed; the others follow when those are gone."""
 
 _NUMBER = re.compile(r"[0-9]+")
 

@@ -1,4 +1,4 @@
-"""Looks for incidents by itself, so that their begin and end are known and logged though nobody watches.
+"""Looks for incidents regularly, so that their begin and end are known and logged without a watcher.
 
 It costs one Redis command a look and one a change. While this process knows of nothing wrong it looks rarely: what
 happens elsewhere is the others' to notice. What began and ended between two looks is told by the process that saw it.

@@ -98,7 +98,7 @@ class Incident(BaseModel):
 
     @property
     def after_what(self) -> str:
-        """What the end is told to have followed, such as "Supabase came back"; empty when it is not known."""
+        """What came before the end, such as "Supabase came back"; empty when it is not known."""
         if self.answered_again_at is not None:
             return f"{SERVICES.get(self.code.partition('_')[0], 'it')} came back"
         return "" if self.last_refused_at is None else "the last refusal"

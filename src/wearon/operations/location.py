@@ -158,7 +158,7 @@ def _tell_running(location: Location, running: RunningJob | None) -> str:
 
 
 def _why(reason: str | None, last: RunEntry | None) -> str:
-    """A rate limit and an error are waits of two kinds: of the one nobody is to blame."""
+    """Why it waits: for a rate limit, which is nobody's fault, or after an error."""
     if last is not None and last.category is Reason.RATE_LIMIT:
         return " because of the image model's rate limit"
     return f" after an error ({reason})" if reason else ""

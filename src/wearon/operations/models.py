@@ -76,7 +76,7 @@ class Process(BaseModel):
     last_refused: dict[str, AwareDatetime] = {}
     """Code of an incident such as `supabase_rest_away` -> the last refusal of that kind, granted again or not."""
     answered_again: dict[str, AwareDatetime] = {}
-    """The same codes -> when such a refusal was followed by a success; none while it is refused."""
+    """Code -> when the first success followed such a refusal; no entry while it is refused."""
     image_models: list[ImageModel] = []
     """The wanted one, then its fallbacks; empty in a process that runs no jobs, and in local mode."""
 

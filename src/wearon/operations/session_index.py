@@ -224,7 +224,7 @@ def _score(moment: datetime) -> str:
 
 
 def _moment(score: bytes) -> datetime | None:
-    """None for none, and for what somebody else wrote there."""
+    """None for an empty text, and for one that is no moment."""
     try:
         return datetime.fromtimestamp(float(score) / 1e6, UTC)
     except (ValueError, OverflowError, OSError):

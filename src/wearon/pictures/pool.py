@@ -4,7 +4,7 @@ PictureError         no picture comes out of these bytes, however often it is tr
 ProcessFailed        nothing is known about the picture: to be tried again later
   Starved            it got little of the processors in its time: the machine has too much to do
   ProcessDied        its process was lost, or had no memory for it
-  NoProcess          there was none to be had
+  NoProcess          no process could be started
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class PicturePool:
     Served are in turn those for whom the fewest are in hand (`wearon.resources.work`), before those whose pictures
     have used up a budget of CPU: one shop's pictures, each of which costs a second at most, do not keep another's
     waiting. A task whose pictures have cost too much is refused; pictures that are paid wait for no others.
-    `dependencies` hears when no process can be had.
+    `dependencies` is notified when no process can be started.
     """
 
     def __init__(self, processes: int, *, dependencies: Dependencies, time_limit_s: float = TIME_LIMIT_S) -> None:
@@ -124,7 +124,7 @@ class PicturePool:
     async def _together(self, function: Callable[[bytes], bytes], data: bytes, work: Work) -> bytes:
         await self._places.acquire(work.owner)
         # Finished even when its caller has gone (another picture of the task was refused): cancelling would end the
-        # process, and the next picture, given to it at that moment, could be lost and taken for one that hangs.
+        # process, and the next picture, given to it at that moment, could be lost and look like one that hangs.
         running = asyncio.create_task(self._work(function, data, work))
         self._under_way.add(running)
         running.add_done_callback(self._under_way.discard)

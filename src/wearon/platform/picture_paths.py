@@ -1,6 +1,6 @@
 """Where shoppers' pictures lie in our storage: the only paths that are ever deleted, and the folders that hold them.
 
-Names come from a listing, and somebody chose them: whatever does not have one of these shapes, letter by letter, is
+Names come from a listing, and others chose them: whatever does not have one of these shapes, letter by letter, is
 left alone. `..`, slashes and odd characters have no place in them.
 
     generated/{user}/{session}.jpg               b2c results

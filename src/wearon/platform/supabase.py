@@ -155,7 +155,7 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         return list(_readable(channel, await self._rows("list ended sessions", query)))
 
     async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
-        """Those about which nothing is told, although there are rows, count as there."""
+        """Sessions that PostgREST leaves out of its answer count as existing."""
         rows, untold = await self._rows_of(channel, session_ids, "id")
         return {str(row.get("id")) for row in rows} | untold
 
@@ -282,7 +282,7 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     # Retention
 
     async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
-        """Those about which nothing is told, although there are rows, count as needed."""
+        """Sessions that PostgREST leaves out of its answer count as needed."""
         rows, untold = await self._rows_of(channel, session_ids, "id", "status", "completed_at")
         return {str(row.get("id")) for row in rows if needs_result(row, ended_after)} | untold
 
@@ -316,7 +316,7 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
     async def _rows_of(
         self, channel: Channel, session_ids: Sequence[str], *columns: str
     ) -> tuple[Sequence[Mapping[str, Any]], set[str]]:
-        """Rows of sessions, and the ids of those about which nothing is told although there are rows.
+        """Rows of sessions, and the ids of those that PostgREST leaves out although their rows exist.
 
         PostgREST's `max-rows` may cut an answer, without an error: the others are asked for again.
         """

@@ -52,7 +52,7 @@ READ_ONLY_CODES = frozenset({"25006", "0A000"})
 """SQLSTATEs of a statement that would write, on a database that is a standby or in recovery."""
 
 REASON_CHARACTERS = 300
-"""Enough for PostgREST's longest hint-free message; a page of HTML is of no use in a log."""
+"""Enough for PostgREST's longest hint-free message; a page of HTML does not help in a log."""
 
 _READ_CHARACTERS = 8 * REASON_CHARACTERS
 """How much of a message is looked through: a proxy may write megabytes."""

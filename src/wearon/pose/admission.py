@@ -53,7 +53,7 @@ class Admission:
         return [seconds for ticket in self._tickets if ticket is not but and (seconds := ticket.remaining_s())]
 
     def enter(self, kind: str, pictures: int = 1) -> Ticket:
-        """Let a call of this kind, which looks at so many pictures, in."""
+        """Admit a call of this kind with this number of pictures."""
         ticket = Ticket(kind, self._typical_s.setdefault(kind, pictures * TYPICAL_RUN_S))
         self._tickets.add(ticket)
         return ticket

@@ -82,7 +82,7 @@ class Pose:
         return self.landmarks.item(joint, 3)
 
     def mirrored(self) -> "Pose":
-        """The same person in the picture's mirror image."""
+        """This person as seen in the picture's mirror image."""
         landmarks = self.landmarks[_OTHER_SIDE]
         landmarks[:, 0] = 1 - landmarks[:, 0]
         world = None

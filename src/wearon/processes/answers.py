@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_ERROR_CHARACTERS = 2000
-"""Limit for one argument of an error: a message that quotes a whole picture is of no use."""
+"""Limit for one argument of an error: a message must not quote a whole picture."""
 
 _BYTES = "\0bytes"
 """Key of the object that stands for bytes; JSON of ours has no NUL in a key."""

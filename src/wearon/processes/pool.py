@@ -72,7 +72,7 @@ class Sent(Generic[R]):
 
 
 class ProcessPool:
-    """`processes` processes of one kind. `dependencies` hears when none can be started, and when one can again."""
+    """`processes` processes of one kind. `dependencies` is notified when none can be started, and when one can."""
 
     def __init__(self, kind: Kind, processes: int, dependencies: Dependencies) -> None:
         self.processes = processes

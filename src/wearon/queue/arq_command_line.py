@@ -85,7 +85,7 @@ def replace_arqs_worker(check_health: Callable[[object], int]) -> None:
 
 
 def command_line_settings(redis: Redis, concurrency: int, job_timeout_s: float) -> dict[str, Any]:
-    """What arq's command line is told, each with its reason."""
+    """The settings for arq's command line, each with its reason."""
     return {
         # arq's worker must know a function.
         "functions": [func(_never, name=GENERATE)],

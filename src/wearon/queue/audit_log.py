@@ -77,7 +77,7 @@ class Action(StrEnum):
     DELETE_CHART = "delete_chart"
     LOG_IN = "log_in"
     LOGIN_REFUSED = "login_refused"
-    """By nobody that is known."""
+    """By an unknown person."""
     SHOW_PICTURE = "show_picture"
     """Changes nothing, but makes a URL that opens a shopper's photo."""
 

@@ -34,7 +34,7 @@ RECOVER_EVERY_S = 60.0
 """How often the pending documents are looked through for what a dead consumer left."""
 
 MAX_STUCK = 20
-"""Pending documents that wait for a key to be put right, before nothing more is taken."""
+"""Pending documents that wait until an operator corrects a key; at this number no more tasks are taken."""
 
 MAX_JOBS = 100_000
 """In the queue at once, some 2 KB each; what comes then waits in the producers' list."""
@@ -162,7 +162,7 @@ class Consumer:
         return self._depth < self._limit
 
     async def _accept(self, documents: Sequence[bytes]) -> Sequence[BadKey]:
-        """Make jobs of pending documents. One that waits for a key to be put right stays, and holds up no others."""
+        """Make jobs of pending documents. One that waits until a key is corrected stays; the others go on."""
         stuck: list[BadKey] = []
         batch: list[Enqueued] = []
         for document in documents:

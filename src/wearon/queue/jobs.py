@@ -60,7 +60,7 @@ class Attempt:
 
     @property
     def crashes(self) -> int:
-        """Attempts that ended without a word: the process was killed or the machine died."""
+        """Attempts whose end was not written: the process was killed, or the machine died."""
         return max(0, self.number - 1 - self.retried)
 
     @property
@@ -75,7 +75,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The decision to run a job again in so many seconds."""
+    """The decision to run a job again after `delay_s`."""
 
     delay_s: float
     rate_limited: bool = False

@@ -63,7 +63,7 @@ REFUND_ERRORS = "wearon:refunds:errors"
 """Hash session -> why the last try at its intent did not succeed; for people."""
 
 REFUNDS_IN_REVIEW = "wearon:refunds:by-hand"
-"""Hash session -> what a person has to put right (charged in money, or no charge found)."""
+"""Hash session -> the refund that needs review (charged in money, or no charge found)."""
 
 REFUND_SETTLED = "wearon:refunds:settled:"
 """Prefix; the stamp of a session's intent that was settled within the last hour: it is not one that was lost."""
@@ -127,7 +127,7 @@ AUDIT_LOG = "wearon:audit-log"
 """List of JSON entries, newest first, bounded: what operators did (`wearon.queue.audit_log`)."""
 
 INCIDENTS = "wearon:incidents"
-"""Hash incident -> when it began, what it is about and when it ended (JSON), bounded: every process shows the same."""
+"""Hash incident -> when it began, what it is about and when it ended (JSON), bounded: all processes share it."""
 
 CHART_STORES = "wearon:charts"
 """Hash store -> how many size charts it keeps here, bounded."""

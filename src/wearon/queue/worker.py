@@ -76,7 +76,7 @@ class _Done:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """The job is run again in so many seconds, here or elsewhere."""
+    """The job is run again after `delay_s`, here or elsewhere."""
 
     delay_s: float
     job: bytes = b""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class Allowance:
-    """So many a second, and after a pause so many at once."""
+    """Allows a number of calls a second, and after a pause a number at once."""
 
     def __init__(self, a_second: float, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""

@@ -24,5 +24,5 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait({task})  # a further cancellation ends the waiting, and not the work
         if not task.cancelled():
-            task.exception()  # the cancellation counts, and this error with nobody to hear it is no surprise
+            task.exception()  # read, so that asyncio does not report it: the cancellation is what counts
         raise

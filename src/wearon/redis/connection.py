@@ -22,7 +22,7 @@ from wearon.redis.errors import AnswerTooLarge, RedisUnavailable, ours
 from wearon.redis.health import RedisHealth
 
 START_BYTES = 2048
-"""Kept of an answer that is too long: whose it is stands there."""
+"""Kept of an answer that is too long: its beginning says which command it belongs to."""
 
 OnCommand = Callable[[str], None]
 """Told of every command sent, pipelines' and greetings' (HELLO, CLIENT) too: hosted Redis bills them all."""
@@ -180,7 +180,7 @@ class _Reporting(_Plain):
                 return
 
     async def _fail(self, error: Exception, command: Sequence[Any]) -> None:
-        """Raise it as one of our errors, once the connection is closed if it is of no use any more."""
+        """Raise it as one of our errors, after closing the connection if it cannot be used again."""
         if self._greeting and isinstance(error, ResponseError):
             raise error  # redis-py goes on without some of what it says in its greeting; else see `connect`
         found = ours(error, command)

@@ -48,7 +48,7 @@ class AnswerTooLarge(RedisUnavailable):
 
 
 class RedisRefuses(RedisUnavailable):
-    """Redis answers, but does not do what it is asked to do. `code` is the answer's first word."""
+    """Redis answers, and refuses the command. `code` is the answer's first word."""
 
     def __init__(self, code: str, words: str) -> None:
         super().__init__(words)
@@ -104,7 +104,7 @@ _CODES_OF_CLASSES: tuple[tuple[type[RedisError], str], ...] = (
 
 
 def ours(error: Exception, command: Sequence[object] = ()) -> Exception:
-    """The error of the tree that an error of a connection is; what is about one command stays what it is.
+    """The error of our tree for an error of a connection; an error of one command stays as it is.
 
     `command` is what was sent, its name first.
     """

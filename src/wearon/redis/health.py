@@ -89,7 +89,7 @@ class RedisHealth:
         return time.monotonic() - self._silent_since if self._silent_since is not None else 0.0
 
     def looked_at_keys(self, bad: Mapping[str, str]) -> None:
-        """Note the keys that hold what they must not hold, each with what that is."""
+        """Note the keys whose values have a wrong type or content, each with what it is."""
         for asked in [asked for asked in self._refused if asked.startswith(KEY) and asked.removeprefix(KEY) not in bad]:
             self._forget(asked)
         for key, words in bad.items():

@@ -31,7 +31,7 @@ MOST_HTTP = 512
 """Each holds 100 KB at most: head, body, uvicorn's read buffer. Uploads have memory of their own."""
 
 LEAST_HTTP = 16
-"""With fewer connections the API is of no use."""
+"""The API cannot work with fewer connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def limit_after_raising() -> int:
 
 
 def divide(limit: int, concurrency: int) -> Budget:
-    """Share out `limit` descriptors for a worker that runs so many jobs at once."""
+    """Divide `limit` descriptors for a worker that runs `concurrency` jobs at once."""
     paid_work = ALWAYS_OPEN + REDIS + PLATFORM + EACH_JOB * concurrency
     left = limit - paid_work - DOWNLOADS - BACKLOG
     return Budget(limit, paid_work, DOWNLOADS, max(LEAST_HTTP, min(MOST_HTTP, left)))

@@ -129,5 +129,5 @@ class FairSlots:
 
 
 def share_of(slots: int) -> int:
-    """What one key may hold of so many: two thirds, so that a newcomer need not wait for the end of what goes on."""
+    """How many slots one key may hold: two thirds, so that a newcomer finds free ones."""
     return max(min(slots, 2), slots * 2 // 3)

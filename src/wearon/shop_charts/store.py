@@ -34,7 +34,7 @@ Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
 
 class ChartError(Exception):
-    """A chart cannot be had or kept: UnknownChart, UnreadableChart, ChartChanged or TooManyCharts."""
+    """A chart cannot be read or written: UnknownChart, UnreadableChart, ChartChanged or TooManyCharts."""
 
 
 class UnknownChart(ChartError):

@@ -24,7 +24,7 @@ from wearon.tryon.run import Outcome, Run, RunEnded
 log = structlog.get_logger()
 
 UNASKED = {Outcome.ENDED_ELSEWHERE, Outcome.DEAD_LETTER}
-"""How a run ends that has shown nothing about what is refused, besides one whose pictures cannot be had."""
+"""Outcomes that say nothing about what is refused. (Neither do runs whose pictures could not be fetched.)"""
 
 
 class FleetBreaker:

@@ -83,7 +83,7 @@ class InputImages:
     ) -> None:
         """`stored_path` says where in our own storage a URL points to; None: it points elsewhere.
 
-        `dependencies` hears when our own storage gives no picture.
+        `dependencies` is notified when our own storage gives no picture.
         """
         self._fetcher = fetcher
         self._prepare = prepare

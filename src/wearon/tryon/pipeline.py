@@ -43,7 +43,7 @@ DEFAULT_PROMPT = (
 calls all of them `image.png`)."""
 
 MAX_CRASHES = 10
-"""Attempts that ended without a word before a job is taken for the cause. Deploys and machine failures come singly."""
+"""Attempts without an end before the job itself counts as the cause. Deploys and machine failures come singly."""
 
 LEAST_RUN_S = 200.0
 """What an attempt is given however old its job is: one image request may take 180 s."""

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from wearon.events import Events
 from wearon.platform.base import OPEN_STATUSES, Platform, PlatformError, Session, SessionRef
+from wearon.platform.outages import repeat_every
 from wearon.processes.child import ProcessFailed
 from wearon.queue import keys
 from wearon.queue.jobs import JobQueue
@@ -86,15 +87,7 @@ class Reconciler:
             group.create_task(
                 run_forever(self._settle_refunds, trouble="refund outbox out of reach", pauses_s=SETTLE_AGAIN_S)
             )
-            group.create_task(
-                run_forever(
-                    self._reconcile,
-                    lambda: asyncio.sleep(RECONCILE_EVERY_S),
-                    trouble="reconciliation postponed",
-                    pauses_s=(RECONCILE_EVERY_S, RECONCILE_EVERY_S),
-                    passing=(RedisError, OSError, PlatformError),
-                )
-            )
+            group.create_task(repeat_every(RECONCILE_EVERY_S, self._reconcile, trouble="reconciliation postponed"))
 
     async def _settle_refunds(self) -> None:
         await self._refunds_waiting.wait()

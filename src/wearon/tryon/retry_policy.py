@@ -93,7 +93,7 @@ class PausedTooLong(Exception):
 
 
 class DiedTooOften(Exception):
-    """The worker has died again and again while it had this job, so it is taken for the cause."""
+    """The worker has died again and again while it had this job: the job is probably the cause."""
 
 
 class Reason(StrEnum):
@@ -102,7 +102,7 @@ class Reason(StrEnum):
     MODERATION = "moderation"
     RATE_LIMIT = "rate_limit"
     PICTURE = "picture"
-    """An input picture cannot be had or used."""
+    """An input picture cannot be fetched or used."""
     OPENAI = "openai"
     PLATFORM = "platform"
     """Supabase or Redis."""

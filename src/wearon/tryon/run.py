@@ -195,9 +195,9 @@ class Runs:
 
     @asynccontextmanager
     async def follow(self, run: Run) -> AsyncIterator[None]:
-        """The run is under way within the block, and log lines and slots say whose it is.
+        """The run is under way within the block, and log lines and slots name its session.
 
-        One that leaves the block without a word was cut off. What subscribes to its end, as the history does, is
+        A run that has no outcome when the block ends was cut off. What subscribes to its end, as the history does, is
         awaited before the block is left.
         """
         names = {"request_id": run.request_id, "session_id": run.ref.session_id, "channel": run.ref.channel.value}

@@ -7,15 +7,13 @@ that the job is still this worker's.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from wearon.platform.base import (
     OPEN_STATUSES,
-    About,
     BucketRefused,
     Channel,
     Completion,
@@ -26,6 +24,7 @@ from wearon.platform.base import (
     SessionRef,
     Status,
 )
+from wearon.platform.outages import through_outages
 from wearon.queue.dead_letters import DeadLetters
 from wearon.queue.task import GenerationTask
 from wearon.refunds.intents import Settled
@@ -35,11 +34,6 @@ from wearon.tryon.retry_policy import Fail, Reason
 from wearon.tryon.run import Outcome, Run, Runs, StepName
 
 log = structlog.get_logger()
-
-OUTAGE_RETRY_S = 60.0
-"""How long an attempt itself waits for the platform to come back before the job is retried later."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +98,7 @@ class Sessions:
         await self._dead_letters.add(document, reason, session_id=session_id, request_id=request_id)
 
     async def check_bucket(self) -> None:
-        """Raises when a picture could not be stored: BucketRefused, when that is for an operator to put right."""
+        """Raises when a picture could not be stored: BucketRefused, when an operator must act."""
 
         async def check() -> None:
             try:
@@ -186,26 +180,3 @@ def rejected_session(payload: dict[str, Any]) -> SessionRef | None:
         return SessionRef(Channel(payload["channel"]), payload["owner_id"], str(UUID(payload["session_id"])))
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
-
-
-async def through_outages(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a platform call that is safe to repeat while the platform is away, or refuses us altogether.
-
-    A bucket that takes nothing is told at once: the fleet pauses itself after a few jobs that met it.
-    """
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception(_is_outage),
-        wait=wait_random_exponential(multiplier=0.25, max=4),
-        stop=stop_after_delay(OUTAGE_RETRY_S),
-        reraise=True,
-    ):
-        with attempt:
-            # Not by calling the retrying object: it awaits coroutine functions only, and a lambda is none.
-            return await call()
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _is_outage(error: BaseException) -> bool:
-    if isinstance(error, PlatformRefused):
-        return error.about is About.US and not isinstance(error, BucketRefused)
-    return isinstance(error, PlatformError)

@@ -80,7 +80,7 @@ class _Paid:
 class Spool:
     """Keeps both in `folder`, which several processes may share. All disk work is off the loop.
 
-    `dependencies` is told while this machine's disk does not take what is to be kept.
+    `dependencies` is notified while this machine's disk does not take a file.
     """
 
     def __init__(self, folder: Path, dependencies: Dependencies) -> None:
@@ -128,7 +128,7 @@ class Spool:
     async def left_behind(self, older_than: timedelta) -> Sequence[SessionRef]:
         """The sessions for which something has been kept for longer than that.
 
-        A file that does not say readably whose it is is put aside, until `sweep`: its session must not wait for it.
+        A file whose first line cannot be read is renamed, and deleted by `sweep`: it belongs to no known session.
         """
         before = time.time() - older_than.total_seconds()
         for path, paid in list(self._unwritten.items()):

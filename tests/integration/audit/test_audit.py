@@ -18,9 +18,9 @@ from wearon.operations.audit.auditor import Auditor
 from wearon.operations.audit.books import Kind
 from wearon.operations.audit.store import BookStore
 from wearon.operations.snapshot import SnapshotReader
+from wearon.platform import outages
 from wearon.platform.base import Channel, PlatformUnavailable, SessionRef, Status
 from wearon.queue import keys
-from wearon.tryon import sessions
 from wearon.tryon.retry_policy import INTERNAL_MESSAGE
 from wearon.tryon.run import Outcome
 
@@ -326,7 +326,7 @@ async def test_findings_that_are_not_kept_are_found_again(
 async def test_one_process_audits_within_the_hour_and_a_platform_that_is_away_gives_the_turn_back(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "OUTAGE_RETRY_S", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)
     books.failed(Channel.B2C, refunded=None)
     platform = FaultyPlatform(books.side.platform)
     platform.break_next("ledgers", error=PlatformUnavailable("read ledger: no answer within 10 s"))

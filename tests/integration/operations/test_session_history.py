@@ -28,9 +28,9 @@ from wearon.observability.logging import configure_logs
 from wearon.operations.entries import MAX_ENTRIES
 from wearon.operations.models import RefundState
 from wearon.operations.report import Reporter
+from wearon.platform import outages
 from wearon.platform.base import Channel
 from wearon.queue import keys
-from wearon.tryon import sessions as sessions_module
 from wearon.tryon.image_model import Moderated, QuotaExhausted, RateLimited, RequestRefused
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def side(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HistorySide:
-    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)
     return HistorySide(redis_client, platform, tmp_path)
 
 

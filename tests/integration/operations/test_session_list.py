@@ -15,10 +15,10 @@ from support.job_side import Buyer, FaultyPlatform, LocalShop, document, untyped
 from support.turns import a_store, push
 from wearon.operations.models import Report, RunningJob
 from wearon.operations.session_index import STEP, SessionIndex, SessionLine, SessionQuery
+from wearon.platform import outages
 from wearon.platform.base import Channel, Status
 from wearon.queue import keys
 from wearon.queue.tenants import B2C
-from wearon.tryon import sessions as sessions_module
 from wearon.tryon.image_model import Moderated, RateLimited
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def buyer(shop: LocalShop) -> Buyer:
 
 @pytest.fixture
 def side(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HistorySide:
-    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)
     return HistorySide(redis_client, platform, tmp_path)
 
 

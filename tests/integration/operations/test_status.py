@@ -37,13 +37,13 @@ from wearon.operations.live_view import LiveView
 from wearon.operations.models import FleetStatus
 from wearon.operations.report import Reporter
 from wearon.operations.snapshot import SnapshotReader
+from wearon.platform import outages
 from wearon.platform.base import Channel
 from wearon.queue import keys
 from wearon.queue.dead_letters import DeadLetter, DeadLetterAdded
 from wearon.queue.pauses import FLEET, MAX_NAMED, Pauses
 from wearon.redis.clients import connect
 from wearon.supervisor import Component
-from wearon.tryon import sessions as sessions_module
 from wearon.tryon.image_model import Moderated, RequestRefused
 from wearon.tryon.run import Run, RunEnded, Runs, StepName
 
@@ -52,7 +52,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def side(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HistorySide:
-    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)
     return HistorySide(redis_client, platform, tmp_path)
 
 

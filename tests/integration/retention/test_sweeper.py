@@ -32,9 +32,9 @@ from wearon.operations.retention import named, sweeper, walk
 from wearon.operations.retention.store import RoundStore
 from wearon.operations.retention.sweeper import Sweeper
 from wearon.operations.snapshot import SnapshotReader
+from wearon.platform import outages
 from wearon.platform.base import Channel, Platform, PlatformUnavailable, SessionRef, Status
 from wearon.queue import keys
-from wearon.tryon import sessions
 
 HOUR = timedelta(hours=1)
 OLD = 7 * HOUR
@@ -248,7 +248,7 @@ async def away(platform: Platform, method: str) -> AsyncIterator[FaultyPlatform]
 async def test_one_process_of_the_fleet_deletes_and_another_goes_on_when_it_cannot(
     local_side: LocalSide, redis_client: Redis, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(sessions, "OUTAGE_RETRY_S", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)
     first = result(local_side, Channel.B2C, Status.COMPLETED, OLD)
     async with away(local_side.platform, method) as faulty:
         with pytest.raises(PlatformUnavailable):
@@ -270,7 +270,7 @@ async def status(redis: Redis) -> FleetStatus:
 async def test_a_storage_that_is_away_is_an_incident_only_when_it_lasts(
     local_side: LocalSide, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "OUTAGE_RETRY_S", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)
     async with away(local_side.platform, "list_folder") as faulty:
         with pytest.raises(PlatformUnavailable):
             await new_sweeper(redis_client, faulty).sweep_in_turn()

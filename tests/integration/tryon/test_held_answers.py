@@ -30,11 +30,11 @@ from support.job_side import (
     untyped,
 )
 from wearon.observability.tracing import Tracing
+from wearon.platform import outages
 from wearon.platform.base import Channel, PlatformRefused, SessionRef
 from wearon.queue import keys
 from wearon.queue.dead_letters import DeadLetters
 from wearon.tryon import retry_policy as failures
-from wearon.tryon import sessions as sessions_module
 from wearon.tryon.deliveries import Deliveries
 from wearon.tryon.pipeline import Pipeline
 from wearon.tryon.rejections import Rejections
@@ -73,7 +73,7 @@ class Disk:
 def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk(tmp_path / "spool", request.param)
     monkeypatch.setattr(Spool, "_write", lambda spool, *arguments: disk(spool, *arguments))
-    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 0.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)
     monkeypatch.setattr(failures, "OUTAGE_PAUSE_S", 0.02)
     return disk
 

@@ -38,13 +38,13 @@ from wearon.local.credits import DEMO_CREDITS
 from wearon.net.errors import FetchError
 from wearon.observability.tracing import Tracing
 from wearon.pictures.decode import PictureError
+from wearon.platform import outages
 from wearon.platform.base import Channel, PlatformError, PlatformRefused, PlatformUnavailable, SessionRef
 from wearon.platform.supabase_answers import Refusal
 from wearon.queue.dead_letters import DeadLetters
 from wearon.queue.job_document import BadJob, rejection
 from wearon.queue.jobs import Attempt, JobQueue, Retry
 from wearon.tryon import reconciler as reconciling
-from wearon.tryon import sessions as sessions_module
 from wearon.tryon.deliveries import Deliveries
 from wearon.tryon.image_model import (
     BadAnswer,
@@ -132,7 +132,7 @@ class Desk:
 
 @pytest.fixture
 def desk(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 0.0)  # the first lost answer ends the run
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 0.0)  # the first lost answer ends the run
     monkeypatch.setattr("wearon.tryon.input_images.PAUSE_S", (0.0, 0.0))
     return Desk(redis_client, platform, tmp_path / "spool")
 
@@ -325,7 +325,7 @@ async def test_a_short_absence_is_waited_for_within_the_run(
     method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 60.0)
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 60.0)
     ref = await buyer.buy()
     platform.break_next(method, answer_lost=True, times=2)
     assert await desk.run(ref) is None
@@ -836,7 +836,7 @@ async def test_a_bucket_that_takes_nothing_is_told_to_the_fleet(
 ) -> None:
     refused: list[Refused | None] = []
     desk.events.subscribe(RunEnded, lambda ended: refused.append(ended.run.refused))
-    monkeypatch.setattr(sessions_module, "OUTAGE_RETRY_S", 60.0)  # told at once, also where an outage is waited for
+    monkeypatch.setattr(outages, "OUTAGE_RETRY_S", 60.0)  # told at once, also where an outage is waited for
     platform.break_next("check_bucket", error=PlatformRefused("there is no bucket"))
     ref = await buyer.buy()
     assert await desk.run(ref)

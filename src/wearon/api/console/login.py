@@ -51,7 +51,7 @@ class Doorkeeper:
         return self._tokens.guesses
 
     def role_of_token(self, token: bytes) -> Role | None:
-        """Who may read the console with this token; None: nobody."""
+        """The role that this token has in the console; None: it has none."""
         role = self._tokens.role_of(token)
         return role if role in self._keys else None
 

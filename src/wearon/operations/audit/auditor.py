@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from wearon.operations.audit.books import REPAIRABLE, Books, Finding, Kind
 from wearon.operations.audit.paid import PaidSessions
@@ -35,10 +35,9 @@ from wearon.platform.base import (
     SessionUnreadable,
     Status,
 )
-from wearon.redis.backoff import run_forever
+from wearon.platform.outages import repeat_every, through_outages
 from wearon.refunds.intents import intent_key
 from wearon.refunds.outbox import RefundOutbox
-from wearon.tryon.sessions import through_outages
 
 log = structlog.get_logger()
 
@@ -87,7 +86,7 @@ class Audited:
     history_from: datetime
     """What ended before is not compared with the history."""
     next_from: datetime
-    """Everything created before has been audited for good."""
+    """Everything created before this moment has been audited, and is not audited again."""
     suspects: frozenset[str] = frozenset()
     """Ids of sessions whose refund went to another owner when they were last looked at."""
     sessions: int = 0
@@ -141,13 +140,7 @@ class Auditor:
     async def run(self) -> None:
         """Audit when it is this process's turn, until cancelled."""
         await asyncio.sleep(ASK_S * random.uniform(0.5, 1.0))  # noqa: S311 (not all processes at once, nor at a start)
-        await run_forever(
-            self.audit_in_turn,
-            lambda: asyncio.sleep(ASK_S),
-            trouble="audit postponed",
-            pauses_s=(ASK_S, ASK_S),
-            passing=(RedisError, OSError, PlatformError),
-        )
+        await repeat_every(ASK_S, self.audit_in_turn, trouble="audit postponed")
 
     async def audit_in_turn(self) -> None:
         """Audit what is new, if no process has within the hour. Raises platform and redis errors."""

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from wearon.operations.audit.books import Finding, Kind
 from wearon.operations.session_index import STATUSES, STEP, SessionIndex, SessionLine, SessionQuery
 from wearon.platform.base import ASKED_AT_ONCE, Channel, Platform
+from wearon.platform.outages import through_outages
 from wearon.platform.session_rows import as_uuid
 from wearon.tryon.run import Outcome
-from wearon.tryon.sessions import through_outages
 
 
 class PaidSessions:

@@ -39,7 +39,7 @@ _KINDS: Mapping[Dependency, Mapping[RefusalKind, tuple[str, str]]] = {
     Dependency.REDIS: {
         RefusalKind.AWAY: (
             STOPPED,
-            "Look whether Redis runs and whether REDIS_URL leads to it. `wearon doctor` says how far a connection comes.",
+            "See whether Redis runs and whether REDIS_URL leads to it. `wearon doctor` says how far a connection gets.",
         ),
         RefusalKind.READ_ONLY: (
             STOPPED,

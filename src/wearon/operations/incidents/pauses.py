@@ -1,4 +1,4 @@
-"""Pauses: shoppers wait, and somebody has to know that they do."""
+"""Pauses: shoppers wait, and an operator must know that."""
 
 from collections.abc import Iterator
 

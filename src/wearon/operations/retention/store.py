@@ -11,7 +11,7 @@ from wearon.queue import keys
 
 REMEMBERED_S = 3600
 """Each process that deletes asks every ten minutes for its turn, and renews this. So what was noted is gone soon after
-nobody deletes any more, and an incident about it, too."""
+the last process stops deleting, and so is an incident about it."""
 
 
 class RoundStore:

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from wearon.metrics import Metrics
 from wearon.operations.retention.named import Named, NamedUploads
@@ -26,9 +25,8 @@ from wearon.operations.retention.rounds import Round
 from wearon.operations.retention.store import RoundStore
 from wearon.operations.retention.walk import MOST_LISTINGS, Walk
 from wearon.platform.base import DELETED_AT_ONCE, Channel, Platform, PlatformError
+from wearon.platform.outages import repeat_every, through_outages
 from wearon.platform.picture_paths import ResultPath, UploadPath
-from wearon.redis.backoff import run_forever
-from wearon.tryon.sessions import through_outages
 
 log = structlog.get_logger()
 
@@ -92,13 +90,7 @@ class Sweeper:
     async def run(self) -> None:
         """Delete when it is this process's turn, until cancelled."""
         await asyncio.sleep(ASK_S * random.uniform(0.2, 1.0))  # noqa: S311 (not all processes at once, nor at a start)
-        await run_forever(
-            self.sweep_in_turn,
-            lambda: asyncio.sleep(ASK_S),
-            trouble="retention postponed",
-            pauses_s=(ASK_S, ASK_S),
-            passing=(RedisError, OSError, PlatformError),
-        )
+        await repeat_every(ASK_S, self.sweep_in_turn, trouble="retention postponed")
 
     async def sweep_in_turn(self) -> None:
         """Make a round, if no process has within the hour. Raises platform and redis errors."""

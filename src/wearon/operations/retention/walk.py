@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from wearon.platform.base import Listed, Platform
+from wearon.platform.outages import through_outages
 from wearon.platform.picture_paths import ROOTS, ResultPath, UploadPath, is_folder, read_path
-from wearon.tryon.sessions import through_outages
 
 PAGE = 1000
 """Entries asked for at once: 400 KB as JSON."""

@@ -32,7 +32,7 @@ from wearon.tryon.openai.wrappings import unwrap
 log = structlog.get_logger()
 
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "budget_exceeded"})
-"""The first two are the contract's; the others are how an unpaid bill and LiteLLM's own budgets are told."""
+"""The first two are the contract's; the others stand for an unpaid bill and for LiteLLM's own budgets."""
 
 KEY_CODES = frozenset({"invalid_api_key", "no_db_connection", "token_not_found_in_db", "expired_key"})
 """Our key is refused, whatever the status: the first is OpenAI's, the others are LiteLLM's (`no_db_connection` with
@@ -182,7 +182,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, model: str | 
 def _is_about_the_model(status: int, said: ErrorBody, model: str | None) -> bool:
     """Whether the model does not exist or is not for us: not the key, the path or the request.
 
-    An organisation that is not verified for a model is told so by name (403).
+    For an organisation that is not verified for a model, the answer names the model (403).
     """
     if said.codes & MODEL_CODES and status < 500:
         return True
@@ -192,7 +192,7 @@ def _is_about_the_model(status: int, said: ErrorBody, model: str | None) -> bool
 
 
 def names_a_model(said: ErrorBody) -> bool:
-    """Whether a 404 speaks of a model, and not of the path."""
+    """Whether a 404 is about a model, and not about the path."""
     return bool(_MODEL.search(said.text))
 
 

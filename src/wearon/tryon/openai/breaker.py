@@ -20,7 +20,7 @@ FEW_UNANSWERED = 2
 """Requests in a row without an answer before that is worth saying: single ones happen, and are sent again."""
 
 AWAY_AFTER = 3
-"""Requests lost in a row, of whatever jobs, before the service is taken for away."""
+"""Requests lost in a row, of any jobs, before the service counts as away."""
 
 NO_ANSWER = "OpenAI does not answer"
 

@@ -41,7 +41,7 @@ class Models(Protocol):
 class FleetModels:
     """The configured models, the first being the one that is wanted; what cannot be used is the whole fleet's memory.
 
-    `dependencies` is told who does the work instead of the first, and why, for `/health`, console and `wearon status`.
+    `dependencies` is notified which model does the work instead, and why: for `/health`, console and `wearon status`.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ PHOTO = "photo"
 STANDARD_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 
 PHOTO_PIXELS = 1024 * 1536
-"""What a picture costs goes by its pixels, so a picture in the photo's own shape has as many as the default size."""
+"""A picture's price depends on its pixels, so one in the photo's own shape has as many as the default size."""
 
 STEP, LONGEST_EDGE, WIDEST, PIXELS = 16, 3840, 3, (655_360, 8_294_400)
 """The rules for a free size: multiples of 16, longest edge, ratio of the edges, fewest and most pixels."""

@@ -19,7 +19,7 @@ SILENCE = "while calls run"
 
 
 class SilenceWatch:
-    """Watches the calls of a process. `somebody_answers` asks for what is free; `dependencies` hears of the outage."""
+    """Watches the calls of a process. `somebody_answers` asks for what is free; `dependencies` shows the outage."""
 
     def __init__(self, somebody_answers: Callable[[], Awaitable[bool]], dependencies: Dependencies) -> None:
         self._somebody_answers = somebody_answers
