@@ -4,8 +4,8 @@
 hostile until read: bounded, never executed, and nothing that they name is fetched.
 """
 
+from wearon.chart_files.cells import in_words
 from wearon.chart_files.check import Checked, check_chart
-from wearon.chart_files.in_words import in_words
 from wearon.chart_files.picture import draw_chart
 from wearon.chart_files.problems import Place, Problem, UnusableFile
 from wearon.chart_files.sheet import Line, Told, columns_of

@@ -122,3 +122,20 @@ def _why_not(text: str, plain: str) -> str:
     if any(unit in plain for unit in ("mm", "ft", "feet", "'")):
         return f"{quoted(text)} is neither in cm nor in inches"
     return f"{quoted(text)} is no measurement; write a number, or a range such as 86-91, “up to 92” or “over 120”"
+
+
+def in_words(reading: Reading | None) -> str:
+    """ "92", "86-91", "up to 92", "over 120", or nothing."""
+    if reading is None:
+        return ""
+    low, high = (None if end is None else f"{end:g}" for end in (reading.min, reading.max))
+    if low is None:
+        return f"up to {high}"
+    if high is None:
+        return f"over {low}"
+    return low if low == high else f"{low}-{high}"
+
+
+def unit_in_words(unit: Unit) -> str:
+    """ "cm" or "inches": "in in" reads badly."""
+    return "inches" if unit is Unit.INCH else "cm"

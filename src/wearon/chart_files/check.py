@@ -8,11 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from wearon.chart_files.cells import Reading
+from wearon.chart_files.cells import Reading, unit_in_words
 from wearon.chart_files.csv_sheet import read_csv_sheet
 from wearon.chart_files.csv_tables import decoded, read_tables
 from wearon.chart_files.findings import look_at, refuse_small
-from wearon.chart_files.in_words import unit_in_words
 from wearon.chart_files.json_ld import parse_json, read_json_ld_sheet
 from wearon.chart_files.own_json import read_own_sheet
 from wearon.chart_files.problems import Place, Problem, UnusableFile, quoted

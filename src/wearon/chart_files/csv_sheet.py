@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from wearon.chart_files.cells import Reading, UnreadableCell, normal, read_cell
+from wearon.chart_files.cells import Reading, UnreadableCell, normal, read_cell, unit_in_words
 from wearon.chart_files.csv_tables import Cell, Row, Table
 from wearon.chart_files.headings import (
     Heading,
@@ -12,7 +12,6 @@ from wearon.chart_files.headings import (
     read_heading,
     read_title,
 )
-from wearon.chart_files.in_words import unit_in_words
 from wearon.chart_files.problems import NOT_FOR_CHILDREN, Place, UnusableFile, quoted
 from wearon.chart_files.sheet import Line, Sheet, Told
 from wearon.chart_files.words import Other
@@ -62,9 +61,7 @@ def _read_above(rows: Sequence[Row], sheet: Sheet) -> None:
         for cell in cells:
             if is_for_children(cell.text):
                 raise UnusableFile(NOT_FOR_CHILDREN.format(f"{quoted(cell.text)} in row {cell.row}"))
-            title = read_title(cell.text)
-            said = Told(unit=title.unit, measured_on=title.measured_on, laid_flat=title.laid_flat or None)
-            sheet.told = sheet.told.over(said)
+            sheet.told = sheet.told.over(read_title(cell.text))
 
 
 def _read_statement(key: Cell, value: Cell, sheet: Sheet) -> bool:

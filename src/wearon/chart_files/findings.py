@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wearon.chart_files.in_words import unit_in_words
+from wearon.chart_files.cells import unit_in_words
 from wearon.chart_files.problems import NOT_FOR_CHILDREN, UnusableFile, quoted
 from wearon.chart_files.sheet import Line, Sheet, columns_of
 from wearon.sizing.chart import CM_PER_INCH, Unit

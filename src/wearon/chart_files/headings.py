@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from wearon.chart_files.cells import normal
+from wearon.chart_files.sheet import Told
 from wearon.chart_files.words import BODY, CHILDREN, FLAT, GARMENT, UNIT_WORDS, WORDS, Meaning, Other
 from wearon.sizing.chart import MeasuredOn, Unit
 from wearon.sizing.garments import GIRTHS
@@ -36,10 +37,7 @@ def read_heading(text: str) -> Heading:
     unit = stated_unit(words)
     meaning, _ = max(_meanings(words), key=lambda found: found[1], default=(None, 0))
     flat = bool(FLAT & set(words)) and meaning in GIRTHS
-    on_garment = flat or bool(GARMENT & set(words))
-    return Heading(
-        meaning, unit, flat, MeasuredOn.GARMENT if on_garment else MeasuredOn.BODY if BODY & set(words) else None
-    )
+    return Heading(meaning, unit, flat, _measured_on(words, flat=flat))
 
 
 def _meanings(words: list[str]) -> list[tuple[Meaning, int]]:
@@ -58,23 +56,17 @@ def stated_unit(words: list[str]) -> Unit | None:
     return named.pop() if len(named) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Title:
-    """What a line above the table says."""
-
-    unit: Unit | None
-    laid_flat: bool
-    measured_on: MeasuredOn | None
-
-
-def read_title(text: str) -> Title:
-    """What a line such as "Women's jeans, garment laid flat, in cm" says."""
+def read_title(text: str) -> Told:
+    """What a line above the table says, such as "Women's jeans, garment laid flat, in cm"."""
     words = _WORD.findall(normal(text[:200]))
     flat = "flat" in words
-    on_garment = flat or bool(GARMENT & set(words))
-    return Title(
-        stated_unit(words), flat, MeasuredOn.GARMENT if on_garment else MeasuredOn.BODY if BODY & set(words) else None
-    )
+    return Told(unit=stated_unit(words), measured_on=_measured_on(words, flat=flat), laid_flat=flat or None)
+
+
+def _measured_on(words: list[str], *, flat: bool) -> MeasuredOn | None:
+    if flat or GARMENT & set(words):
+        return MeasuredOn.GARMENT
+    return MeasuredOn.BODY if BODY & set(words) else None
 
 
 def is_for_children(text: str) -> bool:

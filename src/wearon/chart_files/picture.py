@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from wearon.chart_files.cells import in_words
 from wearon.chart_files.check import Checked
-from wearon.chart_files.in_words import in_words
 from wearon.chart_files.sheet import Line, columns_of
 from wearon.observability.visible import visible
 from wearon.sizing.garments import Column
