@@ -8,26 +8,35 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from support.job_side import document, job_id, untyped
+from support.job_side import document, job_id, new_lease, untyped
 from wearon.events import Events
 from wearon.operations.actions.cancel import CANCELLED_REASON
 from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys
+from wearon.queue.held_jobs import HeldJobs, JobTakenElsewhere, TakenJob
 from wearon.queue.jobs import GENERATE, Enqueued, JobQueue
-from wearon.queue.lease import Lease
+from wearon.queue.lease import KEYS as LEASE_KEYS
 from wearon.queue.limits import NO_LIMITS, Limits
-from wearon.redis.health import RedisHealth
 from wearon.redis.scripts import load_script
 from wearon.refunds.intents import dump, new_intent
 from wearon.tryon.retry_policy import CANCELLED_MESSAGE
 
-BEFORE = Path(__file__).parent.parent / "data" / "scripts_before_turns"
-"""The scripts of the last version without lines, as it sent them."""
+DATA = Path(__file__).parent.parent / "data"
+BEFORE_TURNS = DATA / "scripts_before_turns"
+"""The scripts of the last version without lines (0.1), as it sent them."""
+
+BEFORE_SUMS = DATA / "scripts_before_sums"
+"""Those of the last version without sums of what a worker runs (0.3.0)."""
 
 LONG = (540_000, 30_000, 5_000)
 """Deadline of a job, spacing of probes, how long paused jobs are put aside (ms)."""
 
 USER = str(uuid4())
+
+
+def script_before_sums(name: str) -> str:
+    """A script of 0.3.0."""
+    return (BEFORE_SUMS / "shared.lua").read_text() + (BEFORE_SUMS / f"{name}.lua").read_text()
 
 
 def a_store() -> str:
@@ -56,11 +65,14 @@ async def push(redis: Redis, tenant: str, count: int = 1, limits: Limits = NO_LI
     return [task.job_id for task in batch]
 
 
-async def cancel(redis: Redis, job: str, *, now: bool = False) -> bytes | None:
-    """Cancel the session of a job, as the command does; the intent in the outbox, None when the job is let finish."""
+async def cancel(redis: Redis, job: str, *, now: bool = False, script: str | None = None) -> bytes | None:
+    """Cancel the session of a job, as the command does; the intent in the outbox, None when the job is let finish.
+
+    `script` is that of another version.
+    """
     ref = session_of_id(job)
     intent = new_intent(ref, "", CANCELLED_MESSAGE, CANCELLED_REASON)
-    written: bytes | None = await redis.register_script(load_script("queue", "cancel"))(
+    written: bytes | None = await redis.register_script(script or load_script("queue", "cancel"))(
         keys=[keys.JOBS, keys.RUNNING, keys.REFUNDS, keys.JOB + job, keys.STARTS + job],
         args=[job, intent.key, dump(intent), int(now), ref.owner_id, ""],
     )
@@ -86,10 +98,28 @@ class ScriptedWorker:
     """Job id -> token."""
     starts: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._running: dict[str, TakenJob] = {}
+        self.stopped: list[str] = []
+        """Those of the held jobs that a heartbeat has found taken away."""
+        events = Events()
+        events.subscribe(JobTakenElsewhere, lambda lost: self.stopped.append(lost.job.job_id))
+        self._held = HeldJobs(self.redis, self.name, events)
+        self._lease = new_lease(self.redis, self.name, self.slots, held=self._held)
+
     async def beat(self) -> None:
-        """One heartbeat."""
-        lease = Lease(self.redis, self.name, self.slots, events=Events(), health=RedisHealth(), report=lambda: "")
-        await lease.renew()
+        """One heartbeat, which compares what is held with what Redis has beside this worker's name."""
+        for job in self._running.values():
+            self._held.remove(job)
+        self._running = {job: TakenJob(job, token, self.starts[job], b"{}", 0.0) for job, token in self.held.items()}
+        for running in self._running.values():
+            self._held.add(running)
+        await self._lease.renew()
+
+    @property
+    def sum(self) -> int:
+        """What the held jobs add up to."""
+        return sum(TakenJob(job, "", 1, b"", 0.0).part_of_sum for job in self.held)
 
     async def take(self, count: int | None = None) -> list[str]:
         """Take as many jobs as there are free slots, or so many; returns their ids."""
@@ -139,6 +169,18 @@ class Lost:
 
 
 @dataclass
+class WorkerBeforeSums(ScriptedWorker):
+    """One of the last version that did not add up what a worker runs."""
+
+    async def beat(self) -> None:
+        times = [7_500, "data", 3_660_000, 30_000, 100]
+        await self._run("heartbeat", [*LEASE_KEYS], [self.name, 12_000, self.slots, "", *times, ""])
+
+    async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
+        return await self.redis.register_script(script_before_sums(name))(keys=names, args=arguments)
+
+
+@dataclass
 class EarlierWorker(ScriptedWorker):
     """One of the version before there were lines."""
 
@@ -165,5 +207,5 @@ class EarlierWorker(ScriptedWorker):
         return job_id(ref)
 
     async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
-        script = (BEFORE / "shared.lua").read_text() + (BEFORE / f"{name}.lua").read_text()
+        script = (BEFORE_TURNS / "shared.lua").read_text() + (BEFORE_TURNS / f"{name}.lua").read_text()
         return await self.redis.register_script(script)(keys=names, args=arguments)

@@ -8,9 +8,10 @@ another worker has found our lease expired. Each heartbeat tells what Redis list
   is written down again, and a call that is under way and paid for goes on.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from redis.asyncio import Redis
@@ -39,6 +40,11 @@ class TakenJob:
     """By the clock of the Redis server (epoch)."""
     taken_elsewhere: bool = False
     """Another worker has it now: how it ends here is written nowhere."""
+    part_of_sum: int = field(init=False)
+    """What it adds to the sum of its worker's jobs, as `part_of_sum` of the scripts makes it."""
+
+    def __post_init__(self) -> None:
+        self.part_of_sum = int(hashlib.sha1(job_id_bytes(self.job_id), usedforsecurity=False).hexdigest()[:10], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Snapshot:
     """What ran here when a heartbeat was sent."""
 
     running: frozenset[str]
+    sum: int
+    """What they add up to (`TakenJob.part_of_sum`): Redis keeps it too, so that a heartbeat need not list them."""
     takes: int
 
 
@@ -107,7 +115,8 @@ class HeldJobs:
 
     def snapshot(self) -> Snapshot:
         """Before a heartbeat is sent."""
-        return Snapshot(frozenset(self._running), -1 if self._taking else self._takes)
+        jobs_sum = sum(job.part_of_sum for job in self._running.values())
+        return Snapshot(frozenset(self._running), jobs_sum, -1 if self._taking else self._takes)
 
     async def compare(self, listed: Mapping[str, str], before: Snapshot, *, redis_forgot: bool) -> None:
         """Put right what differs. `listed`: the jobs beside our name and their places. Raises redis errors."""

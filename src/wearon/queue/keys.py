@@ -32,6 +32,10 @@ HELD = "wearon:running:by-worker"
 """Sorted set of worker id, line feed, job id: `RUNNING` the other way round. Workers of earlier versions do not write
 it; heartbeats see by its size that something is missing."""
 
+RUNNING_SUMS = "wearon:running:sums"
+"""Hash worker id -> what its jobs in `HELD` add up to, each by its name: a heartbeat compares one number instead of all
+jobs. Workers of earlier versions do not write it; who finds another number than its own makes it anew."""
+
 CAPACITY_SUM = "wearon:capacity:sum"
 """All slots of the living workers, and when they were counted (ms)."""
 

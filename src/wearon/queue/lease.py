@@ -10,6 +10,7 @@ No worker acts on a job that another may have taken over. Before each step that 
 """
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from redis.asyncio import Redis
 
 from wearon.events import Events
 from wearon.queue import keys
-from wearon.queue.held_jobs import HeldJobs, job_id_text
+from wearon.queue.held_jobs import HeldJobs, Snapshot, job_id_text
 from wearon.queue.lease_keeper import LeaseKeeper
 from wearon.queue.pauses import FLEET, MAX_NAMED, PROBE_S, Pause, read_pause
 from wearon.queue.worker_files import WorkerFiles
@@ -48,9 +49,16 @@ LATECOMERS_S = 7.5
 afterwards must not free the jobs of the others, whose calls are under way and paid for: they get this long, which is
 until the first one's third heartbeat. Mostly a worker finds Redis again within 3 s."""
 
+LIST_AGAIN_S = 60.0
+"""Redis lists the jobs beside our name when their sum is not that of the jobs that run here, and once a minute, when
+each one's place in the queue is looked at, too. To list 150 costs Redis three times the rest of a heartbeat."""
+
 LONGEST_DELAY_S = 3660.0
 """No job is retried later than its deadline may be, an hour. A later due time was written by a machine whose clock is
 wrong."""
+
+_LISTED = 1
+"""What a heartbeat's answer says of the jobs beside our name; 0: they cannot be read, 2: their sum is right."""
 
 KEYS = (
     keys.WORKERS,
@@ -103,9 +111,8 @@ class _Answer:
     alone: bool
     """Whether no other process had one."""
     data_id: bytes
-    comparable: bool
-    """Whether the jobs beside our name could be read."""
-    listed: Mapping[str, str]
+    listed: Mapping[str, str] | None
+    """The jobs beside our name and their places. None: their sum says that they run here, or they cannot be read."""
     bad_keys: Mapping[str, str]
     freed: Sequence[str]
     startable: int
@@ -113,14 +120,15 @@ class _Answer:
 
     @classmethod
     def read(cls, answer: Sequence[Any]) -> "_Answer":
-        known, alone, data_id, comparable, mine, bad, freed, pause, paused, *counts = answer
+        known, alone, data_id, compared, mine, bad, freed, pause, paused, *counts = answer
         capacity, jobs, startable, refunds, pending, can_enqueue = map(int, counts)
         return cls(
             bool(known),
             bool(alone),
             data_id,
-            bool(comparable),
-            {job_id_text(job): place.decode() for job, place in zip(mine[::2], mine[1::2], strict=True)},
+            {job_id_text(job): place.decode() for job, place in zip(mine[::2], mine[1::2], strict=True)}
+            if compared == _LISTED
+            else None,
             {key.decode(): words.decode() for key, words in zip(bad[::2], bad[1::2], strict=True)},
             [job_id_text(job) for job in freed],
             startable,
@@ -171,6 +179,7 @@ class Lease:
         self._script = redis.register_script(load_script("queue", "heartbeat"))
         self._data_id: bytes | None = None
         self._last_heartbeat: float | None = None
+        self._listed_at: float | None = None
         self._renewed = asyncio.Event()
 
     async def run(self) -> None:
@@ -199,14 +208,16 @@ class Lease:
                     int(PROBE_S * 1000),
                     MAX_NAMED,
                     " ".join(dead),
+                    self._sum_to_compare(before),
                 ],
             )
         )
         self._health.wrote(began)
         self._health.looked_at_keys(answer.bad_keys)
-        if self._held and before and answer.comparable:
+        if self._held and before and answer.listed is not None:
             # Before a pipeline that waits for this heartbeat goes on: another worker may have its job by now.
             await self._held.compare(answer.listed, before, redis_forgot=self._has_forgotten(answer))
+            self._listed_at = began
         self._data_id = answer.data_id or self._data_id
         self.fleet = answer.fleet
         self._last_heartbeat = began
@@ -220,6 +231,13 @@ class Lease:
             log.warning("jobs of a dead worker freed", jobs=answer.freed)
         jobs_to_take = bool(answer.freed) or not answer.known or answer.startable > 0
         await self._events.publish(HeartbeatWritten(answer.fleet, jobs_to_take))
+
+    def _sum_to_compare(self, before: Snapshot | None) -> str:
+        """What the jobs that run here add up to; empty: they are to be listed, whatever Redis has for their sum."""
+        if before is None:
+            return "0"
+        listed_s_ago = math.inf if self._listed_at is None else time.monotonic() - self._listed_at
+        return "" if listed_s_ago >= LIST_AGAIN_S else str(before.sum)
 
     def _has_forgotten(self, answer: _Answer) -> bool:
         """Whether Redis has lost its data, so that no other worker has taken what is missing there."""

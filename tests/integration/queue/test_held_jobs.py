@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 import pytest
+import redis as sync_redis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -24,7 +25,9 @@ from support.job_side import (
     untyped,
     worker_id,
 )
+from support.redis import RedisServer
 from wearon.queue import keys
+from wearon.queue import lease as leases
 from wearon.queue.jobs import Retry
 from wearon.queue.worker import JobWorker
 
@@ -161,7 +164,9 @@ async def test_after_a_loss_another_worker_that_comes_first_takes_nothing_away(r
 
 
 async def _forget_take(redis: Redis, name: str, place: float) -> None:
+    """All that the script wrote: a failover forgets a whole script, or nothing of it."""
     await untyped(redis).hdel(keys.RUNNING, name)
+    await redis.delete(keys.RUNNING_SUMS)
     await untyped(redis).zrem(keys.HELD, *await untyped(redis).zrange(keys.HELD, 0, -1))
     await redis.zadd(keys.JOBS, {name: place})
     await redis.zadd(f"{keys.LINE}b2c", {name: 1})
@@ -284,4 +289,77 @@ async def test_an_end_that_arrives_late_does_nothing_to_the_next_start(redis_cli
         await job.wait_for_starts(2)
         assert await end(**late[0]) == 0  # type: ignore[arg-type]
         assert await running_jobs(redis_client) == {job_id(ref): worker_id(worker)}
+    await worker.drain(0)
+
+
+async def _listings(redis: Redis) -> int:
+    """How often a heartbeat has asked who runs the jobs beside its name."""
+    statistics = await untyped(redis).info("commandstats")
+    return int(statistics.get("cmdstat_hmget", {"calls": 0})["calls"])
+
+
+async def test_a_heartbeat_reads_no_job_while_their_sum_is_right(redis_client: Redis) -> None:
+    gates = [never() for _ in range(4)]
+    job = ScriptedJob(deque(gates))
+    worker = new_worker(redis_client, job, slots=4)
+    lease = await give_lease(redis_client, worker)
+    async with running(worker.run):
+        await enqueue(redis_client, *(some_session() for _ in range(3)))
+        worker.wake_up()
+        await job.wait_for_starts(3)
+        before = await _listings(redis_client)
+        await lease.renew()
+        gates[0].set_result(None)
+        gates[1].set_result(None)
+        await eventually(lambda: _runs(redis_client, worker, 1))
+        await lease.renew()
+        await enqueue(redis_client, some_session())
+        worker.wake_up()
+        await job.wait_for_starts(4)
+        await lease.renew()
+        assert await _listings(redis_client) == before
+    await worker.drain(0)
+    assert await redis_client.exists(keys.RUNNING_SUMS) == 0
+
+
+async def test_another_job_is_no_match_for_the_one_that_a_failover_forgot(
+    redis_server: RedisServer, redis_client: Redis
+) -> None:
+    """The last second, in which one job ended and another one was taken: as many jobs as run here, but others."""
+    gate = never()
+    job, ended, taken = ScriptedJob(deque([gate, never()])), some_session(), some_session()
+    worker = new_worker(redis_client, job, slots=1)
+    lease = await give_lease(redis_client, worker)
+    async with running(worker.run):
+        await enqueue(redis_client, ended, taken)
+        worker.wake_up()
+        await job.wait_for_starts(1)
+        with sync_redis.Redis(port=redis_server.port) as operator:  # who has more rights than a worker
+            before = {key: operator.dump(key) for key in operator.scan_iter()}
+            gate.set_result(None)
+            await job.wait_for_starts(2)
+            operator.flushall()
+            for key, value in before.items():
+                operator.restore(key, 0, value)
+        await lease.renew()
+        assert await running_jobs(redis_client) == {job_id(taken): worker_id(worker)}
+        assert job_id(ended) in await queued_jobs(redis_client)
+    await worker.drain(0)
+
+
+async def test_a_place_in_the_queue_that_is_lost_is_found_within_a_minute(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, ref = ScriptedJob(deque([never()])), some_session()
+    await enqueue(redis_client, ref)
+    worker = new_worker(redis_client, job)
+    lease = await give_lease(redis_client, worker)
+    async with running(worker.run):
+        await job.wait_for_starts(1)
+        await redis_client.zrem(keys.JOBS, job_id(ref))
+        await lease.renew()
+        assert await queued_jobs(redis_client) == set()
+        monkeypatch.setattr(leases, "LIST_AGAIN_S", 0.0)  # a minute later
+        await lease.renew()
+        assert await queued_jobs(redis_client) == {job_id(ref)}
     await worker.drain(0)

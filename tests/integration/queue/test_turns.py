@@ -9,9 +9,19 @@ from redis.asyncio import Redis
 
 from support.job_side import untyped
 from support.redis import RedisServer
-from support.turns import EarlierWorker, ScriptedWorker, a_store, push
+from support.turns import (
+    EarlierWorker,
+    ScriptedWorker,
+    WorkerBeforeSums,
+    a_store,
+    cancel,
+    push,
+    script_before_sums,
+)
 from wearon.queue import keys
+from wearon.queue import lease as leases
 from wearon.queue.limits import Limits
+from wearon.queue.pauses import Pauses
 from wearon.queue.tenants import B2C
 
 pytestmark = pytest.mark.slow
@@ -156,6 +166,31 @@ async def test_a_paused_store_waits_and_goes_on_after_the_next_heartbeat(redis_c
     assert [tenant(job) for job in await worker.take()] == [store, store]
 
 
+async def test_a_store_that_an_operator_resumes_has_its_turn_at_once(redis_client: Redis) -> None:
+    store, worker, pauses = a_store(), await a_worker(redis_client), Pauses(redis_client)
+    await push(redis_client, store, 2)
+    await pauses.pause(store, "unpaid", "ops")
+    assert await worker.take() == []
+    assert await pauses.resume(store)
+    assert [tenant(job) for job in await worker.take()] == [store, store]
+
+
+async def test_of_many_that_wait_without_a_turn_all_have_theirs_after_some_heartbeats(redis_client: Redis) -> None:
+    """One heartbeat looks at a hundred of them, whichever they are."""
+    stores = [a_store() for _ in range(250)]
+    worker = await a_worker(redis_client)
+    for store in stores:
+        await push(redis_client, store)
+    await redis_client.delete(keys.TURNS)
+    turns = []
+    for _ in range(60):
+        await redis_client.delete(keys.CAPACITY_SUM)  # as if they were counted some seconds ago
+        await worker.beat()
+        turns.append(await redis_client.zcard(keys.TURNS))
+    assert 0 < turns[0] <= 100
+    assert turns[-1] == 250
+
+
 async def test_what_is_over_the_limit_of_a_day_is_refused_once(redis_client: Redis) -> None:
     limits, store, other = Limits(store_a_day=2), a_store(), a_store()
     await push(redis_client, store, 2, limits)
@@ -178,7 +213,16 @@ async def test_a_retried_job_comes_before_those_of_its_tenant_that_have_not_begu
 
 
 @pytest.mark.parametrize(
-    "key", [keys.TURNS, keys.TURNS_PAST, keys.WAITING, keys.HELD, keys.RUNNING_OF_TENANTS, keys.LINE + B2C]
+    "key",
+    [
+        keys.TURNS,
+        keys.TURNS_PAST,
+        keys.WAITING,
+        keys.HELD,
+        keys.RUNNING_OF_TENANTS,
+        keys.RUNNING_SUMS,
+        keys.LINE + B2C,
+    ],
 )
 @pytest.mark.parametrize("spoilt", [True, False], ids=["of another type", "lost"])
 async def test_a_key_of_the_turns_that_is_lost_loses_no_job(redis_client: Redis, key: str, spoilt: bool) -> None:
@@ -217,12 +261,12 @@ async def test_jobs_of_both_versions_consumers_and_workers_run_once(redis_client
     assert not await redis_client.exists(keys.JOBS, keys.RUNNING, keys.HELD, keys.RUNNING_OF_TENANTS, keys.WAITING)
 
 
-@pytest.mark.parametrize("dead", ["new", "old"])
-@pytest.mark.parametrize("frees", ["new", "old"])
+@pytest.mark.parametrize("dead", ["new", "before sums", "old"])
+@pytest.mark.parametrize("frees", ["new", "before sums", "old"])
 async def test_jobs_of_a_dead_worker_run_again_whichever_version_frees_them(
     redis_client: Redis, dead: str, frees: str
 ) -> None:
-    kinds = {"new": ScriptedWorker, "old": EarlierWorker}
+    kinds = {"new": ScriptedWorker, "before sums": WorkerBeforeSums, "old": EarlierWorker}
     gone, living = kinds[dead](redis_client, "gone", 2), kinds[frees](redis_client, "living", 2)
     other = ScriptedWorker(redis_client, "other", 2)
     for worker in (gone, living, other):
@@ -237,6 +281,22 @@ async def test_jobs_of_a_dead_worker_run_again_whichever_version_frees_them(
     await other.beat()  # the new version's next heartbeat finds what the old one has freed
     assert sorted([*await living.take(), *await other.take()]) == sorted(jobs)
     assert not await gone.end(jobs[0])
+
+
+async def test_a_job_that_another_version_cancels_is_stopped_within_a_minute(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves the sum of the worker's jobs as it was, so that only their list tells."""
+    worker = await a_worker(redis_client)
+    (job,) = await push(redis_client, B2C)
+    await worker.take()
+    assert await cancel(redis_client, job, now=True, script=script_before_sums("cancel"))
+    monkeypatch.setattr(leases, "LIST_AGAIN_S", 0.0)  # a minute later
+    await worker.beat()
+    assert worker.stopped == [job]
+    worker.held.clear()
+    await worker.beat()
+    assert await redis_client.exists(keys.RUNNING, keys.HELD, keys.RUNNING_SUMS) == 0
 
 
 async def test_without_a_new_worker_what_waits_and_what_ran_starts_minutes_later(

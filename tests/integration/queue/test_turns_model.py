@@ -1,6 +1,6 @@
 """The scheduler against a model of it: nothing lost, nothing run twice, no limit passed, no tenant starved.
 
-Two workers and one of the version before act on a real Redis in any order, die, and find their leases expired, while
+Two workers and one of each version before act on a real Redis in any order, die, and find their leases expired, while
 operators cancel what waits and what runs.
 """
 
@@ -16,7 +16,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from support.job_side import untyped
 from support.redis import RedisServer
-from support.turns import EarlierWorker, Lost, ScriptedWorker, a_store, cancel, push, push_again
+from support.turns import (
+    EarlierWorker,
+    Lost,
+    ScriptedWorker,
+    WorkerBeforeSums,
+    a_store,
+    cancel,
+    push,
+    push_again,
+    script_before_sums,
+)
 from wearon.queue import keys
 from wearon.queue.limits import Limits
 from wearon.queue.tenants import B2C
@@ -27,9 +37,12 @@ pytestmark = pytest.mark.slow
 TENANTS = (B2C, a_store(), a_store())
 LIMITS = Limits(store_at_once=2, b2c_weight=3.0)
 
+INDEXES = (keys.TURNS, keys.WAITING, keys.HELD, keys.RUNNING_OF_TENANTS, keys.RUNNING_SUMS)
+
 TENANT = st.sampled_from(TENANTS)
 PLACE = st.integers(0, 30)
-WORKER = st.sampled_from(("one", "two", "earlier"))
+WORKER = st.sampled_from(("one", "two", "before sums", "earlier"))
+PRESENT = ("one", "two")
 
 
 class Queue(RuleBasedStateMachine):
@@ -51,6 +64,7 @@ class Queue(RuleBasedStateMachine):
         self.workers = {
             "one": ScriptedWorker(self.redis, "one", 3, LIMITS),
             "two": ScriptedWorker(self.redis, "two", 2, LIMITS),
+            "before sums": WorkerBeforeSums(self.redis, "before sums", 2, LIMITS),
             "earlier": EarlierWorker(self.redis, "earlier", 2),
         }
         self.do(self.redis.flushall())
@@ -102,15 +116,25 @@ class Queue(RuleBasedStateMachine):
             if again_in_ms is None:
                 self.open.remove(held[0])
 
-    @rule(place=PLACE, now=st.booleans())
-    def an_operator_cancels(self, place: int, now: bool) -> None:
+    @rule(worker=st.sampled_from(PRESENT))
+    def beat(self, worker: str) -> None:
+        """What the worker's jobs add up to is what Redis has, whichever version has taken some of them away."""
+        present = self.workers[worker]
+        before = dict(present.held)
+        self.do(present.beat())
+        assert present.held == before
+        assert int(self.do(untyped(self.redis).hget(keys.RUNNING_SUMS, worker)) or 0) == present.sum
+
+    @rule(place=PLACE, now=st.booleans(), earlier=st.booleans())
+    def an_operator_cancels(self, place: int, now: bool, earlier: bool) -> None:
         """One that waits is gone at once; one that runs is let finish, or taken from its worker."""
         there = [job for job in self.tasks if job in self.open]
         if not there:
             return
         job = there[place % len(there)]
         holders = [worker for worker in self.workers.values() if job in worker.held]
-        intent = self.do(cancel(self.redis, job, now=now))
+        script = script_before_sums("cancel") if earlier else None
+        intent = self.do(cancel(self.redis, job, now=now, script=script))
         if holders and not now:
             assert intent is None, "a job that runs was not let finish"
             return
@@ -157,7 +181,7 @@ class Queue(RuleBasedStateMachine):
             self.paused.add(tenant)
             self.do(untyped(self.redis).hset(keys.PAUSES, tenant, "{}"))
 
-    @rule(key=st.sampled_from((keys.TURNS, keys.WAITING, keys.HELD, keys.RUNNING_OF_TENANTS, keys.LINE + B2C)))
+    @rule(key=st.sampled_from((*INDEXES, keys.LINE + B2C)))
     def redis_loses_a_key_of_the_turns(self, key: str) -> None:
         self.do(self.redis.delete(key))
         self.pass_minutes()
@@ -203,7 +227,7 @@ class Queue(RuleBasedStateMachine):
                 self.open.remove(job)
         assert self.open == set()
         self.do(one.beat())
-        left = (keys.JOBS, keys.RUNNING, keys.HELD, keys.RUNNING_OF_TENANTS, keys.WAITING, keys.TURNS)
+        left = (keys.JOBS, keys.RUNNING, *INDEXES)
         assert self.do(self.redis.exists(*left)) == 0
         self.do(self.redis.aclose(close_connection_pool=True))
         self.do(asyncio.sleep(0))  # closed transports are told of it in the next turn of the loop

@@ -11,6 +11,7 @@ end
 -- Turns: names as in wearon.queue.keys. What these keys hold follows from the jobs, so one of a wrong type is deleted.
 local LINE, TURNS, TURNS_PAST, WAITING = 'wearon:pending:', 'wearon:turns', 'wearon:turns:past', 'wearon:waiting'
 local HELD, RUNNING_OF_TENANTS = 'wearon:running:by-worker', 'wearon:running:tenants'
+local SUMS = 'wearon:running:sums'
 -- A job that is in a line, or runs, is due so much later (ms): takes do not meet it. Workers of versions without lines
 -- find it there, as the reconcilers of all versions do; were line or worker lost, it would start then.
 local WAITS_FOR, RUNS_FOR = 300000, 660000
@@ -21,6 +22,7 @@ end
 local function make_turns_sound()
   for _, key in ipairs({TURNS, TURNS_PAST, WAITING, HELD}) do make_sound(key, 'zset') end
   make_sound(RUNNING_OF_TENANTS, 'hash')
+  make_sound(SUMS, 'hash')
 end
 local function tenant_of(job)
   local name = string.match(job, '^reject:(.*)$') or job
@@ -50,15 +52,23 @@ local function leave_line(job)
   local left = redis.call('ZCARD', line)
   if left > 0 then redis.call('ZADD', WAITING, left, tenant) else redis.call('ZREM', WAITING, tenant) end
 end
+-- What a job adds to its worker's sum, as `TakenJob.part_of_sum`. Those of a thousand jobs add up exactly in a double.
+local function part_of_sum(job) return tonumber(string.sub(redis.sha1hex(job), 1, 10), 16) end
+local function add_to_sum(worker, part)
+  local sum = redis.pcall('HINCRBY', SUMS, worker, string.format('%.0f', part))
+  if sum == 0 or type(sum) == 'table' then redis.call('HDEL', SUMS, worker) end
+end
 local function note_running(worker, job)
   local tenant = tenant_of(job)
-  if redis.call('ZADD', HELD, 0, worker .. '\n' .. job) == 1 and tenant then
-    redis.pcall('HINCRBY', RUNNING_OF_TENANTS, tenant, 1)
-  end
+  if redis.call('ZADD', HELD, 0, worker .. '\n' .. job) == 0 then return end
+  add_to_sum(worker, part_of_sum(job))
+  if tenant then redis.pcall('HINCRBY', RUNNING_OF_TENANTS, tenant, 1) end
 end
 local function note_not_running(worker, job)
   local tenant = tenant_of(job)
-  if redis.call('ZREM', HELD, worker .. '\n' .. job) == 0 or not tenant then return end
+  if redis.call('ZREM', HELD, worker .. '\n' .. job) == 0 then return end
+  add_to_sum(worker, -part_of_sum(job))
+  if not tenant then return end
   local running = redis.pcall('HINCRBY', RUNNING_OF_TENANTS, tenant, -1)
   if type(running) == 'table' or running <= 0 then redis.call('HDEL', RUNNING_OF_TENANTS, tenant) end
   if redis.call('ZSCORE', WAITING, tenant) then give_turns(tenant) end
