@@ -17,7 +17,16 @@ from pydantic import (
     WrapValidator,
 )
 
-from wearon.platform.base import FINAL_STATUSES, OPEN_STATUSES, Channel, Session, SessionRef, SessionUnreadable, Status
+from wearon.platform.base import (
+    FINAL_STATUSES,
+    OPEN_STATUSES,
+    Channel,
+    PlatformUnavailable,
+    Session,
+    SessionRef,
+    SessionUnreadable,
+    Status,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,15 @@ def read_session(channel: Channel, row: Mapping[str, Any]) -> Session:
         raise SessionUnreadable(f"cannot read {', '.join(names)} of a row of {SESSION_TABLES[channel].name}") from None
     ref = SessionRef(channel, str(fields.owner_id), str(fields.id))
     return Session(ref, **fields.model_dump(exclude={"id", "owner_id"}))
+
+
+def place_of(row: Mapping[str, Any]) -> tuple[datetime, UUID]:
+    """Where a row stands in the order of creation, also one that cannot be read otherwise."""
+    try:
+        place = _Place.model_validate(row)
+    except ValidationError:
+        raise PlatformUnavailable("list sessions: a row has no time of creation, or no id") from None
+    return place.created_at, place.id
 
 
 def needs_result(row: Mapping[str, Any], ended_after: datetime) -> bool:
@@ -118,6 +136,11 @@ class _Row(BaseModel):
     input_tokens: Annotated[int | None, _ForPeople] = None
     output_tokens: Annotated[int | None, _ForPeople] = None
     estimated_cost_usd: Annotated[Decimal | None, _ForPeople] = None
+
+
+class _Place(BaseModel):
+    id: UUID
+    created_at: _Moment
 
 
 class _Ended(BaseModel):

@@ -24,10 +24,7 @@ from wearon.net.whole_answers import WholeAnswers
 from wearon.observability.tracing import Tracing
 from wearon.platform.base import (
     FINAL_STATUSES,
-    LEDGERS_AT_ONCE,
     Channel,
-    LedgerEntry,
-    LedgerEntryType,
     PlatformUnavailable,
     Refund,
     RefundedAtOnce,
@@ -38,15 +35,16 @@ from wearon.platform.base import (
     UserRefund,
 )
 from wearon.platform.session_moves import SessionMoves
-from wearon.platform.session_rows import SESSION_TABLES, as_uuid, needs_result, read_session, timestamp
+from wearon.platform.session_rows import SESSION_TABLES, as_uuid, needs_result, place_of, read_session, timestamp
 from wearon.platform.supabase_answers import Refusal, raise_for_answer
 from wearon.platform.supabase_attempts import Attempts
 from wearon.platform.supabase_functions import FAIL_AND_REFUND, NO_SUCH_FUNCTION, OptionalFunction, function_call
+from wearon.platform.supabase_ledgers import SupabaseLedgers, exactly
 from wearon.platform.supabase_pictures import STORAGE_SECONDS, SupabasePictures
 from wearon.platform.supabase_transport import ObservedTransport
 
 if TYPE_CHECKING:
-    from postgrest import AsyncQueryRequestBuilder, AsyncSelectRequestBuilder
+    from postgrest import AsyncQueryRequestBuilder
 
 REST_SECONDS = 10.0
 """Supabase ends a statement after 8 s: an answer that is not here by then is lost, not late."""
@@ -62,13 +60,10 @@ KEEP_ALIVE_SECONDS = 20.0
 
 UNIQUE_VIOLATION = "23505"
 
-MAX_REQUEST_ID = 100
-"""Characters of one that is asked for together with others; producers' have 36."""
-
 log = structlog.get_logger()
 
 
-class SupabasePlatform(SupabasePictures, SessionMoves):
+class SupabasePlatform(SupabasePictures, SupabaseLedgers, SessionMoves):
     """`Platform` on a Supabase project, with the service role key."""
 
     @classmethod
@@ -141,18 +136,23 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
     ) -> Sequence[Session]:
         table = SESSION_TABLES[channel]
-        query = (
-            self._client.table(table.name)
-            .select(*table.columns)
-            .in_("status", FINAL_STATUSES)
-            .gte("created_at", timestamp(after.created_at if after else created_from))
-            .lt("created_at", timestamp(created_before))
-        )
-        if after:  # rows that a producer writes in one transaction are all of one moment
-            moment, session_id = timestamp(after.created_at), UUID(after.ref.session_id)
-            query = query.or_(f'created_at.gt."{moment}",id.gt.{session_id}')
-        query = query.order("created_at").order("id").limit(limit)
-        return list(_readable(channel, await self._rows("list ended sessions", query)))
+        last = (after.created_at, UUID(after.ref.session_id)) if after else None
+        while True:
+            query = (
+                self._client.table(table.name)
+                .select(*table.columns)
+                .in_("status", FINAL_STATUSES)
+                .gte("created_at", timestamp(last[0] if last else created_from))
+                .lt("created_at", timestamp(created_before))
+            )
+            if last:  # rows that a producer writes in one transaction are all of one moment
+                query = query.or_(f'created_at.gt."{timestamp(last[0])}",id.gt.{last[1]}')
+            query = query.order("created_at").order("id").limit(limit)
+            rows = await self._rows("list ended sessions", query)
+            found = list(_readable(channel, rows))
+            if found or not rows:
+                return found
+            last = place_of(rows[-1])  # no page is empty before the last one, or nobody would ask for the next
 
     async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
         """Sessions that PostgREST leaves out of its answer count as existing."""
@@ -178,70 +178,6 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
         return sorted(found, key=lambda session: session.created_at, reverse=True)[:limit]
 
     # Credits
-
-    async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
-        if session.ref.channel is Channel.B2C:
-            naming = f"%{UUID(session.ref.session_id)}%"  # a uuid has no wildcards
-            query = self._refunds_of_users().eq("user_id", session.ref.owner_id).like("description", naming)
-        elif session.request_id is None:
-            return []
-        else:
-            query = self._charges_of_stores().eq("store_id", session.ref.owner_id).eq("request_id", session.request_id)
-        return [entry for _, entry in await self._entries(query)]
-
-    async def ledgers(self, sessions: Sequence[Session]) -> Mapping[SessionRef, Sequence[LedgerEntry]]:
-        found: dict[SessionRef, Sequence[LedgerEntry]] = {session.ref: () for session in sessions}
-        users = [session for session in sessions if session.ref.channel is Channel.B2C]
-        if users:
-            found |= await self._refunds_of(users)
-        stores = [session for session in sessions if 0 < len(session.request_id or "") <= MAX_REQUEST_ID]
-        if stores:
-            found |= await self._charges_of(stores)
-        for session in sessions:
-            if len(session.request_id or "") > MAX_REQUEST_ID:
-                found[session.ref] = await self.ledger_entries(session)
-        return found
-
-    async def _refunds_of(self, sessions: Sequence[Session]) -> dict[SessionRef, Sequence[LedgerEntry]]:
-        naming = ",".join(f"description.like.*{UUID(session.ref.session_id)}*" for session in sessions)
-        users = {session.ref.owner_id for session in sessions}
-        entries = await self._entries(self._refunds_of_users().in_("user_id", users).or_(naming))
-        return {
-            ref: [
-                entry for _, entry in entries if entry.owner_id == ref.owner_id and ref.session_id in entry.description
-            ]
-            for ref in (session.ref for session in sessions)
-        }
-
-    async def _charges_of(self, sessions: Sequence[Session]) -> dict[SessionRef, Sequence[LedgerEntry]]:
-        stores = {session.ref.owner_id for session in sessions}
-        requests = {session.request_id or "" for session in sessions}
-        entries = await self._entries(self._charges_of_stores().in_("store_id", stores).in_("request_id", requests))
-        return {
-            session.ref: [
-                entry
-                for row, entry in entries
-                if (entry.owner_id, row.get("request_id")) == (session.ref.owner_id, session.request_id)
-            ]
-            for session in sessions
-        }
-
-    async def refunds_naming(self, session: Session) -> Sequence[LedgerEntry]:
-        stores = self._charges_of_stores().eq("type", LedgerEntryType.REFUND)
-        query = stores if session.ref.channel is Channel.B2B else self._refunds_of_users()
-        naming = query.like("description", f"%{UUID(session.ref.session_id)}%").limit(LEDGERS_AT_ONCE)
-        return [entry for _, entry in await self._entries(naming)]
-
-    # All columns: the contract names some of each ledger's, and asking for one that is not there is an error.
-
-    def _refunds_of_users(self) -> "AsyncSelectRequestBuilder":
-        return self._client.table("credit_transactions").select("*").eq("type", LedgerEntryType.REFUND)
-
-    def _charges_of_stores(self) -> "AsyncSelectRequestBuilder":
-        return self._client.table("store_credit_transactions").select("*").in_("type", tuple(LedgerEntryType))
-
-    async def _entries(self, query: "AsyncQueryRequestBuilder") -> Sequence[tuple[Mapping[str, Any], LedgerEntry]]:
-        return [(row, _ledger_entry(row)) for row in await self._rows("read ledger", query, "read the ledger")]
 
     async def give_back(self, refund: Refund) -> bool:
         function, arguments = function_call(refund)
@@ -320,13 +256,11 @@ class SupabasePlatform(SupabasePictures, SessionMoves):
 
         PostgREST's `max-rows` may cut an answer, without an error: the others are asked for again.
         """
-        from postgrest import CountMethod  # with supabase, a second that local mode saves
-
         found: list[Mapping[str, Any]] = []
         left = set(session_ids)
         while left:
             table = self._client.table(SESSION_TABLES[channel].name)
-            query = table.select(*columns, count=CountMethod.exact).in_("id", sorted(left))
+            query = table.select(*columns, count=exactly()).in_("id", sorted(left))
             rows, there_are = await self._counted_rows("look for sessions", query)
             found += rows
             if there_are == len(rows):  # None: a gateway has taken that out of the answer
@@ -355,16 +289,3 @@ def _readable(channel: Channel, rows: Sequence[Mapping[str, Any]]) -> Iterator[S
             yield read_session(channel, row)
         except SessionUnreadable as error:
             log.error("session row is unreadable", session_id=row.get("id"), reason=str(error))
-
-
-def _ledger_entry(row: Mapping[str, Any]) -> LedgerEntry:
-    amount = row.get("amount")
-    try:
-        return LedgerEntry(
-            LedgerEntryType(row["type"]),
-            str(row["description"] or ""),
-            str(row.get("user_id") or row.get("store_id") or ""),
-            amount if isinstance(amount, int) else None,
-        )
-    except (KeyError, ValueError):
-        raise PlatformUnavailable("read ledger: a row has no known type or no description") from None
