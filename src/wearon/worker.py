@@ -12,33 +12,30 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from wearon.app.housekeeping import start_housekeeping
-from wearon.app.serve import keep_warm, start_metrics
+from wearon.app.serve import Components, open_jobs, open_pose_pool, start_metrics
 from wearon.app.wiring import (
     WATCHER,
     connect_redis,
+    find_redis_url,
     job_timeout_s,
-    local_redis_folder,
     make_metrics,
     open_base,
-    open_job_side,
-    open_redis,
     open_telemetry,
+    recall_url,
     settle_memory,
 )
-from wearon.local import url as local_url
-from wearon.local.redis_server import LocalRedis
-from wearon.net.listening import url_at
 from wearon.observability.logging import configure_logs
-from wearon.pose.pool import PosePool
 from wearon.queue import keys
 from wearon.queue.arq_command_line import JOB_WORKER, command_line_settings, replace_arqs_worker
 from wearon.redis.clients import connect, without_password
 from wearon.redis.health import RedisHealth
-from wearon.settings import Mode, Settings, SettingsError, load_settings
+from wearon.settings import Settings, SettingsError, load_settings
 from wearon.supervisor import Supervisor
 
 log = structlog.get_logger()
+
+JOBS_ONLY = Components(consumer=False, api=False)
+"""arq itself runs the worker."""
 
 STACK = "exit_stack"
 """Key of arq's context: what must be closed when the worker stops."""
@@ -53,7 +50,7 @@ def _settings() -> Settings:
 
 def _redis_url(settings: Settings) -> str:
     """The queue's URL; local mode's embedded server belongs to `wearon serve`, which must be running."""
-    url = settings.redis_url or asyncio.run(LocalRedis.find(local_redis_folder(settings)))
+    url = settings.redis_url or asyncio.run(find_redis_url(settings))
     if url is None:
         raise SystemExit("No local Redis is running: start `wearon serve` first, or set REDIS_URL.")
     return url
@@ -64,24 +61,16 @@ async def start(ctx: dict[str, Any]) -> None:
     # arq has just set up its own
     configure_logs(SETTINGS.log_level, SETTINGS.log_format, SETTINGS.secrets, for_good=True)
     stack = ctx[STACK] = AsyncExitStack()
-    public_url = local_url.recall(SETTINGS.wearon_home) or url_at(SETTINGS.host, SETTINGS.port)
     telemetry = await open_telemetry(stack, SETTINGS, METRICS, REDIS_WATCH)
-    pose_pool = None
-    if SETTINGS.wearon_mode is Mode.LOCAL:
-        pose_pool = PosePool(SETTINGS.pose_model_path, SETTINGS.pose_processes, metrics=METRICS)
-        stack.callback(pose_pool.close)
-    base = await open_base(stack, SETTINGS, telemetry, redis=ctx["redis"], public_url=public_url, pose_pool=pose_pool)
     supervisor = Supervisor()
-    jobs = await open_job_side(stack, base, supervisor, REDIS_URL, runs_jobs=True, consumer_redis=None)
-    assert jobs.worker is not None
-    worker = ctx[JOB_WORKER] = jobs.worker
-    waker = open_redis(stack, REDIS_URL, "waker", telemetry, blocking=True)
     supervisor.start("loop_watch", telemetry.loop_watch.run, needed=False)
-    if pose_pool is not None:
-        supervisor.start("pose_pool", lambda: keep_warm(pose_pool), needed=False)
+    pose_pool = open_pose_pool(stack, supervisor, SETTINGS, JOBS_ONLY, telemetry)
+    base = await open_base(
+        stack, SETTINGS, telemetry, redis=ctx["redis"], public_url=recall_url(SETTINGS), pose_pool=pose_pool
+    )
+    jobs = await open_jobs(stack, supervisor, base, JOBS_ONLY, REDIS_URL)
+    ctx[JOB_WORKER] = jobs.worker
     start_metrics(stack, supervisor, SETTINGS, METRICS)
-    start_housekeeping(supervisor, base, jobs)
-    supervisor.start("waker", lambda: worker.listen_for_wake_ups(waker))
 
     async def stop_in_order() -> None:
         await supervisor.stop_all()

@@ -104,9 +104,11 @@ async def serve(settings: Settings, components: Components, announce: Callable[[
             telemetry,
             redis=open_redis(stack, addresses.redis_url, "worker", telemetry),
             public_url=addresses.public_url,
-            pose_pool=_open_pose_pool(stack, supervisor, settings, components, telemetry),
+            pose_pool=open_pose_pool(stack, supervisor, settings, components, telemetry),
         )
-        jobs = await _open_jobs(stack, supervisor, base, components, addresses.redis_url, budget)
+        jobs = await open_jobs(stack, supervisor, base, components, addresses.redis_url, budget)
+        if jobs.worker is not None:
+            supervisor.start("worker", jobs.worker.run)
         if listening is not None:
             crowd = Crowd(budget.http, telemetry.metrics)
             services = make_api_services(base, jobs.status, addresses.public_url)
@@ -186,7 +188,7 @@ async def _open_redis_url(stack: AsyncExitStack, supervisor: Supervisor, setting
         raise ServeError(f"WEARON_HOME={settings.wearon_home} cannot be used: {error.strerror or error}") from error
 
 
-def _open_pose_pool(
+def open_pose_pool(
     stack: AsyncExitStack, supervisor: Supervisor, settings: Settings, components: Components, telemetry: Telemetry
 ) -> PosePool | None:
     """For the API's estimates, and for local mode's previews. Raises ServeError when its model is not there."""
@@ -197,25 +199,25 @@ def _open_pose_pool(
     pool = PosePool(settings.pose_model_path, settings.pose_processes, metrics=telemetry.metrics)
     stack.callback(pool.close)
     # Jobs of production do not need it. Those of local mode are retried while it is away, and /health says so.
-    supervisor.start("pose_pool", lambda: keep_warm(pool), needed=False)
+    supervisor.start("pose_pool", lambda: _keep_warm(pool), needed=False)
     return pool
 
 
-async def keep_warm(pool: PosePool) -> None:
+async def _keep_warm(pool: PosePool) -> None:
     """A component that starts the pose processes and waits. Raises PoseUnavailable."""
     await pool.start()
     await asyncio.Event().wait()
 
 
-async def _open_jobs(
+async def open_jobs(
     stack: AsyncExitStack,
     supervisor: Supervisor,
     base: Base,
     components: Components,
     redis_url: str,
-    budget: descriptors.Budget,
+    budget: descriptors.Budget | None = None,
 ) -> JobSide:
-    """Make what moves tasks, and start as much of it as this process is for."""
+    """Make what moves tasks, and start as much of it as this process is for, but for the worker."""
 
     def blocking(name: str) -> Redis:
         return open_redis(stack, redis_url, name, base.telemetry, blocking=True)
@@ -232,8 +234,6 @@ async def _open_jobs(
     worker = jobs.worker
     if worker is not None or jobs.consumer is not None:
         start_housekeeping(supervisor, base, jobs)
-    if worker is not None:
-        supervisor.start("worker", worker.run)
     if jobs.consumer is not None:
         supervisor.start("consumer", jobs.consumer.run)
     elif worker is not None:

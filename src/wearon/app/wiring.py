@@ -20,11 +20,13 @@ from wearon.app.pipeline import JobFunctions, open_pipeline
 from wearon.app.readers import make_audit_log, make_history_store, make_sessions, make_status_reader, recorded_events
 from wearon.dependencies import Dependencies
 from wearon.events import Events
+from wearon.local import url as local_url
 from wearon.local.platform import LocalPlatform
 from wearon.local.producer import LocalProducer
 from wearon.local.redis_server import LocalRedis
 from wearon.metrics import LoopWatch, Metrics
 from wearon.net.fetch import PictureFetcher
+from wearon.net.listening import url_at
 from wearon.net.origins import Origin
 from wearon.net.tls import trusting
 from wearon.observability.tracing import Tracing, open_tracing
@@ -126,6 +128,16 @@ def settle_memory() -> None:
 def local_redis_folder(settings: Settings) -> Path:
     """Where the embedded Redis of the local mode keeps its data."""
     return settings.wearon_home / "redis"
+
+
+async def find_redis_url(settings: Settings) -> str | None:
+    """The queue's URL; in local mode without `REDIS_URL` that of the embedded server, None while none runs."""
+    return settings.redis_url or await LocalRedis.find(local_redis_folder(settings))
+
+
+def recall_url(settings: Settings) -> str:
+    """Where the running `wearon serve` of this machine is reached, as far as is known."""
+    return local_url.recall(settings.wearon_home) or url_at(settings.host, settings.port)
 
 
 async def open_redis_url(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings) -> str:

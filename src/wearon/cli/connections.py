@@ -68,13 +68,10 @@ class Connections:
 
     async def platform(self) -> Platform:
         """The platform of this mode, closed when the command ends."""
-        from wearon.app.wiring import command_telemetry, open_platform
-        from wearon.local import url as local_url
-        from wearon.net.listening import url_at
+        from wearon.app.wiring import command_telemetry, open_platform, recall_url
 
         settings = self.settings
-        public_url = local_url.recall(settings.wearon_home) or url_at(settings.host, settings.port)
-        return await open_platform(self.stack, settings, public_url, command_telemetry(settings))
+        return await open_platform(self.stack, settings, recall_url(settings), command_telemetry(settings))
 
 
 def run_connected(command: Callable[[Connections], Coroutine[Any, Any, T]]) -> T:
@@ -110,10 +107,9 @@ def _user() -> str:
 
 async def redis_url(settings: Settings) -> str:
     """The URL of the queue. In local mode its server must be running."""
-    from wearon.app.wiring import local_redis_folder
-    from wearon.local.redis_server import LocalRedis
+    from wearon.app.wiring import find_redis_url
 
-    url = settings.redis_url or await LocalRedis.find(local_redis_folder(settings))
+    url = await find_redis_url(settings)
     if url is None:
         raise CommandError(f"no local worker is running in {settings.wearon_home}: start it with `wearon serve`")
     return url

@@ -101,12 +101,8 @@ def _act(action: Callable[[RefundActions, Actor], Awaitable[T]]) -> T:
 
 def describe(refunds: Refunds) -> dict[str, Any]:
     """The refunds for scripts."""
-    return {
-        "outstanding": [
-            {**case.intent.told(), "late": case.intent.is_late, "error": case.error} for case in refunds.outstanding
-        ],
-        "by_hand": [{**case.intent.told(), "why": case.why} for case in refunds.by_hand],
-    }
+    outstanding, by_hand = ([case.model_dump(mode="json") for case in cases] for cases in refunds.cases())
+    return {"outstanding": outstanding, "by_hand": by_hand}
 
 
 def show(refunds: Refunds, limit: int = 100) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 import httpx
 from redis.exceptions import RedisError
 
-from wearon.app.wiring import local_redis_folder
+from wearon.app.wiring import find_redis_url
 from wearon.doctor import machine
 from wearon.doctor.access import check_access
 from wearon.doctor.findings import Finding, Level, Promise, fault
 from wearon.doctor.openai import check_openai
 from wearon.doctor.redis import check_redis
 from wearon.doctor.supabase import REQUEST_S, SupabaseDoctor
-from wearon.local.redis_server import LocalRedis
 from wearon.net.tls import trusting
 from wearon.net.whole_answers import asking
 from wearon.observability.redaction import Redaction
@@ -131,7 +130,7 @@ async def _run(check: Check) -> list[Finding]:
 
 
 async def _local_checks(settings: Settings) -> list[Check]:
-    url = settings.redis_url or await LocalRedis.find(local_redis_folder(settings))
+    url = await find_redis_url(settings)
     redis = (lambda: check_redis(url)) if url else machine.check_local_redis
     home: Path = settings.wearon_home
     return [

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -23,6 +24,38 @@ class RefundGroup(BaseModel):
     late: int = 0
     """Outstanding for longer than the contract's 30 s."""
     first_at: str
+
+
+class RefundCase(BaseModel):
+    """A refund that is outstanding or needs review, as command line and console say it in JSON."""
+
+    session_id: str
+    channel: str
+    owner_id: str
+    request_id: str
+    failed_at: str
+    age_s: float
+    reason: str
+    late: bool = False
+    """Outstanding for longer than the contract's 30 s."""
+    error: str = ""
+    """Outstanding: the error of the last try."""
+    why: str = ""
+    """Needs review: why it cannot be refunded as credit."""
+
+    @classmethod
+    def of(cls, intent: Intent, **more: Any) -> Self:
+        """Its case; `more` are the fields of the one kind."""
+        return cls(
+            session_id=intent.session_id,
+            channel=intent.channel.value,
+            owner_id=intent.owner_id,
+            request_id=intent.request_id,
+            failed_at=intent.completed_at,
+            age_s=round(intent.age_s, 1),
+            reason=intent.reason,
+            **more,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +78,13 @@ class Refunds:
             group.refunds += 1
             group.late += intent.is_late and not needs_review
         return sorted(found.values(), key=lambda group: -group.refunds)
+
+    def cases(self, limit: int | None = None) -> tuple[Sequence[RefundCase], Sequence[RefundCase]]:
+        """The oldest ones of both kinds, for JSON."""
+        return (
+            [RefundCase.of(one.intent, late=one.intent.is_late, error=one.error) for one in self.outstanding[:limit]],
+            [RefundCase.of(one.intent, why=one.why) for one in self.by_hand[:limit]],
+        )
 
     def of_group(self, group: str) -> Iterator[Intent]:
         """The intents of one group, oldest first."""

@@ -21,6 +21,7 @@ from wearon.operations.counters import Counts
 from wearon.operations.models import Minute, Queues, Report, Spend
 from wearon.operations.retention.rounds import Round
 from wearon.operations.retention.store import read_round
+from wearon.platform.session_rows import in_utc
 from wearon.queue import keys
 from wearon.queue.job_document import session_of_job
 from wearon.queue.lease import LEASE_S
@@ -185,8 +186,7 @@ def _pushed_at(document: bytes) -> datetime | None:
 
 def _moment(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return in_utc(datetime.fromisoformat(text))
     except (ValueError, TypeError, OverflowError):
         return None
 

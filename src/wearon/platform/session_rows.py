@@ -100,8 +100,11 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _in_utc(moment: datetime) -> datetime:
-    # A column without a time zone holds UTC: that is what the platform's now() writes.
+def in_utc(moment: datetime) -> datetime:
+    """The moment in UTC, which a moment without a time zone is in already.
+
+    A column without one holds UTC: that is what the platform's now() writes.
+    """
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -119,7 +122,7 @@ def _none_when_unreadable(value: object, read: ValidatorFunctionWrapHandler) -> 
 _ForPeople = WrapValidator(_none_when_unreadable)
 """Nothing is decided by these columns: a row in which one is odd is still a session to be finished and refunded."""
 
-_Moment = Annotated[datetime, AfterValidator(_in_utc)]
+_Moment = Annotated[datetime, AfterValidator(in_utc)]
 
 
 class _Row(BaseModel):

@@ -8,7 +8,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from pydantic_core import from_json
 
 from wearon.observability.tracing import parse_traceparent, write_traceparent
 from wearon.platform.base import Channel, SessionRef
+from wearon.platform.session_rows import in_utc
 
 MAX_DOCUMENT_BYTES = 512 * 1024
 """Ten of the longest URLs (40 KB) and the longest prompt fit, in any script and however it is spelt: as JSON escapes a
@@ -71,9 +72,7 @@ def _iso_moment(value: object) -> object:
     """
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if moment is None:
-            return value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return value if moment is None else in_utc(moment)
     except (ValueError, OverflowError):
         return value
 

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 from wearon.observability.tracing import outgoing_headers
 from wearon.platform.base import Channel, SessionRef
@@ -60,18 +59,6 @@ class Intent:
     def is_late(self) -> bool:
         """Whether the shopper has waited for longer than was promised."""
         return self.age_s > LATE_S
-
-    def told(self) -> dict[str, Any]:
-        """What command line and console say of it as JSON: ids, when it failed, how long ago, and why."""
-        return {
-            "session_id": self.session_id,
-            "channel": self.channel.value,
-            "owner_id": self.owner_id,
-            "request_id": self.request_id,
-            "failed_at": self.completed_at,
-            "age_s": round(self.age_s, 1),
-            "reason": self.reason,
-        }
 
 
 class Settled(StrEnum):

@@ -1,4 +1,4 @@
-"""The view Dead letters and refunds, with the actions of `wearon dead-letters` and `wearon refunds`."""
+"""What operators do: the actions of `wearon dead-letters`, `refunds`, `cancel`, `pause` and `resume`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field, model_validator
 from wearon.api.console.deadlines import ReadDeadlineRoute
 from wearon.api.dependencies import Services, TheActor
 from wearon.operations.dead_letter_groups import BulkStep, LetterGroups, task_of
-from wearon.operations.refund_groups import RefundGroup, Refunds
+from wearon.operations.refund_groups import RefundCase, RefundGroup, Refunds
 from wearon.queue.audit_log import AuditEntry
 from wearon.queue.dead_letters import MAX_LETTERS, DeadLetter
+from wearon.queue.pauses import MAX_REASON
 
 log = structlog.get_logger()
 
@@ -44,24 +45,6 @@ class Letter(LetterSummary):
     payload: str
 
 
-class RefundCase(BaseModel):
-    """A refund that is outstanding or needs review."""
-
-    session_id: str
-    channel: str
-    owner_id: str
-    request_id: str
-    failed_at: str
-    age_s: float
-    reason: str
-    late: bool = False
-    """Outstanding for longer than the contract's 30 s."""
-    error: str = ""
-    """Outstanding: the error of the last try."""
-    why: str = ""
-    """Needs review: why it cannot be refunded as credit."""
-
-
 class RefundCases(BaseModel):
     """Refunds of both kinds, oldest first; `settled` are the sessions whose refund was made just now."""
 
@@ -70,6 +53,32 @@ class RefundCases(BaseModel):
     settled: Sequence[str] = ()
     groups: Sequence[RefundGroup]
     """All refunds, counted, also those that are not listed."""
+
+
+class CancelAnswer(BaseModel):
+    """What became of the session."""
+
+    outcome: str
+    sentence: str
+
+
+class Paused(BaseModel):
+    """Whose jobs are (not) to be started."""
+
+    store: str | None = Field(default=None, max_length=100)
+    """A store's id, or `b2c`; None: the whole fleet."""
+
+
+class PauseRequest(Paused):
+    """A pause that is wanted."""
+
+    reason: str = Field(default="", max_length=MAX_REASON)
+
+
+class Resumed(BaseModel):
+    """Whether there was a pause."""
+
+    resumed: bool
 
 
 Group = Annotated[str, Query(max_length=20)]
@@ -192,13 +201,32 @@ async def resolve_refund(session: str, services: Services, by: TheActor, limit: 
     return _cases(await services.refunds.list(), limit)
 
 
+@router.delete("/sessions/{session_id}")
+async def cancel(
+    session_id: Annotated[str, Field(max_length=200)], services: Services, by: TheActor, *, now: bool = False
+) -> CancelAnswer:
+    """Fail and refund a session that waits; `now`: also one that runs."""
+    outcome = await services.cancellations.cancel(session_id, by, now=now)
+    log.info("console: session cancelled", session_id=session_id, now=now, outcome=outcome.value)
+    return CancelAnswer(outcome=outcome.value, sentence=outcome.sentence)
+
+
+@router.post("/pause")
+async def pause(wanted: PauseRequest, services: Services, by: TheActor) -> PauseRequest:
+    """Start no more jobs until resumed."""
+    await services.pauses.pause(wanted.store, wanted.reason, by)
+    log.info("console: paused", store=wanted.store, reason=wanted.reason)
+    return wanted
+
+
+@router.post("/resume")
+async def resume(paused: Paused, services: Services, by: TheActor) -> Resumed:
+    """Start jobs again."""
+    resumed = await services.pauses.resume(paused.store, by)
+    log.info("console: resumed", store=paused.store, was_paused=resumed)
+    return Resumed(resumed=resumed)
+
+
 def _cases(refunds: Refunds, limit: int | None, settled: Sequence[str] = ()) -> RefundCases:
-    return RefundCases(
-        outstanding=[
-            RefundCase(**case.intent.told(), late=case.intent.is_late, error=case.error)
-            for case in refunds.outstanding[:limit]
-        ],
-        by_hand=[RefundCase(**case.intent.told(), why=case.why) for case in refunds.by_hand[:limit]],
-        settled=settled,
-        groups=refunds.groups,
-    )
+    outstanding, by_hand = refunds.cases(limit)
+    return RefundCases(outstanding=outstanding, by_hand=by_hand, settled=settled, groups=refunds.groups)

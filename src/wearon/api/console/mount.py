@@ -5,7 +5,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
 
-from wearon.api.console import actions, cancel, login, pages, pausing, sessions, studios
+from wearon.api.console import actions, login, pages, sessions, studios
 from wearon.api.console.access import ConsoleAccess
 from wearon.api.console.live import LiveFeed, live_route
 from wearon.api.console.login import Doorkeeper
@@ -26,7 +26,7 @@ def mount_console(app: FastAPI, services: ApiServices, tokens: Tokens) -> None:
     app.state.doorkeeper = doorkeeper
     app.state.login_entries = LoginEntries(services.audit_log)
     api = APIRouter(prefix="/console/api", include_in_schema=False)
-    views = (login, sessions, cancel, actions, pausing, studios)
+    views = (login, sessions, actions, studios)
     for router in (*(view.router for view in views), live_route(feed)):
         api.include_router(router)
     app.include_router(api)
