@@ -1,4 +1,4 @@
-"""What this process counts for Prometheus: one object, made in `wearon.app.wiring` and handed to all that count.
+"""What this process counts for Prometheus: one object, made in `wearon.app.base` and handed to all that count.
 
 Names follow Prometheus' conventions: base units, `_total` for counters. Every label value comes from our code or from a
 closed list, never from a task, a caller or an answer, so no metric grows without bound. `docs/monitoring.md` lists

@@ -12,18 +12,17 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from wearon.app.serve import Components, open_jobs, open_pose_pool, start_metrics
-from wearon.app.wiring import (
-    WATCHER,
+from wearon.app.base import (
     connect_redis,
     find_redis_url,
-    job_timeout_s,
     make_metrics,
     open_base,
     open_telemetry,
     recall_url,
     settle_memory,
 )
+from wearon.app.serve import Components, open_jobs, open_pose_pool, start_metrics
+from wearon.app.wiring import WATCHER, job_timeout_s
 from wearon.observability.logging import configure_logs
 from wearon.queue import keys
 from wearon.queue.arq_command_line import JOB_WORKER, command_line_settings, replace_arqs_worker

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from wearon.app.wiring import command_telemetry, make_metrics, open_fetcher, open_platform, open_telemetry
+from wearon.app.base import command_telemetry, make_metrics, open_fetcher, open_platform, open_telemetry
 from wearon.doctor.openai import check_openai
 from wearon.net.errors import FetchError
 from wearon.net.tls import trusting

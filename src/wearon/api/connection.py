@@ -331,7 +331,7 @@ class PunctualConnection(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _hang_up(self, reason: str) -> None:
-        """Without an answer."""
+        """End the connection without an answer."""
         self._stop_waiting()
         if not self.transport.is_closing():
             self._crowd.count(reason)

@@ -24,7 +24,7 @@ class Guest(Protocol):
     """What the crowd needs of a connection."""
 
     def make_room(self) -> None:
-        """Close."""
+        """Close the connection, to make room for another."""
 
 
 class Pace:

@@ -37,7 +37,7 @@ async def metrics(services: Services) -> Response:
 
 
 def create_metrics_app(metrics: Metrics, access: Access) -> FastAPI:
-    """For a process without the API: nothing but its own metrics, and no Redis command."""
+    """Make the app of a process without the API: its own metrics only, without a Redis command."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     @app.get("/metrics")

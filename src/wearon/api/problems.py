@@ -11,7 +11,7 @@ MALFORMED_HINT = "Please check what you have entered, and try again."
 
 
 class Problem(BaseModel):
-    """An error answer."""
+    """The body of an answer that is an error."""
 
     detail: str
 

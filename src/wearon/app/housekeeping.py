@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
+from wearon.app.base import Base
 from wearon.app.readers import operators_outbox
 from wearon.operations.audit.auditor import Auditor
 from wearon.operations.retention.sweeper import Sweeper
@@ -12,7 +13,7 @@ from wearon.settings import Settings
 from wearon.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from wearon.app.wiring import Base, JobSide
+    from wearon.app.wiring import JobSide
 
 
 def make_auditor(settings: Settings, redis: Redis, platform: Platform) -> Auditor:
@@ -21,7 +22,7 @@ def make_auditor(settings: Settings, redis: Redis, platform: Platform) -> Audito
     return Auditor(redis, platform, outbox, history_hours=settings.journal_hours)
 
 
-def start_housekeeping(supervisor: Supervisor, base: "Base", jobs: "JobSide") -> None:
+def start_housekeeping(supervisor: Supervisor, base: Base, jobs: "JobSide") -> None:
     """Start all of it that the settings ask for."""
     settings, redis, platform = base.settings, base.redis, base.platform
     supervisor.start("lease", jobs.lease.run)

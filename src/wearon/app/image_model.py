@@ -2,10 +2,10 @@
 
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 
+from wearon.app.base import Base
 from wearon.net.fetch import PictureFetcher
 from wearon.net.tls import trusting
 from wearon.pictures.pool import PicturePool
@@ -19,13 +19,10 @@ from wearon.tryon.openai.fallback import FleetModels
 from wearon.tryon.openai.last_days import LastDays
 from wearon.tryon.openai.safety_identifier import make_identifier
 
-if TYPE_CHECKING:
-    from wearon.app.wiring import Base
-
 log = structlog.get_logger()
 
 
-def open_image_model(stack: AsyncExitStack, base: "Base", pictures: PicturePool) -> ImageModel:
+def open_image_model(stack: AsyncExitStack, base: Base, pictures: PicturePool) -> ImageModel:
     """OpenAI's model in production, the preview in local mode."""
     settings = base.settings
     image_model: ImageModel
@@ -40,7 +37,7 @@ def open_image_model(stack: AsyncExitStack, base: "Base", pictures: PicturePool)
     return image_model
 
 
-def open_last_days(stack: AsyncExitStack, base: "Base") -> LastDays | None:
+def open_last_days(stack: AsyncExitStack, base: Base) -> LastDays | None:
     """Watches over the models' last days; None in local mode, which asks none."""
     settings = base.settings
     if settings.wearon_mode is Mode.LOCAL:
@@ -52,7 +49,7 @@ def open_last_days(stack: AsyncExitStack, base: "Base") -> LastDays | None:
     return LastDays(settings.image_models, settings.openai_base_url, key, client, base.telemetry.metrics)
 
 
-def _make_openai(base: "Base", pictures: PicturePool) -> OpenAIImages:
+def _make_openai(base: Base, pictures: PicturePool) -> OpenAIImages:
     settings, telemetry = base.settings, base.telemetry
     assert settings.openai_api_key
     assert settings.supabase_service_role_key

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from wearon.app.base import Base
 from wearon.app.image_model import open_image_model
 from wearon.pictures.pool import PicturePool
 from wearon.platform.base import SessionRef
@@ -19,9 +19,6 @@ from wearon.tryon.retry_policy import RetryPolicy
 from wearon.tryon.sessions import Sessions
 from wearon.tryon.spool import Spool
 
-if TYPE_CHECKING:
-    from wearon.app.wiring import Base
-
 
 @dataclass(frozen=True, slots=True)
 class JobFunctions:
@@ -34,7 +31,7 @@ class JobFunctions:
 
 
 async def open_pipeline(
-    stack: AsyncExitStack, base: "Base", sessions: Sessions, spool: Spool, worker_id: str
+    stack: AsyncExitStack, base: Base, sessions: Sessions, spool: Spool, worker_id: str
 ) -> JobFunctions:
     """Make the pipeline; what it needs is closed with `stack`."""
     settings, telemetry = base.settings, base.telemetry

@@ -30,20 +30,18 @@ from wearon.api.dependencies import ApiServices
 from wearon.api.metrics import create_metrics_app
 from wearon.api.roles import Door
 from wearon.app.access import make_access
-from wearon.app.housekeeping import start_housekeeping
-from wearon.app.wiring import (
+from wearon.app.base import (
     Base,
-    JobSide,
     Telemetry,
-    make_api_services,
     make_metrics,
     open_base,
-    open_job_side,
     open_redis,
     open_redis_url,
     open_telemetry,
     settle_memory,
 )
+from wearon.app.housekeeping import start_housekeeping
+from wearon.app.wiring import JobSide, make_api_services, open_job_side
 from wearon.local import url as local_url
 from wearon.metrics import Metrics
 from wearon.net.listening import listen, url_at, url_of
@@ -172,7 +170,7 @@ def open_port(stack: AsyncExitStack, host: str, port: int) -> socket.socket:
 
 
 def _public_url(settings: Settings, listening: socket.socket | None) -> str:
-    """Where local mode's pictures are reached: on this machine, at our own API or that of the process beside us."""
+    """The URL of local mode's pictures: on this machine, at our own API or that of the process beside us."""
     if listening is not None:
         return url_of(listening)
     if settings.port:
@@ -191,7 +189,7 @@ async def _open_redis_url(stack: AsyncExitStack, supervisor: Supervisor, setting
 def open_pose_pool(
     stack: AsyncExitStack, supervisor: Supervisor, settings: Settings, components: Components, telemetry: Telemetry
 ) -> PosePool | None:
-    """For the API's estimates, and for local mode's previews. Raises ServeError when its model is not there."""
+    """Open the pose processes for the API's estimates and local mode's previews. Raises ServeError without a model."""
     if not components.api and not (components.worker and settings.wearon_mode is Mode.LOCAL):
         return None
     if settings.pose_model_path is not None and not settings.pose_model_path.is_file():

@@ -209,7 +209,7 @@ def _validated(size_chart: dict[str, Any], sheet: Sheet) -> SizeChart | None:
 
 
 def _place_of(loc: Sequence[int | str], message: str, sheet: Sheet) -> tuple[Place, str]:
-    """Where in the file a fault of the model is; the model counts sizes, the file rows."""
+    """The place in the file of a fault of the model; the model counts sizes, the file rows."""
     if len(loc) > 1 and loc[0] in ("sizes", "second_sizes") and isinstance(loc[1], int):
         lines = sheet.sizes if loc[0] == "sizes" else sheet.second
         if loc[1] < len(lines):

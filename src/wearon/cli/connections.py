@@ -44,7 +44,7 @@ class Connections:
 
     @property
     def audit_log(self) -> AuditLog:
-        """Where what the command does is written down."""
+        """The audit log, for what the command does."""
         from wearon.app.readers import make_audit_log
 
         return make_audit_log(self.settings, self.redis)
@@ -61,14 +61,14 @@ class Connections:
             yield doing
 
     def outbox(self, platform: Platform) -> RefundOutbox:
-        """Where a command makes refunds; they stand in the sessions' histories."""
+        """The outbox for a command's refunds, which stand in the sessions' histories."""
         from wearon.app.readers import operators_outbox
 
         return operators_outbox(self.settings, self.redis, platform)
 
     async def platform(self) -> Platform:
         """The platform of this mode, closed when the command ends."""
-        from wearon.app.wiring import command_telemetry, open_platform, recall_url
+        from wearon.app.base import command_telemetry, open_platform, recall_url
 
         settings = self.settings
         return await open_platform(self.stack, settings, recall_url(settings), command_telemetry(settings))
@@ -107,7 +107,7 @@ def _user() -> str:
 
 async def redis_url(settings: Settings) -> str:
     """The URL of the queue. In local mode its server must be running."""
-    from wearon.app.wiring import find_redis_url
+    from wearon.app.base import find_redis_url
 
     url = await find_redis_url(settings)
     if url is None:

@@ -122,7 +122,7 @@ async def _open_local_session(
 async def _name_session(
     stack: AsyncExitStack, settings: Settings, order: Order
 ) -> tuple[Platform, SessionRef, Sequence[str]]:
-    from wearon.app.wiring import command_telemetry, open_platform
+    from wearon.app.base import command_telemetry, open_platform
 
     if order.session_id is None or order.owner_id is None:
         raise CommandError("in production the session exists already: name it with --session and --owner")

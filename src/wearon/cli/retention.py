@@ -27,7 +27,7 @@ def retention(
     """
 
     async def sweep(connections: Connections) -> Round:
-        from wearon.app.wiring import make_metrics
+        from wearon.app.base import make_metrics
         from wearon.operations.retention.sweeper import Sweeper
         from wearon.queue.audit_log import Action
         from wearon.settings import LEAST_RETENTION_HOURS

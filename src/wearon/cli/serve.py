@@ -51,7 +51,7 @@ def serve(
 
 
 def _say_what_local_mode_is(settings: Settings, redis_url: str, public_url: str | None) -> None:
-    from wearon.app.wiring import local_redis_folder
+    from wearon.app.base import local_redis_folder
     from wearon.redis.clients import without_password
 
     reached = plain(public_url or "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from redis.exceptions import RedisError
 
-from wearon.app.wiring import find_redis_url
+from wearon.app.base import find_redis_url
 from wearon.doctor import machine
 from wearon.doctor.access import check_access
 from wearon.doctor.findings import Finding, Level, Promise, fault

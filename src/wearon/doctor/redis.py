@@ -252,7 +252,7 @@ async def _clock(client: "Redis") -> ClockReading | None:
 
 
 async def _pauses(client: "Redis") -> list[Pause]:
-    """Those of the fleet and of a few tenants."""
+    """The pauses of the fleet and of a few tenants."""
     try:
         return list((await Pauses(client).list()).values())[:MAX_PAUSES]
     except (ResponseError, RedisRefuses):  # of another type, or no right: other checks say so
@@ -299,7 +299,7 @@ async def _check_rights(url: str) -> Finding:
 
 
 async def _refused(connection: "AbstractConnection", commands: Sequence[Sequence[str]]) -> list[str]:
-    """Those that the user has no right to. In one piece, so that none is sent on another connection than MULTI."""
+    """The commands that the user has no right to. All are sent in one piece, on the connection of MULTI."""
     await connection.send_packed_command(connection.pack_commands(commands))
     missing = []
     for command in commands:

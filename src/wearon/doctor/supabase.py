@@ -228,7 +228,7 @@ class SupabaseDoctor:
         return True
 
     async def _root(self) -> Root:
-        """Asked for once. Raises Unreachable."""
+        """The first answer, which is asked for once. Raises Unreachable."""
         async with self._turn:
             if self._first is None:
                 self._first = await self._ask()

@@ -173,7 +173,7 @@ def _judge_size(limit: int | None) -> Finding | None:
 
 
 def _judge_types(types: Sequence[str] | None) -> Finding | None:
-    """`types` None: any."""
+    """The finding about the file types that the bucket takes; `types` None: any."""
     if types is not None and set(types) == MIME_TYPES:
         return None
     if refuses_results(types):

@@ -160,7 +160,7 @@ class _Tally:
         return self.verdicts.total() - self.verdicts[Verdict.RETURNED]
 
     def spans(self) -> "Mapping[Verdict, _Span]":
-        """For each answer to "which size was right?" what was stated, and how often it was so at least and at most."""
+        """What was stated for each answer to "which size was right?", and how often it was right (least, most)."""
         counts, n = self.verdicts, self.judged
         unsure = counts[Verdict.OPEN] + counts[Verdict.OTHER]  # `other` is surely not the recommended one
         smaller = max(0.0, n - self.stated_right - self.stated_larger)

@@ -160,7 +160,7 @@ class LocalPlatform(SessionMoves):
         completed_at: datetime,  # noqa: ARG002
         description: str,  # noqa: ARG002
     ) -> RefundedAtOnce | None:
-        """Not offered here: local mode is there to show the two steps."""
+        """Offer no such function: local mode shows the two steps."""
         return None
 
     # Pictures

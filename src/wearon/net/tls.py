@@ -24,7 +24,7 @@ def trusting(authorities: Path | None = None) -> ssl.SSLContext:
 
 
 def check_authorities(file: Path) -> None:
-    """Raises CannotTrust."""
+    """Check that the file holds certificates. Raises CannotTrust."""
     _add(file, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 

@@ -46,7 +46,7 @@ class _Slotted:
         return self._slots[now.purpose].hold(*self._holders(now.owner, target))
 
     def _holders(self, owner: str, target: Target) -> Sequence[str]:
-        """Whose share of the slots the download counts against."""
+        """The keys whose shares of the slots the download counts against."""
         return owner, target.origin.host
 
 

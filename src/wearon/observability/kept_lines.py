@@ -48,7 +48,7 @@ class KeptLines:
 
     @property
     def lines(self) -> Sequence[LogLine]:
-        """Oldest first."""
+        """The kept lines, oldest first."""
         return tuple(self._lines)
 
     def add(self, line: LogLine) -> None:

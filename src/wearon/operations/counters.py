@@ -40,12 +40,12 @@ COUNTED_OUTCOMES = {Outcome.COMPLETED: "completed", Outcome.FAILED: "failed", Ou
 
 
 def minute_key(moment: datetime) -> str:
-    """Where a minute is counted."""
+    """The key under which a minute is counted."""
     return f"{keys.MINUTE}{moment.astimezone(UTC):%Y%m%d%H%M}"
 
 
 def day_key(moment: datetime) -> str:
-    """Where a day is counted."""
+    """The key under which a day is counted."""
     return f"{keys.DAY}{moment.astimezone(UTC):%Y%m%d}"
 
 

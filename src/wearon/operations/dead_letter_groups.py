@@ -139,5 +139,5 @@ def fate_of(task: GenerationTask, session: Session | None) -> Fate:
 
 
 def _with_version(reason: str, version: str) -> str:
-    """Of a document of another version all may be strange: its version is the cause."""
+    """The cause of a document of another version: the version itself, since all of it may be unknown."""
     return f"version {version} is not known to this worker" if version not in ("", str(KNOWN_VERSION)) else reason

@@ -38,7 +38,7 @@ class Change:
 
     @property
     def text(self) -> bytes:
-        """What is written."""
+        """The incidents as they are written."""
         return self.after.model_dump_json(exclude_defaults=True).encode() if self.after else b""
 
 
@@ -51,7 +51,7 @@ class Memory:
 
     @classmethod
     def read(cls, texts: Mapping[str, bytes]) -> "Memory":
-        """Of what Redis holds. What cannot be read is as good as not there."""
+        """The memory that Redis holds, without what cannot be read."""
         read = {key: incident for key, text in texts.items() if (incident := _read(text)) is not None}
         return cls(read, texts)
 
@@ -108,7 +108,7 @@ class Memory:
 
 
 def _short(incident: Incident) -> Incident:
-    """As it is kept: without what the rules say anew, and bounded."""
+    """The incident as it is kept: bounded, and without what the rules add each time."""
     short = {"title": incident.title[:MAX_TEXT], "detail": incident.detail[:MAX_TEXT], "workers": incident.workers[:10]}
     return incident.model_copy(update=short)
 

@@ -45,7 +45,7 @@ class RefundCase(BaseModel):
 
     @classmethod
     def of(cls, intent: Intent, **more: Any) -> Self:
-        """Its case; `more` are the fields of the one kind."""
+        """Make the case of an intent; `more` are the fields of its kind."""
         return cls(
             session_id=intent.session_id,
             channel=intent.channel.value,

@@ -224,7 +224,7 @@ def _score(moment: datetime) -> str:
 
 
 def _moment(score: bytes) -> datetime | None:
-    """None for an empty text, and for one that is no moment."""
+    """The moment of a score; None for an empty text, and for one that is no number."""
     try:
         return datetime.fromtimestamp(float(score) / 1e6, UTC)
     except (ValueError, OverflowError, OSError):

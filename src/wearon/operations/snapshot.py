@@ -160,7 +160,7 @@ def _processes(workers: Sequence[bytes], reports: Mapping[bytes, bytes], at: dat
 
 
 def _refused(flat: Sequence[bytes]) -> dict[str, str]:
-    """By key, in the words that a client would have for the same error; without counters, which no work depends on."""
+    """Refusals by key, in the words of a client's error. Counters are left out, since no work depends on them."""
     texts = iter([text.decode(errors="replace") for text in flat])
     refused = {}
     for command, key, words in zip(texts, texts, texts, strict=True):
@@ -196,7 +196,7 @@ def _age_s(moment: datetime | None, at: datetime) -> float | None:
 
 
 def _oldest_s(pushed_at: datetime | None, waits_since_ms: bytes, at: datetime) -> float | None:
-    """Of what waits, in the producers' list or in a tenant's line."""
+    """The age of the oldest task that waits, in the producers' list or in a tenant's line."""
     found = [] if pushed_at is None else [pushed_at]
     with suppress(ValueError, OverflowError):
         found.append(datetime.fromtimestamp(float(waits_since_ms) / 1000, UTC))

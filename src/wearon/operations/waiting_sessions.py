@@ -30,7 +30,7 @@ class WaitingSessions:
         self._redis = redis
 
     async def page(self, query: SessionQuery, ids: Sequence[str], cursor: str, limit: int) -> SessionPage:
-        """Those that the query takes, the newest first; `ids` are the ones in its text, or parts of some.
+        """Waiting sessions that match the query, newest first; `ids` are the ones in its text, or parts of some.
 
         The cursor is the number of those that were shown before.
         """
@@ -92,7 +92,7 @@ def _of_tasks(documents: Iterable[bytes]) -> Iterable[SessionLine]:
 
 
 def _of_job(job: str, arrived_ms: float) -> SessionLine | None:
-    """None for a job whose id names no session."""
+    """The session of a job; None when the job's id names none."""
     *_, channel, owner_id, session_id = ["", "", *job.split(":")]
     try:
         at = datetime.fromtimestamp(arrived_ms / 1000, UTC)

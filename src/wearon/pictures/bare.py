@@ -14,7 +14,7 @@ from wearon.pictures.jpeg_scans import Scans
 
 
 class Damaged(ValueError):
-    """Not even the beginning of the picture is there."""
+    """The file does not even hold the beginning of a picture."""
 
 
 class TooMuchWork(ValueError):

@@ -33,7 +33,7 @@ Open = Callable[[bytes], ImageFile.ImageFile]
 
 
 class TooMuchMissing(ValueError):
-    """It may not be decoded as often as it takes to find out how much of it is there, or took too long already."""
+    """Finding out how much of the picture is there would take too long, or has taken too long already."""
 
 
 def load_cut_off(picture: Bare, open_picture: Open) -> tuple[Image.Image, float]:

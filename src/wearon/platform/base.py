@@ -46,7 +46,7 @@ class PlatformRefused(PlatformError):
 
     @property
     def about(self) -> About:
-        """Whom the refusal is about."""
+        """What the refusal is about: us, or one session."""
         return About.US
 
 
@@ -59,7 +59,7 @@ class SessionUnreadable(PlatformRefused):
 
     @property
     def about(self) -> About:
-        """Whom the refusal is about."""
+        """What the refusal is about: us, or one session."""
         return About.SESSION
 
 
@@ -268,7 +268,7 @@ class Platform(Protocol):
         """
 
     async def existing_sessions(self, channel: Channel, session_ids: Sequence[str]) -> set[str]:
-        """Those of at most `ASKED_AT_ONCE` ids, all uuids, that have a row of whatever owner."""
+        """The ids, of at most `ASKED_AT_ONCE` uuids, that have a row of any owner."""
 
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
         """The ledger rows of the session's charge.

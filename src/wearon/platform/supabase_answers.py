@@ -82,7 +82,7 @@ class Refusal(PlatformRefused):
 
     @property
     def about(self) -> About:
-        """Whom the refusal is about."""
+        """What the refusal is about: us, or one session."""
         if self.code in MISSING_OBJECT_CODES:
             return About.PICTURE
         return About.SESSION if ABOUT_ONE_ROW.fullmatch(self.code) else About.US
@@ -94,7 +94,7 @@ class Refusal(PlatformRefused):
 
     @property
     def kind(self) -> RefusalKind:
-        """Which incident it is a part of."""
+        """The kind of incident that the refusal belongs to."""
         if self.is_about_the_key:
             return RefusalKind.KEY_REFUSED
         return RefusalKind.BUCKET_MISSING if self.code in MISSING_BUCKET_CODES else RefusalKind.REFUSED

@@ -98,7 +98,7 @@ class SupabasePictures:
         self._upload_failed_at: float | None = None
 
     async def check_bucket(self) -> None:
-        """Asked once, and again after an upload that failed."""
+        """Ask for the bucket once, and again after an upload that failed."""
         if self._upload_failed_at is not None and time.monotonic() - self._upload_failed_at < NOTHING_PAID_SECONDS:
             raise PlatformUnavailable("Storage has just failed to take a picture")
         if self._bucket_is_fit:
@@ -180,7 +180,7 @@ class SupabasePictures:
         return signed["signedURL"] or None
 
     async def list_folder(self, folder: str, limit: int, offset: int = 0) -> Sequence[Listed]:
-        """Not told to `/health`, nor is `delete_pictures`: no job waits for either (see `operations.retention`)."""
+        """List a folder. `/health` hears of neither this nor `delete_pictures`, because no job waits for them."""
         async with attempt("list pictures", self._storage_seconds):
             found = await self._bucket.list(
                 folder, {"limit": limit, "offset": offset, "sortBy": {"column": "updated_at", "order": "asc"}}

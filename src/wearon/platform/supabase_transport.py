@@ -43,7 +43,7 @@ class ObservedTransport(httpx.AsyncBaseTransport):
 
 
 def _called(path: str) -> tuple[str, str]:
-    """Which service, and what a span of it is called: the table or function, never an object's path."""
+    """The service, and the name of its span: the table or function, never an object's path."""
     match path.strip("/").split("/"):
         case ["rest", "v1", "rpc", function]:
             return "rpc", f"rpc {function}"

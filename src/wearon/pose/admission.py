@@ -49,7 +49,7 @@ class Admission:
         return sum(ticket.waiting for ticket in self._tickets)
 
     def ahead(self, but: Ticket | None = None) -> list[float]:
-        """For each call, except `but`, the seconds of a process that it is still going to take, if any."""
+        """The seconds of a process that each call, except `but`, is still going to take, if any."""
         return [seconds for ticket in self._tickets if ticket is not but and (seconds := ticket.remaining_s())]
 
     def enter(self, kind: str, pictures: int = 1) -> Ticket:

@@ -102,7 +102,7 @@ class AuditEntry(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def at(self) -> datetime:
-        """When it was done."""
+        """When the action was done."""
         return datetime.fromtimestamp(self.at_ms / 1000, UTC)
 
 

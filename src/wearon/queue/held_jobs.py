@@ -89,7 +89,7 @@ class HeldJobs:
         self._taking = False
 
     def add(self, job: TakenJob) -> None:
-        """It runs here."""
+        """Note that the job runs here."""
         self._running[job.job_id] = job
 
     def taken_again(self, job: TakenJob) -> None:
@@ -99,7 +99,7 @@ class HeldJobs:
         # Else its end is just being written down: it is found beside our name, and released.
 
     def remove(self, job: TakenJob) -> None:
-        """It does not run here any more."""
+        """Note that the job does not run here any more."""
         if self._running.get(job.job_id) is job:
             del self._running[job.job_id]
 
@@ -161,10 +161,10 @@ def _keys(job_id: str) -> list[str | bytes]:
 
 
 def job_id_bytes(job_id: str) -> bytes:
-    """As it lies in Redis, where it may be anything."""
+    """The job id as it lies in Redis, where it may be anything."""
     return job_id.encode(errors="surrogateescape")
 
 
 def job_id_text(job_id: bytes) -> str:
-    """As the worker and its log name it."""
+    """The job id as the worker and its log name it."""
     return job_id.decode(errors="surrogateescape")

@@ -69,7 +69,7 @@ class BadJob:
 
 
 def read_job(data: bytes) -> Job | NewerJob | BadJob:
-    """Never raises."""
+    """The job in a document, or what is wrong with it. Never raises."""
     if not data:
         return BadJob("its data is missing")
     try:

@@ -29,7 +29,7 @@ class Limits:
 
     @property
     def weights(self) -> str:
-        """By tenant, as JSON for the script that takes jobs; who is not named counts once."""
+        """The weights by tenant, as JSON for the script that takes jobs; other tenants count once."""
         stores = {f"b2b:{store}": weight for store, weight in self.store_weights.items()}
         return json.dumps({B2C: self.b2c_weight, **stores}, separators=(",", ":"))
 

@@ -73,7 +73,7 @@ class Pause(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def since(self) -> datetime:
-        """When it began."""
+        """When the pause began."""
         return datetime.fromtimestamp(self.since_ms / 1000, UTC)
 
     @property
@@ -83,7 +83,7 @@ class Pause(BaseModel):
 
 
 def read_pause(tenant: str, written: bytes) -> Pause:
-    """As it lies in Redis. One that cannot be read is a pause all the same, which only an operator ends."""
+    """The pause that lies in Redis. One that cannot be read counts as a pause that only an operator ends."""
     try:
         return Pause.model_validate_json(written).model_copy(update={"tenant": tenant})
     except ValidationError:

@@ -77,7 +77,7 @@ KEY_PATTERNS = ("wearon:*", "arq:*")
 
 
 def name(command: Sequence[str]) -> str:
-    """As ACL rules spell it."""
+    """The command as ACL rules spell it."""
     return "|".join(command[:2] if command[0] in WITH_SUBCOMMANDS else command[:1])
 
 

@@ -55,7 +55,7 @@ def _refuse_nul(text: str) -> str:
 
 
 def _drop_nul(text: str) -> str:
-    """It means nothing in a text for people, and PostgreSQL cannot keep it."""
+    """Remove NUL, which means nothing in a text for people, and which PostgreSQL cannot keep."""
     return text.replace("\x00", "")
 
 
@@ -173,7 +173,7 @@ class Rejected:
 
     @property
     def trace_id(self) -> str | None:
-        """As a task's; None when it names no session either."""
+        """The trace id, as a task has it; None when no session is named either."""
         return _trace_id(self.traceparent, self.ref.session_id if self.ref else None)
 
 
@@ -237,7 +237,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _rejected(reason: str, fields: Any) -> Rejected:
-    """With what an unusable task still says about itself, so that its shopper is not left waiting."""
+    """The rejection, with what the unusable task still says about its session, so that the shopper does not wait."""
     request_id = fields.get("request_id") if isinstance(fields, dict) else None
     return Rejected(
         reason[:MAX_REASON_CHARACTERS],

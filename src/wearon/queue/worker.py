@@ -71,7 +71,7 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The job goes."""
+    """The decision that a job is done."""
 
 
 @dataclass(frozen=True, slots=True)

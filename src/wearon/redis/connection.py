@@ -58,11 +58,11 @@ class _Counted:
         self.begin()
 
     def begin(self) -> None:
-        """Another answer."""
+        """Start counting for another answer."""
         self.read_bytes, self._start = 0, b""
 
     async def read(self, size: int) -> bytes:
-        """Raises AnswerTooLarge."""
+        """Read from the stream. Raises AnswerTooLarge."""
         data: bytes = await self._stream.read(size)
         self.read_bytes += len(data)
         if len(self._start) < START_BYTES:

@@ -110,7 +110,7 @@ class _RefundInDoubt(Exception):
 
 
 class _LockLost(Exception):
-    """So much time has passed that another process may be at the same intent by now."""
+    """The lock may have run out, so another process may work on the intent by now."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ class RefundIntents:
         return sorted(await self._read(keys.REFUNDS), key=lambda intent: intent.completed_at)
 
     async def outstanding(self) -> Sequence[Outstanding]:
-        """Those in the outbox with the last try's error, for people."""
+        """The intents in the outbox, each with the last try's error."""
         errors = cast("dict[bytes, bytes]", await self._redis.hgetall(keys.REFUND_ERRORS))
         return [
             Outstanding(intent, errors.get(intent.key.encode(), b"").decode(errors="replace"))

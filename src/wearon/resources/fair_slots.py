@@ -109,7 +109,7 @@ class FairSlots:
             chosen.turn.set_result(None)
 
     def _rank(self, waiting: _Waiting) -> tuple[int, int, int]:
-        """By how many budgets are used up, then by how many are held, then by whose turn was the longest ago."""
+        """Rank a waiter: by used-up budgets, then by slots held, then by how long ago its last turn was."""
         return (
             max((self._budget.times_used(key) for key in waiting.keys), default=0) if self._budget else 0,
             max((self._held[key] for key in waiting.keys), default=-1),

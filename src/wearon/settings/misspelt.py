@@ -33,7 +33,7 @@ def misspelt(env_file: Path | None = Path(".env")) -> Mapping[str, str]:
 
 
 def near_misses(names: Collection[str], settings: Iterable[str]) -> Mapping[str, str]:
-    """Those of the names that are none of the settings, but close to one that is not among the names."""
+    """Names that are no settings, but close to a setting that is not among the names."""
     there = {name.upper() for name in names}
     known = set(settings)
     absent = sorted(known - there)

@@ -55,7 +55,7 @@ class TooManyCharts(ChartError):
 
 @dataclass(frozen=True, slots=True)
 class ChartReference:
-    """Whose chart, and which."""
+    """A chart's store and name."""
 
     store: str
     name: str

@@ -72,7 +72,7 @@ class FleetBreaker:
             log.error("the fleet pauses itself", cause=refused.value, reason=run.reason)
 
     async def _grant(self, run: Run, pause: Pause | None) -> None:
-        """Its request was answered with a picture, or by the safety filter: nothing is refused any more."""
+        """End the pause: a request was answered with a picture or by the safety filter, so nothing is refused."""
         while self._counted:
             await self._pauses.forget_refusals(self._counted.pop())
         # What was asked before the pause began says nothing about it.

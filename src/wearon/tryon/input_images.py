@@ -47,7 +47,7 @@ class InputImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InputImage:
-    """Where an input image lies: its path in our storage, or the host that it comes from. Never its URL, which is
+    """The place of an input image: its path in our storage, or its host. Never its URL, which is
     signed.
     """
 

@@ -186,7 +186,7 @@ class RetryPolicy:
         return Fail(INTERNAL_MESSAGE, f"{type(error).__name__}: {error.reason}")
 
     def _after_outage(self, error: BaseException, attempt: Attempt, *, paid: bool) -> Retry | Fail:
-        """Not the shopper's fault and not the picture's."""
+        """Retry an outage until the deadline: it is the fault of neither the shopper nor the picture."""
         if paid or attempt.age_s + OUTAGE_PAUSE_S < self.deadline_s:
             return Retry(OUTAGE_PAUSE_S)
         what = "picture" if isinstance(error, InputImageError) else type(error).__name__

@@ -62,7 +62,7 @@ class _Header(BaseModel):
 
     @property
     def ref(self) -> SessionRef:
-        """Whose it is."""
+        """The session that the file belongs to."""
         return SessionRef(self.channel, self.owner_id, self.session_id)
 
 

@@ -63,7 +63,7 @@ class CancelAnswer(BaseModel):
 
 
 class Paused(BaseModel):
-    """Whose jobs are (not) to be started."""
+    """The store, or the fleet, that is paused or resumed."""
 
     store: str | None = Field(default=None, max_length=100)
     """A store's id, or `b2c`; None: the whole fleet."""
@@ -221,7 +221,7 @@ async def pause(wanted: PauseRequest, services: Services, by: TheActor) -> Pause
 
 @router.post("/resume")
 async def resume(paused: Paused, services: Services, by: TheActor) -> Resumed:
-    """Start jobs again."""
+    """Start jobs again after a pause."""
     resumed = await services.pauses.resume(paused.store, by)
     log.info("console: resumed", store=paused.store, was_paused=resumed)
     return Resumed(resumed=resumed)

@@ -61,7 +61,7 @@ class Doorkeeper:
         return f"{claim}.{_sign(self._keys[role], claim)}"
 
     def role_of(self, cookie: str) -> Role | None:
-        """Whose login the cookie is; None: not one of ours, or expired."""
+        """The role that logged in with this cookie; None: it is not one of ours, or has expired."""
         claim, _, signature = cookie.rpartition(".")
         given = signature.encode()
         signers = [role for role, key in self._keys.items() if hmac.compare_digest(_sign(key, claim).encode(), given)]

@@ -86,7 +86,7 @@ class Body:
 
     @cached_property
     def inside(self) -> Mask:
-        """The silhouette."""
+        """The silhouette as a mask."""
         return np.asarray(self.pose.mask > INSIDE)
 
     @cached_property

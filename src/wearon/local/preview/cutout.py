@@ -59,12 +59,12 @@ class Cutout:
 
     @property
     def height(self) -> int:
-        """Pixels."""
+        """In pixels."""
         return int(self.alpha.shape[0])
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """In pixels."""
         return int(self.alpha.shape[1])
 
 

@@ -144,7 +144,7 @@ class Skin:
 
 
 def _to_lab(rgb: Pixels | Floats) -> Pixels:
-    """Of colours from 0 to 255; what lies beyond is as bright as can be."""
+    """Convert colours from 0 to 255 to Lab; what lies beyond counts as 0 or 255."""
     return np.asarray(cv2.cvtColor(np.clip(rgb, 0, 255).astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 

@@ -54,7 +54,7 @@ class Cancelled(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """For the operator."""
+        """The outcome as a sentence for the operator."""
         return _SENTENCES[self]
 
 
@@ -113,7 +113,7 @@ class Cancellations:
         return done
 
     async def _take_out_together(self, store: str, waiting: Mapping[SessionRef, str], by: Actor) -> Sequence[Intent]:
-        """Those that do not run. They have one entry in the audit log, or a large store would push out all else."""
+        """Write the intents of those that do not run. They share an entry of the audit log: one each would fill it."""
         async with self._audit_log.doing(
             by,
             Action.CANCEL_WAITING,

@@ -195,7 +195,7 @@ class Auditor:
         return audited
 
     def _now(self) -> datetime:
-        """By the clock of the Redis server."""
+        """The present, by the clock of the Redis server."""
         asked, at = self._began
         return asked + timedelta(seconds=time.monotonic() - at)
 

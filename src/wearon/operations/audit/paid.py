@@ -27,7 +27,7 @@ class PaidSessions:
         self._requests_per_s = requests_per_s
 
     async def without_row(self, since: datetime, until: datetime) -> AsyncIterator[Sequence[Finding]]:
-        """Of those whose last attempt ended within that time, the newest first. Raises redis errors."""
+        """Paid sessions without a row whose last attempt ended within that time, newest first. Raises redis errors."""
         query = SessionQuery(since=since, until=until)
         cursor = ""
         while True:
@@ -37,7 +37,7 @@ class PaidSessions:
                 return
 
     async def still_without_row(self, findings: Iterable[Finding]) -> Sequence[Finding]:
-        """Those whose sessions have no row."""
+        """The ones among these whose sessions have no row."""
         asked, missing = list(findings), []
         for channel in Channel:
             ours = [finding for finding in asked if finding.channel == channel]

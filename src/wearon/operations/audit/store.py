@@ -31,7 +31,7 @@ class BookStore:
         self._histories = redis.register_script(load_script("operations", "read_histories"))
 
     async def now(self) -> datetime:
-        """By the clock of the Redis server."""
+        """The present, by the clock of the Redis server."""
         seconds, microseconds = await self._redis.time()
         return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 

@@ -72,7 +72,7 @@ def find(fleet: FleetStatus) -> Iterator[Incident]:
 
 
 def _failures(fleet: FleetStatus, lately: list[Minute]) -> Iterator[Incident]:
-    """Those of the safety filter, and pictures that cannot be used, are expected."""
+    """Count failures, without those of the safety filter and of unusable pictures, which are expected."""
     expected = sum(count for cause, count in _sum(lately, "failed").items() if cause.startswith(EXPECTED))
     failed = sum(minute.failed for minute in lately) - expected
     ended = failed + sum(minute.completed for minute in lately)

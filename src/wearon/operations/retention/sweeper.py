@@ -209,7 +209,7 @@ class Sweeper:
         return deleted
 
     async def _now(self) -> datetime:
-        """By Redis' clock: a machine that is ahead must not take young pictures for old."""
+        """The present by Redis' clock: a machine whose clock is ahead must not delete young pictures."""
         seconds, _ = await self._redis.time()
         return datetime.fromtimestamp(seconds, UTC)
 

@@ -27,7 +27,7 @@ class Take(Protocol):
 
 
 class _Enough(Exception):
-    """As many requests were made as one round may make."""
+    """The round has made as many requests as it may."""
 
 
 class Walk:

@@ -43,12 +43,12 @@ def announced_last_day(body: bytes) -> date | None:
 
 
 def last_day(model: str, body: bytes = b"") -> date | None:
-    """By the server's answer, else by the table; None: none is announced."""
+    """A model's last day, by the server's answer or else by the table; None: none is announced."""
     return announced_last_day(body) or model_named(model).last_day
 
 
 def days_left(day: date, today: date | None = None) -> int:
-    """Until the model is gone; zero or less: it is. OpenAI's days are UTC."""
+    """Days until the model is gone; zero or less: it is gone. OpenAI's days are UTC."""
     return (day - (today or datetime.now(UTC).date())).days
 
 

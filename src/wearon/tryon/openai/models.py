@@ -233,7 +233,7 @@ def model_named(name: str) -> ImageModel:
 
 
 def prices_of(name: str | None) -> Prices | None:
-    """None when the model is not known, or not what it costs."""
+    """The prices of a model; None when they are not known."""
     return None if name is None else model_named(name).prices
 
 

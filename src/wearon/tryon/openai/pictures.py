@@ -40,7 +40,7 @@ class PaidPictures:
         self._backoff_s = backoff_s
 
     def count_price(self, answer: Answer, model: str | None) -> None:
-        """Where the answer has come: one that is read again later, after a crash or an outage, is not paid again."""
+        """Count what an answer cost when it comes: one that is read again later is not paid again."""
         for (direction, kind), count in tokens_of(answer.usage).items():
             self._metrics.openai_tokens.labels(direction, kind).inc(count)
         usage = usage_of(answer.usage, model)

@@ -81,7 +81,7 @@ def _candidates(headers: Mapping[str, str], now: datetime, message: str) -> Iter
 
 
 def _dimensions(headers: Mapping[str, str], now: datetime) -> dict[str, _Dimension]:
-    """By name. A gateway's own headers come before those that it forwards."""
+    """The dimensions by name. A gateway's own headers come before those that it forwards."""
     found: dict[str, _Dimension] = {}
     for name in sorted(headers, key=lambda name: name.startswith(GATEWAY_PREFIX)):
         matched = _HEADER.fullmatch(name)
