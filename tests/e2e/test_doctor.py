@@ -67,9 +67,9 @@ def test_a_production_that_works(
     assert all_well(levels(done)), done.stdout
     assert {
         "settings", "access", "redis", "redis latency", "redis clock", "redis version", "redis role",
-        "redis persistence", "redis eviction", "redis rights", "supabase", "supabase clock", "supabase tables",
-        "supabase functions", "supabase bucket", "openai", "openai clock", "pose model", "spool", "spool disk",
-        "descriptors", "port",
+        "redis persistence", "redis eviction", "redis longest value", "redis rights", "supabase", "supabase clock",
+        "supabase tables", "supabase functions", "supabase bucket", "openai", "openai clock", "pose model", "spool",
+        "spool disk", "descriptors", "port",
     } == set(levels(done))  # fmt: skip
     for exchange in supabase.gateway.exchanges:
         tried = exchange.line + exchange.body.decode()  # on what cannot exist
