@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import freezing_serve, serve_among_strangers, stalling_serve
+from support import freezing_serve, serve_among_strangers, short_serve, stalling_serve
 from support.openai_stub import OpenAIStub
 from support.postgrest import Supabase
 from support.processes import ARQ, SERVE, WorkerProcess, worker
@@ -54,6 +54,12 @@ class Machines:
     def freezing_serve(self, *arguments: str) -> WorkerProcess:
         """`wearon serve` that stops itself right before its first b2c refund (`support.freezing_serve`), started."""
         process = self._start((sys.executable, "-P", freezing_serve.__file__, *arguments), {})
+        process.wait_for("started")
+        return process
+
+    def short_serve(self, *arguments: str, **env: str) -> WorkerProcess:
+        """`wearon serve` whose jobs are short and make no picture (`support.short_serve`), started."""
+        process = self._start((sys.executable, "-P", short_serve.__file__, *arguments), env)
         process.wait_for("started")
         return process
 
