@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
@@ -29,19 +30,16 @@ def test_shares_over_ten_minutes_are_within_a_twentieth_of_the_weights(shop: Sho
     shop.redis.hset("wearon:pauses", "*", "{}")
     three = [machines.short_serve("--no-api", WORKER_CONCURRENCY="5", STORE_WEIGHTS=named) for _ in range(3)]
     expected = {tenant: STARTS * weight / sum(WEIGHTS.values()) for tenant, weight in WEIGHTS.items()}
-    for tenant, count in expected.items():  # one after the other, as catalogues come
-        shop.redis.lpush("wearon:tasks:generation", *(task(tenant) for _ in range(round(count * 1.3))))
+    for tenant, wanted in expected.items():  # one after the other, as catalogues come
+        shop.redis.lpush("wearon:tasks:generation", *(task(tenant) for _ in range(round(wanted * 1.3))))
     wait_until(
         lambda: shop.redis.llen("wearon:tasks:generation") + shop.redis.llen("wearon:taken") == 0 or None,
         lambda: "not all tasks are in lines",
     )
     assert not any(starts(process) for process in three)
     shop.redis.hdel("wearon:pauses", "*")
-    for enough in range(STEP, STARTS + 1, STEP):
-        wait_until(
-            lambda enough=enough: sum(len(starts(process)) for process in three) >= enough or None,
-            lambda: "\n".join(process.log[-2000:] for process in three),
-        )
+    for count in range(STEP, STARTS + 1, STEP):
+        wait_for_starts(three, count)
     assert all(shop.redis.zcard(f"wearon:pending:{tenant}") > 0 for tenant in WEIGHTS), "one had nothing left to do"
     told = sorted(start for process in three for start in starts(process))
     shares = Counter(tenant for _, tenant in told[:STARTS])
@@ -49,6 +47,14 @@ def test_shares_over_ten_minutes_are_within_a_twentieth_of_the_weights(shop: Sho
         tenant: pytest.approx(count, rel=0.05) for tenant, count in expected.items()
     }
     assert min(len(starts(process)) for process in three) > STARTS / 10, "one of the three hardly worked"
+
+
+def wait_for_starts(processes: Sequence[WorkerProcess], count: int) -> None:
+    """Return when so many jobs have begun at all of them together."""
+    wait_until(
+        lambda: sum(len(starts(process)) for process in processes) >= count or None,
+        lambda: "\n".join(process.log[-2000:] for process in processes),
+    )
 
 
 def starts(process: WorkerProcess) -> list[tuple[str, str]]:
