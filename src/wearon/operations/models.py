@@ -114,6 +114,11 @@ class Queues(QueueLengths):
     longest_lines: dict[str, int] = {}
     """Tenant (`b2c`, or `b2b:` and the store's id) -> its part of `in_lines`: the ten longest, the longest first."""
 
+    @property
+    def waiting(self) -> int:
+        """What waits for an attempt, the first or another: tasks, and jobs that do not run."""
+        return self.tasks + max(0, self.jobs - self.running)
+
 
 class Minute(BaseModel):
     """What ended within one minute, over the whole fleet."""

@@ -1,7 +1,7 @@
 """Sessions that wait for their first attempt, or for their turn to go on: read from the queue when somebody asks.
 
-They have no line in the list of sessions, which attempts write. Nothing is kept for this: one round trip reads the
-newest entries of the producers' list and of the tenants' lines.
+The list of sessions, which attempts write, does not say so. Nothing is kept for this: two round trips read the newest
+entries of the producers' list and of the tenants' lines, and the jobs that are due again later.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,7 @@ from wearon.platform.base import Channel
 from wearon.queue import keys
 from wearon.queue.task import GenerationTask, read_task
 from wearon.queue.tenants import B2C, tenant_of
+from wearon.redis.scripts import load_script
 
 MOST = 1000
 """Entries that are read of each place, the newest: who looks for others asks for their store."""
@@ -22,12 +23,16 @@ MOST = 1000
 MOST_TENANTS = 50
 """Lines that are read, the longest."""
 
+MOST_SET_ASIDE = 200
+"""Jobs that are due again later, the first ones: a fleet retries few at once."""
+
 
 class WaitingSessions:
     """Reads them. Raises redis errors."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._script = redis.register_script(load_script("operations", "list_set_aside"))
 
     async def page(self, query: SessionQuery, ids: Sequence[str], cursor: str, limit: int) -> SessionPage:
         """Waiting sessions that match the query, newest first; `ids` are the ones in its text, or parts of some.
@@ -41,17 +46,26 @@ class WaitingSessions:
             pipeline.llen(keys.TASKS)
             pipeline.lrange(keys.TASKS, 0, most - 1)
             pipeline.zrevrange(keys.WAITING, 0, MOST_TENANTS - 1, withscores=True)
-            tasks, documents, longest = await pipeline.execute()
+            pipeline.zcard(keys.JOBS)
+            pipeline.hlen(keys.RUNNING)
+            tasks, documents, longest, jobs, running = await pipeline.execute()
         tenants = _tenants(query) or [tenant.decode(errors="replace") for tenant, _ in longest]
-        lines = [*_of_tasks(documents), *await self._in_lines(tenants, most)]
+        lines = [*await self._set_aside(), *_of_tasks(documents), *await self._in_lines(tenants, most)]
         text = bool(query.text.strip())
         wanted = [line for line in lines if query.takes(line) and (has_any(line, ids) or not text)]
         found = sorted({line.session_id: line for line in wanted}.values(), key=_newest_first)
         return SessionPage(
             sessions=found[begin:end],
             cursor=str(end) if begin < end < len(found) else "",
-            kept=tasks + round(sum(jobs for _, jobs in longest)),
+            kept=tasks + max(0, jobs - running),
         )
+
+    async def _set_aside(self) -> list[SessionLine]:
+        answer = await self._script(keys=[keys.RUNNING, keys.JOBS], args=[keys.LINE, MOST, MOST_SET_ASIDE])
+        found = cast("list[bytes]", answer)
+        jobs = zip(found[::2], found[1::2], strict=True)
+        lines = (_of_job(job.decode(errors="replace"), float(due_ms)) for job, due_ms in jobs)
+        return [line for line in lines if line is not None]
 
     async def _in_lines(self, tenants: Sequence[str], most: int) -> list[SessionLine]:
         async with self._redis.pipeline(transaction=False) as pipeline:

@@ -42,8 +42,8 @@ def _incident(pause: Pause, fleet: FleetStatus) -> Incident:
         f"{who} is paused {told}: {pause.reason or 'no reason was given'}.",
         pause.since,
         detail=cron,
-        affected=fleet.queues.tasks + fleet.queues.jobs if whole and fleet.queues else None,
-        what="waiting or running tasks" if whole else "",
+        affected=fleet.queues.waiting if whole and fleet.queues else None,
+        what="waiting tasks" if whole else "",
         tenant=None if whole else pause.tenant,
         actions=[
             Action(

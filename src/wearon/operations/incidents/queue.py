@@ -62,17 +62,17 @@ def _waiting(fleet: FleetStatus) -> Iterator[Incident]:
     queues = fleet.queues
     if queues is None:
         return
-    waiting, oldest_s = queues.tasks + queues.jobs, queues.oldest_task_s or 0.0
+    waiting, oldest_s = queues.waiting, queues.oldest_task_s or 0.0
     slots = sum(process.capacity for process in fleet.processes)
     since = fleet.at - timedelta(seconds=oldest_s)
     if waiting and not slots:
         title = f"No worker is running: {plural(waiting, 'task')} waiting."
         severity = Severity.CRITICAL if oldest_s > STARVED_S else Severity.WARNING
-        yield NO_WORKER.incident(title, since, severity=severity, affected=waiting, what="tasks")
+        yield NO_WORKER.incident(title, since, severity=severity, affected=waiting, what="waiting tasks")
     elif oldest_s > OLD_TASK_S:
         busy = sum(process.busy for process in fleet.processes)
         title = f"The oldest task has waited for {duration(oldest_s)}: {busy} of {slots} slots are busy."
-        yield TASKS_WAIT.incident(title, since, affected=waiting, what="tasks")
+        yield TASKS_WAIT.incident(title, since, affected=waiting, what="waiting tasks")
 
 
 def hangs(job: RunningJob) -> bool:
