@@ -25,6 +25,10 @@ def sessions(
     reason: Annotated[str, typer.Option(help="Why it failed: moderation, openai, picture, ...")] = "",
     channel: Annotated[str, typer.Option(help="b2b or b2c.")] = "",
     owner: Annotated[str, typer.Option(help="A store's or a user's id.")] = "",
+    worker: Annotated[str, typer.Option(help="The worker of its last attempt.")] = "",
+    cause: Annotated[
+        str, typer.Option(help="How a cause of an attempt begins: retried: (more than one), failed:openai., expected:.")
+    ] = "",
     since: Annotated[str, typer.Option(help="60m, 2h, 1d, or a point in time.")] = "",
     until: Annotated[str, typer.Option(help="The same; sessions of that moment are left out.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
@@ -34,7 +38,7 @@ def sessions(
 
     Example: wearon sessions --status failed --since 2h
     """
-    from wearon.operations.session_index import SessionQuery, read_moment
+    from wearon.operations.session_index import SessionQuery, read_cause, read_moment
     from wearon.operations.session_search import SHORTEST_PART, ids_in
     from wearon.platform.base import Channel
 
@@ -46,6 +50,8 @@ def sessions(
             reason=reason,
             channel=Channel(channel) if channel else None,
             owner_id=owner,
+            worker=worker,
+            cause=read_cause(cause),
             since=read_moment(since, now),
             until=read_moment(until, now),
         )
@@ -56,7 +62,11 @@ def sessions(
     page = run_connected(lambda connections: _read(connections, query, limit))
     if as_json:
         print_json(page.model_dump(mode="json"))
-        return
+    else:
+        _show(page, limit)
+
+
+def _show(page: "SessionPage", limit: int) -> None:
     for line in page.sessions:
         say(_line(line, whole=not out.is_terminal or out.width >= WIDE))
     if page.cursor:
@@ -94,10 +104,15 @@ def _line(line: "SessionLine", *, whole: bool) -> str:
     text += f" {line.at:%m-%d %H:%M:%S}"
     if whole:
         cost = "-" if line.cost_usd is None else f"{line.cost_usd}"
-        took = "-" if line.took_s is None else f"{line.took_s:.1f}s"
-        more = (line.owner_id, line.request_id or "-", line.model or "-", cost, took, line.refund or "-")
+        took = "-" if line.took_s is None else _took(line.took_s)
+        causes = ",".join(line.causes) or "-"
+        more = (line.owner_id, line.request_id or "-", line.model or "-", cost, took, line.refund or "-", causes)
         text += "".join(f" {plain(one)}" for one in more)
     return text
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}ms" if seconds < 0.05 else f"{seconds:.1f}s"
 
 
 def _status(status: str) -> str:

@@ -75,15 +75,15 @@ def of_run(run: Run) -> tuple[Mapping[str, int], Mapping[str, int]]:
 
 def _of_cause(run: Run) -> Counter[str]:
     """What a run that did not complete adds to the counters of its cause."""
-    counts = Counter[str]()
-    if run.outcome is Outcome.RETRIED and run.cause:
-        counts[f"retried:{run.cause}"] = 1
-    if run.outcome is Outcome.FAILED and run.cause:
-        counts[f"failed:{run.cause}"] = 1
+    counts, cause = Counter[str](), run.counted_cause
+    if run.outcome is Outcome.RETRIED:
+        counts[f"retried:{cause}"] = 1
+    if run.outcome is Outcome.FAILED:
+        counts[f"failed:{cause}"] = 1
         if run.settlement is not None and run.settlement.settled is Settled.REFUNDED:
-            counts[f"refunded:{run.cause}"] = 1
+            counts[f"refunded:{cause}"] = 1
         if run.usage is not None and run.usage.cost_usd is not None:
-            counts[f"lost:{run.cause}"] = round(run.usage.cost_usd * MICRO)
+            counts[f"lost:{cause}"] = round(run.usage.cost_usd * MICRO)
     if run.outcome is Outcome.FAILED and run.category is Reason.PICTURE and run.ref.channel is Channel.B2B:
         counts[f"picture:{tenant_of(run.ref.channel, run.ref.owner_id)}"] = 1
     return counts

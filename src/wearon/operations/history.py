@@ -35,6 +35,7 @@ from wearon.operations.entries import (
 )
 from wearon.operations.session_index import (
     LAST_WORDS,
+    MAX_CAUSES,
     MOST_SESSIONS,
     SessionLine,
     line_of_run,
@@ -82,7 +83,7 @@ class HistoryStore:
     async def _write_run(self, ended: RunEnded) -> None:
         run, lines = ended.run, ended.lines
         minute, day = counters.of_run(run)
-        line = line_of_run(run, self._text(run.request_id))
+        line = line_of_run(run, self._text(run.request_id), self._worker_id)
         stays = "" if run.outcome in LAST_WORDS else "ended"
         request_id = run.request_id if run.ref.channel is Channel.B2C else ""
         entry = self._run_entry(run, lines)
@@ -160,6 +161,7 @@ class HistoryStore:
                         stays,
                         MOST_SESSIONS,
                         int(bool(request_id)),
+                        MAX_CAUSES,
                         *(part for pair in (*minute.items(), *day.items()) for part in pair),
                     ],
                 )

@@ -46,6 +46,9 @@ class Cost(BaseModel):
     """Attempts that go on later."""
     cost_usd: Decimal = Decimal(0)
     """Paid for pictures that no shopper got."""
+    cause: str = ""
+    """How the causes begin that are counted: with `failed:` or `retried:` before it a filter of the session list.
+    Empty: all but those that are expected."""
 
 
 class Incident(BaseModel):

@@ -24,6 +24,7 @@ from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys
 from wearon.redis.scripts import load_script
 from wearon.refunds.intents import RefundSettled, Settled
+from wearon.tryon.causes import EXPECTED
 from wearon.tryon.run import Outcome, Run
 
 MOST_SESSIONS = 500_000
@@ -38,9 +39,13 @@ MOST_STEPS = 20
 MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 
 _SPAN = re.compile(r"([0-9]{1,7})([mhd])")
+_CAUSE = re.compile(r"(?:retried|failed|expected):[a-z_.]*")
 
 MAX_ID = 100
-"""Characters of a request id: a line is at most some 0.6 KB."""
+"""Characters of a request id or a worker's: a line is at most some 0.9 KB."""
+
+MAX_CAUSES = 8
+"""Of one session, the newest; each stands there once."""
 
 MAX_NEEDLES = 8
 """Texts that are looked for at once."""
@@ -63,7 +68,7 @@ LAST_WORDS = {Outcome.COMPLETED, Outcome.FAILED}
 
 
 class SessionLine(BaseModel):
-    """One session in the list. In Redis the ids come first and a refund last: the scripts go by that."""
+    """One session in the list. In Redis the ids come first, and the channel after them: the scripts go by that."""
 
     session_id: str
     at: datetime
@@ -83,6 +88,11 @@ class SessionLine(BaseModel):
     """Why it failed or is retried: one of the closed list that the metrics have."""
     model: str | None = None
     cost_usd: Decimal | None = None
+    worker: str | None = None
+    """The worker of its last attempt."""
+    causes: list[str] = []
+    """Why its attempts did not complete (`wearon.tryon.causes`), the newest first: each with `retried:`, `failed:` or,
+    of a failure that is no incident, `expected:` before it. The script adds those of earlier attempts."""
     shopper_read: str | None = None
     """The row's error message; not in Redis."""
     refund: str | None = None
@@ -90,7 +100,7 @@ class SessionLine(BaseModel):
 
     def kept(self) -> str:
         """The line as it is kept in Redis."""
-        return self.model_dump_json(exclude={"session_id", "at", "shopper_read"}, exclude_none=True)
+        return self.model_dump_json(exclude={"session_id", "at", "shopper_read"}, exclude_defaults=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +111,11 @@ class SessionQuery:
     reason: str | None = None
     channel: Channel | None = None
     owner_id: str | None = None
+    worker: str | None = None
     refund: str | None = None
+    cause: str | None = None
+    """How one of its causes begins: `retried:` takes all that needed more than one attempt, `failed:openai.` those
+    that failed for OpenAI."""
     since: datetime | None = None
     until: datetime | None = None
     text: str = ""
@@ -115,14 +129,26 @@ class SessionQuery:
             "reason": self.reason,
             "channel": self.channel,
             "owner_id": self.owner_id,
+            "worker": self.worker,
             "refund": self.refund,
         }
         return {name: str(value) for name, value in fields.items() if value}
 
+    @property
+    def texts(self) -> Sequence[str]:
+        """What stands in the text of each line that is wanted; of others' lines, too."""
+        fields = [f'"{name}":{json.dumps(value)}' for name, value in self.wanted.items()]
+        return [*fields, f'"{self.cause}'] if self.cause else fields
+
+    def takes_causes(self, line: SessionLine) -> bool:
+        """Whether one of its causes is the wanted one."""
+        return not self.cause or any(cause.startswith(self.cause) for cause in line.causes)
+
     def takes(self, line: SessionLine) -> bool:
         """Whether the line is wanted, as far as its fields and its time say."""
         in_time = (self.since is None or line.at >= self.since) and (self.until is None or line.at < self.until)
-        return in_time and all(getattr(line, name) == value for name, value in self.wanted.items())
+        is_wanted = all(getattr(line, name) == value for name, value in self.wanted.items())
+        return in_time and is_wanted and self.takes_causes(line)
 
 
 class SessionPage(BaseModel):
@@ -139,7 +165,7 @@ class SessionPage(BaseModel):
     """The oldest of them."""
 
 
-def line_of_run(run: Run, request_id: str) -> SessionLine:
+def line_of_run(run: Run, request_id: str, worker: str) -> SessionLine:
     """What the list says after an attempt."""
     ended = run.ended_at or datetime.now(UTC)
     return SessionLine(
@@ -150,12 +176,23 @@ def line_of_run(run: Run, request_id: str) -> SessionLine:
         channel=run.ref.channel.value,
         status=STATUSES[run.outcome or Outcome.STOPPED],
         attempt=run.attempt,
-        took_s=round((ended - run.began_at).total_seconds(), 1),
+        took_s=round((ended - run.began_at).total_seconds(), 3),
         reason=run.category,
         model=run.model,
         cost_usd=run.usage and run.usage.cost_usd,
+        worker=worker[:MAX_ID],
+        causes=_causes_of(run),
         refund=run.settlement and run.settlement.settled,
     )
+
+
+def _causes_of(run: Run) -> list[str]:
+    cause = run.counted_cause
+    if run.outcome is Outcome.RETRIED:
+        return [f"retried:{cause}"]
+    if run.outcome is Outcome.FAILED:
+        return [f"{'expected' if cause.startswith(EXPECTED) else 'failed'}:{cause}"]
+    return []
 
 
 def line_of_settlement(event: RefundSettled, request_id: str) -> SessionLine | None:
@@ -195,13 +232,13 @@ class SessionIndex:
                     "-inf" if query.since is None else _score(query.since),
                     STEP,
                     limit - len(page.sessions),
-                    len(query.wanted),
-                    *(f'"{name}":{json.dumps(value)}' for name, value in query.wanted.items()),
+                    len(query.texts),
+                    *query.texts,
                     *needles[:MAX_NEEDLES],
                 ],
             )
             page.kept_since = _moment(oldest)
-            page.sessions += _lines(found)
+            page.sessions += [line for line in _lines(found) if query.takes_causes(line)]
             if at:
                 page.cursor, page.searched_to = at.decode(), _moment(at)
             if done:
@@ -272,6 +309,13 @@ def read_moment(text: str, now: datetime) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is no time: say 60m, 2h, 1d or 2026-11-24T18:00") from None
+
+
+def read_cause(text: str) -> str:
+    """How a cause may begin. Raises ValueError."""
+    if text and not _CAUSE.fullmatch(text):
+        raise ValueError(f"{text!r} is no cause: say retried:, failed: or expected:, and how it goes on")
+    return text
 
 
 def read_cursor(text: str) -> str:

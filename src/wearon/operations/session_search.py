@@ -80,6 +80,10 @@ class SessionSearch:
             return SessionPage(sessions=running, kept=len(running))
         page = await self._index.page(query, [*ids, *{id_.lower() for id_ in ids} - {*ids}], cursor, limit)
         now_running = {line.session_id for line in jobs}
+        if query.cause and not query.status:  # of what runs again, only the list knows why
+            for line in page.sessions:
+                line.status = RUNNING if line.session_id in now_running else line.status
+            return page
         rest = [line for line in page.sessions if line.session_id not in now_running]
         page.sessions = rest if cursor or query.status else [*running, *rest]
         return page
@@ -140,6 +144,7 @@ def _line_of_job(job: RunningJob) -> SessionLine:
         status=RUNNING,
         attempt=job.attempt,
         took_s=job.age_s,
+        worker=job.worker or None,
     )
 
 

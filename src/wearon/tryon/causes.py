@@ -36,8 +36,8 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
 )
 """The first that fits."""
 
-EXPECTED = ("openai.moderated.", "pictures.unusable.")
-"""How causes begin that are about one shopper's pictures, and so no incident by themselves."""
+EXPECTED = ("openai.moderated.", "pictures.unusable.", "worker.store_limit")
+"""How causes begin that are about one shopper's pictures or a store's own limit, and so no incident by themselves."""
 
 
 def cause_of(error: BaseException, step: str) -> str:

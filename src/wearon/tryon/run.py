@@ -123,6 +123,11 @@ class Run:
         """The innermost step that did not end well; '' when there is none."""
         return next((step.name.value for step in reversed(self.steps) if not step.ok), "")
 
+    @property
+    def counted_cause(self) -> str:
+        """The cause by which it is counted and listed; of what no error ended, the worker's own reason."""
+        return self.cause or f"worker.{self.category or Reason.INTERNAL}"
+
     def end(self, outcome: Outcome, reason: str = "", category: Reason | None = None) -> None:
         """Say how it ended; the first word stands."""
         if self.outcome is None:

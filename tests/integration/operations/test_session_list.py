@@ -13,13 +13,14 @@ from redis.asyncio import Redis
 from support.history_side import HistorySide
 from support.job_side import Buyer, FaultyPlatform, LocalShop, document, untyped
 from support.turns import a_store, push
+from wearon.operations import counters
 from wearon.operations.models import Report, RunningJob
-from wearon.operations.session_index import STEP, SessionIndex, SessionLine, SessionQuery
+from wearon.operations.session_index import MAX_CAUSES, STEP, SessionIndex, SessionLine, SessionQuery
 from wearon.platform import outages
 from wearon.platform.base import Channel, Status
 from wearon.queue import keys
 from wearon.queue.tenants import B2C
-from wearon.tryon.image_model import Moderated, RateLimited
+from wearon.tryon.image_model import Moderated, RateLimited, RequestRefused
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ def side(redis_client: Redis, platform: FaultyPlatform, tmp_path: Path, monkeypa
     return HistorySide(redis_client, platform, tmp_path)
 
 
-async def fill(redis: Redis, count: int, **fields: str) -> list[str]:
+async def fill(redis: Redis, count: int, **fields: object) -> list[str]:
     """Lines that other processes wrote, one each second, the last one now; their ids, newest first."""
     now = time.time()
     ids = [str(uuid4()) for _ in range(count)]
@@ -81,8 +82,78 @@ async def test_every_attempt_says_how_it_ended_and_each_filter_finds_it(side: Hi
     assert await listed(side, refund="given_back") == [moderated.session_id]
     assert await listed(side, until=page.sessions[0].at) == [moderated.session_id, completed.session_id]
     assert await listed(side, since=page.sessions[1].at) == [retried.session_id, moderated.session_id]
+    assert await listed(side, worker="worker-1") == [ref.session_id for ref in (retried, moderated, completed)]
+    assert await listed(side, worker="worker") == []
     await side.run(retried)
     assert await listed(side, status="completed") == [retried.session_id, completed.session_id]
+
+
+async def test_why_each_attempt_did_not_complete_stays_and_is_what_was_counted(
+    side: HistorySide, platform: FaultyPlatform, shop: LocalShop
+) -> None:
+    b2c = Buyer(shop, Channel.B2C)
+    twice, failed, expected, at_once = [await b2c.buy() for _ in range(4)]
+    for error in (RateLimited("429", 7.0), RateLimited("429", 7.0), None):
+        side.image_model.answers += [error] if error else []
+        await side.run(twice)
+    side.image_model.answers += [RateLimited("429", 7.0), RequestRefused("400")]
+    platform.break_next("ledger_entries")
+    await side.run(failed)
+    await side.run(failed)
+    side.image_model.answers.append(Moderated("safety"))
+    await side.run(expected)
+    await side.run(at_once)
+    lines = {line.session_id: line.causes for line in (await side.search.page(EVERYTHING)).sessions}
+    assert lines == {
+        twice.session_id: ["retried:openai.rate_limited.generate"],
+        failed.session_id: ["failed:openai.refused.generate", "retried:openai.rate_limited.generate"],
+        expected.session_id: ["expected:openai.moderated.generate"],
+        at_once.session_id: [],
+    }
+    assert await listed(side, cause="retried:") == [failed.session_id, twice.session_id]
+    assert await listed(side, cause="failed:") == [failed.session_id]
+    assert await listed(side, cause="failed:openai.refused.") == [failed.session_id]
+    assert await listed(side, cause="failed:supabase.") == []
+
+    key = counters.minute_key(datetime.now(UTC))
+    assert await untyped(side.redis).hget(key, "refunded:openai.refused.generate") is None
+    for intent in await side.outbox.pending():
+        await side.outbox.settle(intent)
+        await side.outbox.settle(intent)
+    assert await listed(side, cause="failed:", refund="given_back") == [failed.session_id]
+    counted = {
+        name: int(number)
+        for minute in await side.redis.keys(f"{keys.MINUTE}*")
+        for name, number in (await untyped(side.redis).hgetall(minute)).items()
+        if b"openai.refused" in name
+    }
+    assert counted == {b"failed:openai.refused.generate": 1, b"refunded:openai.refused.generate": 1}
+
+
+async def test_of_what_is_retried_without_end_the_newest_causes_stay(side: HistorySide, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    causes = [f"retried:openai.away.{step}" for step in "abcdefgh"]
+    await fill(side.redis, 1, status="retried", causes=causes)
+    (id_,) = await listed(side)
+    line = await untyped(side.redis).hget(keys.SESSION_LINES, id_)
+    await untyped(side.redis).hset(keys.SESSION_LINES, ref.session_id, line)
+    side.image_model.answers.append(RateLimited("429", 7.0))
+    await side.run(ref)
+    ours = (await side.search.page(SessionQuery(cause="retried:openai.rate"))).sessions[0]
+    assert ours.causes == ["retried:openai.rate_limited.generate", *causes[:7]]
+
+
+async def test_a_retried_session_that_is_failed_as_an_orphan_has_failed(side: HistorySide, buyer: Buyer) -> None:
+    ref = await buyer.buy()
+    side.image_model.answers.append(RateLimited("429", 7.0))
+    await side.run(ref)
+    await side.outbox.fail(ref, request_id="", error_message="Internal error during generation", reason="orphan")
+    (line,) = (await side.search.page(EVERYTHING)).sessions
+    assert (line.status, line.refund, line.causes) == (
+        "failed",
+        "given_back",
+        ["retried:openai.rate_limited.generate"],
+    )
 
 
 async def test_what_waits_is_listed_from_the_queue_and_paged(
@@ -113,6 +184,26 @@ async def test_what_waits_is_listed_from_the_queue_and_paged(
     assert (found, cursor) == (everything, "")
     far = await side.search.page(query, "1790000000000000", limit=2)
     assert (far.sessions, far.cursor) == ([], "")
+
+
+async def test_what_is_due_again_later_waits_and_what_runs_does_not(side: HistorySide, redis_client: Redis) -> None:
+    in_line = (await push(redis_client, B2C, 1))[0].rsplit(":", 1)[-1]
+    later, of_store, runs = (str(uuid4()) for _ in range(3))
+    due_ms = round((time.time() + 50) * 1000)
+    jobs = {f"b2c:u:{later}": due_ms, f"b2b:s:{of_store}": due_ms - 1, f"b2c:u:{runs}": due_ms}
+    await untyped(redis_client).zadd(keys.JOBS, {**jobs, "no job": due_ms})
+    await untyped(redis_client).hset(keys.RUNNING, f"b2c:u:{runs}", "worker-1")
+    page = await side.search.page(SessionQuery(status="waiting"))
+    assert [line.session_id for line in page.sessions] == [later, of_store, in_line]
+    assert page.kept == 4  # what names no session waits, too
+    assert page.sessions[0].at.timestamp() == pytest.approx(due_ms / 1000)
+    queues = (await side.status.read()).queues
+    assert queues is not None
+    assert queues.waiting == page.kept
+    assert await listed(side, status="waiting", owner_id="s") == [of_store]
+    await untyped(redis_client).zadd(keys.JOBS, {f"b2c:u:{n}": 1 for n in range(1500)})
+    many = await side.search.page(SessionQuery(status="waiting"))
+    assert (len(many.sessions), many.kept) == (50, 1504)
 
 
 async def test_a_second_task_of_an_ended_session_does_not_change_its_line(side: HistorySide, buyer: Buyer) -> None:
@@ -233,7 +324,11 @@ async def test_what_runs_stands_on_top(side: HistorySide, buyer: Buyer) -> None:
     await untyped(side.redis).zadd(keys.WORKERS, {"worker-1": (time.time() + 10) * 1000})
     for query in (EVERYTHING, SessionQuery(status="running"), SessionQuery(text=ref.session_id)):
         (line,) = (await side.search.page(query)).sessions
-        assert (line.session_id, line.status) == (ref.session_id, "running")
+        assert (line.session_id, line.status, line.worker) == (ref.session_id, "running", "worker-1")
+    assert await listed(side, status="running", worker="worker-1") == [ref.session_id]
+    assert await listed(side, status="running", worker="worker-2") == []
+    (again,) = (await side.search.page(SessionQuery(cause="retried:"))).sessions
+    assert (again.session_id, again.status) == (ref.session_id, "running")
     assert await listed(side, status="running", text="req_other") == []
     assert await listed(side, status="retried") == []
 
@@ -268,7 +363,8 @@ async def test_without_a_history_there_is_no_list(
 async def test_a_line_weighs_less_than_a_kilobyte(redis_client: Redis) -> None:
     line = SessionLine(
         session_id=str(uuid4()), at=datetime.now(UTC), owner_id=str(uuid4()), request_id="req_" + "x" * 96,
-        channel="b2b", status="failed", reason="rate_limit", refund="already_given_back", attempt=12, took_s=123.4,
+        channel="b2b", status="failed", reason="rate_limit", refund="already_given_back", attempt=12, took_s=123.456,
+        worker="w" * 100, causes=[f"retried:supabase.storage_away.step_{n}" for n in range(MAX_CAUSES)],
     )  # fmt: skip
     before = (await redis_client.info("memory"))["used_memory"]
     await fill(redis_client, 5000, **json.loads(line.kept()))

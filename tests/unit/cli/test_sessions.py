@@ -63,14 +63,20 @@ def test_its_options_are_one_question(asked: list[SessionQuery]) -> None:
         OWNER,
         "--since",
         "2026-11-24",
+        "--worker",
+        "gen-a:1:ff",
+        "--cause",
+        "retried:",
     ]
     assert CliRunner().invoke(app, ["sessions", "5b0c2c", *options]).exit_code == 0
     (query,) = asked
-    assert query.wanted == {"status": "failed", "reason": "openai", "channel": "b2c", "owner_id": OWNER}
+    fields = {"status": "failed", "reason": "openai", "channel": "b2c", "owner_id": OWNER, "worker": "gen-a:1:ff"}
+    assert query.wanted == fields
     assert (query.text, query.since) == ("5b0c2c", datetime(2026, 11, 24, tzinfo=UTC))
+    assert query.cause == "retried:"
 
 
-@pytest.mark.parametrize("wrong", [["5b0c"], ["--since", "soon"], ["--channel", "b2x"]])
+@pytest.mark.parametrize("wrong", [["5b0c"], ["--since", "soon"], ["--channel", "b2x"], ["--cause", "channel"]])
 def test_what_cannot_be_asked_is_said_before_anything_is_asked(wrong: list[str], asked: list[SessionQuery]) -> None:
     assert CliRunner().invoke(app, ["sessions", *wrong]).exit_code != 0
     assert asked == []

@@ -206,6 +206,7 @@ def test_an_incident_of_the_books_names_some_sessions() -> None:
     ("causes", "codes"),
     [
         ({"failed:openai.moderated.generate": 10}, []),
+        ({"failed:worker.store_limit": 10}, []),
         ({"failed:pictures.unusable.photos": 10, "picture:b2b:s1": 4, "picture:b2b:s2": 4}, []),
         ({"failed:pictures.unusable.photos": 10, "picture:b2b:s1": 8}, ["pictures_of_store"]),
         ({"failed:openai.refused.generate": 10}, ["generations_fail"]),
@@ -240,6 +241,10 @@ def test_an_incident_tells_what_it_has_cost_since_it_began() -> None:
     incident = KINDS["openai_key_refused"].incident("", NOON - timedelta(seconds=90))
     cost = with_cost(incident, fleet(last_hour=hour)).cost
     assert (cost.failed, cost.refunded, cost.retried, cost.cost_usd) == (6, 4, 14, Decimal("0.112"))
+    assert cost.cause == "openai.key_refused."
+    every = KINDS["generations_fail"].incident("", NOON - timedelta(seconds=90))
+    expected = Minute(at=NOON, causes={"failed:openai.moderated.generate": 5, "failed:worker.crashes": 1})
+    assert with_cost(every, fleet(last_hour=[*hour, expected])).cost.failed == 207
     assert with_cost(incident, fleet(last_hour=[])).cost == Cost()
     assert CAUSES.keys() <= KINDS.keys()
 

@@ -48,7 +48,7 @@ def test_no_answers_have_no_percentile() -> None:
 def test_a_picture_is_counted_once_though_its_job_was_put_back() -> None:
     run = Run(REF, "", 1, made_picture=True, usage=Usage(1, 2, Decimal("0.25")))
     run.end(Outcome.RETRIED, "PlatformUnavailable", Reason.PLATFORM)
-    assert of_run(run) == ({"put_back": 1}, {})
+    assert of_run(run) == ({"put_back": 1, "retried:worker.platform": 1}, {})
     again = Run(REF, "", 2, made_picture=True, usage=Usage(1, 2, Decimal("0.25")))
     again.end(Outcome.COMPLETED)
     assert of_run(again) == ({"completed": 1, "cost_micro": 250_000}, {"pictures": 1, "cost_micro": 250_000})
@@ -60,7 +60,10 @@ def test_a_picture_is_counted_once_though_its_job_was_put_back() -> None:
 def test_a_failed_run_is_counted_by_reason_and_with_its_refund() -> None:
     run = Run(REF, "", 1, settlement=Settlement(Settled.REFUNDED))
     run.end(Outcome.FAILED, "no", Reason.MODERATION)
-    assert of_run(run)[0] == {"failed": 1, "reason:moderation": 1, "refunded": 1}
+    counts = {"failed": 1, "reason:moderation": 1, "refunded": 1}
+    assert of_run(run)[0] == {**counts, "failed:worker.moderation": 1, "refunded:worker.moderation": 1}
+    run.cause = "openai.moderated.generate"
+    assert of_run(run)[0] == {**counts, f"failed:{run.cause}": 1, f"refunded:{run.cause}": 1}
 
 
 def told(**facts: Any) -> RefundState:

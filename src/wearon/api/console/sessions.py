@@ -13,7 +13,7 @@ from wearon.api.console.login import TheDoorkeeper
 from wearon.api.dependencies import Services, TheActor, TheRole
 from wearon.api.roles import OPENED_BY, Door
 from wearon.operations.models import FleetStatus, SessionHistory, SessionSummary
-from wearon.operations.session_index import SessionPage, SessionQuery, read_cursor, read_moment
+from wearon.operations.session_index import SessionPage, SessionQuery, read_cause, read_cursor, read_moment
 from wearon.operations.session_search import MAX_TEXT
 from wearon.platform.base import Channel
 from wearon.queue.audit_log import Action
@@ -92,12 +92,17 @@ async def list_sessions(
     refund: Word = "",
     channel: Channel | None = None,
     owner_id: Annotated[str, Query(max_length=100)] = "",
+    worker: Annotated[str, Query(max_length=100)] = "",
+    cause: Annotated[str, Query(max_length=100)] = "",
     since: Annotated[str, Query(max_length=40)] = "",
     until: Annotated[str, Query(max_length=40)] = "",
     cursor: Annotated[str, Query(max_length=40)] = "",
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 50,
 ) -> SessionPage:
-    """A page of the list, newest first; `since` and `until` are points in time, or spans such as `60m`, `2h`, `1d`."""
+    """A page of the list, newest first; `since` and `until` are points in time, or spans such as `60m`, `2h`, `1d`.
+
+    `cause` is how one of the causes of its attempts begins: `retried:`, `failed:openai.`, `expected:`.
+    """
     try:
         now = datetime.now(UTC)
         query = SessionQuery(
@@ -106,6 +111,8 @@ async def list_sessions(
             refund=refund,
             channel=channel,
             owner_id=owner_id,
+            worker=worker,
+            cause=read_cause(cause),
             since=read_moment(since, now),
             until=read_moment(until, now),
             text=text,

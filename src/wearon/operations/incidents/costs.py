@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from wearon.operations.incident_model import Cost, Incident
 from wearon.operations.models import FleetStatus
+from wearon.tryon.causes import EXPECTED
 
 MICRO = 1_000_000
 
@@ -41,7 +42,7 @@ def with_cost(incident: Incident, fleet: FleetStatus) -> Incident:
             for minute in fleet.last_hour
             if minute.at > first
             for name, count in minute.causes.items()
-            if name.startswith(f"{kind}:{begins}")
+            if name.startswith(f"{kind}:{begins}") and not name.partition(":")[2].startswith(EXPECTED)
         )
 
     cost = Cost(
@@ -49,5 +50,6 @@ def with_cost(incident: Incident, fleet: FleetStatus) -> Incident:
         refunded=total("refunded"),
         retried=total("retried"),
         cost_usd=Decimal(total("lost")) / MICRO,
+        cause=begins,
     )
     return incident.model_copy(update={"cost": cost})

@@ -24,7 +24,13 @@ FAIL = IncidentKind(
     Severity.WARNING,
     "Sessions go on failing; their credits are refunded.",
     "Look at the failed sessions: each says why.",
-    (Action(label="Show failed sessions", view="sessions?status=failed", command="wearon sessions --status failed"),),
+    (
+        Action(
+            label="Show failed sessions",
+            view=f"sessions?cause=failed:&since={LATELY}m",
+            command=f"wearon sessions --cause failed: --since {LATELY}m",
+        ),
+    ),
 )
 PICTURES = IncidentKind(
     "pictures_of_store",
@@ -60,8 +66,8 @@ def find(fleet: FleetStatus) -> Iterator[Incident]:
                 actions=[
                     Action(
                         label="Show its sessions",
-                        view=f"sessions?owner_id={store}&status=failed",
-                        command=f"wearon sessions --owner {store} --status failed",
+                        view=f"sessions?status=failed&reason=picture&owner_id={store}&since={LATELY}m",
+                        command=f"wearon sessions --status failed --reason picture --owner {store} --since {LATELY}m",
                     )
                 ],
             )
