@@ -17,6 +17,23 @@ AXE = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
 LIMIT_MS = 30_000
 """For anything to appear that a test waits for."""
 
+TORN = r"""() => {
+  const whole = /\d[\d.,]*\s(?:ms|s|min|h|d|MB|KB|cm|kg|%)(?![\p{L}\d])(?:\s\d+\s(?:s|min|h))?|\d+\sof\s\d+|\$\d[\d.]*|\b\d\d:\d\d(?::\d\d)?\b|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|\breq_\w+|\bgpt-image-[\w.-]*\w|\b\d{4}-\d\d-\d\d\b|[\w.-]+:\d+:[\da-f]{6}\b/gu;
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const torn = [];
+  for (let text; (text = texts.nextNode()); ) {
+    for (const found of text.data.matchAll(whole)) {
+      const range = document.createRange();
+      range.setStart(text, found.index);
+      range.setEnd(text, found.index + found[0].length);
+      const lines = new Set([...range.getClientRects()].filter((box) => box.width).map((box) => Math.round(box.top)));
+      if (lines.size > 1) torn.push(found[0]);
+    }
+  }
+  return torn;
+}"""  # noqa: E501
+"""Durations, times, amounts and ids that stand on two lines."""
+
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
@@ -92,6 +109,11 @@ class Tab:
         """By how many pixels the page is wider than its window."""
         wide: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return max(0, wide)
+
+    def torn(self) -> list[str]:
+        """Durations, times, amounts and ids that are broken over lines."""
+        found: list[str] = self.page.evaluate(TORN)
+        return found
 
     def cookies(self) -> dict[str, Any]:
         """By name."""

@@ -7,6 +7,30 @@ const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_
 
 const SHOWN = new Set(["title", "alt", "placeholder", "aria-label"]);
 
+/** What must not be torn over two lines: durations, amounts, "3 of 8", dates, times of a zone. */
+const WHOLE = /\d[\d.,]* (?:ms|s|min|h|d|[KMG]B|kg|cm|%)(?: \d+ (?:s|min|h))?(?![\p{L}\d])|\d+ of \d+|\d{1,2} \p{Lu}\p{Ll}{2,3} \d{4}|\d\d:\d\d UTC/gu;
+
+/** Ids of sessions and others, of requests, workers and image models; and days, which are torn at their hyphens, too. */
+const ID = /([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|\breq_\w{8,}|[\w.-]+:\d+:[\da-f]{6}\b|\bgpt-image-[\w.-]*\w|\b\d{4}-\d\d-\d\d\b)/;
+
+/** These show their text as it is, or can hold no element. */
+const AS_IT_IS = new Set(["PRE", "CODE", "OPTION", "TEXTAREA", "TITLE", "text"]);
+
+function unbroken(text) {
+  return visible(text).replace(WHOLE, (found) => found.replaceAll(" ", "\u00a0"));
+}
+
+/** A text for people, each id in an element that goes to the next line as a whole. */
+function inLines(text) {
+  return text.split(ID).map((part, index) => {
+    if (index % 2 === 0) return part && unbroken(part);
+    const id = document.createElement("span");
+    id.className = "id";
+    id.textContent = visible(part);
+    return id;
+  });
+}
+
 /** A text whose control, format and undrawn characters are escapes, as `wearon.observability.visible` writes them. */
 export function visible(text) {
   return String(text).replace(HIDDEN, (character) => {
@@ -41,7 +65,8 @@ function fill(element, props, children) {
 export function put(element, ...children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false || child === "") continue;
-    element.append(child instanceof Node ? child : visible(child));
+    if (child instanceof Node) element.append(child);
+    else element.append(...(AS_IT_IS.has(element.tagName) ? [visible(child)] : inLines(String(child)).filter(Boolean)));
   }
   return element;
 }
@@ -54,7 +79,7 @@ export function show(element, ...children) {
 
 /** Set a text only when it has changed, so that selections and screen readers are left in peace. */
 export function say(element, text) {
-  if (element.textContent !== visible(text)) element.textContent = visible(text);
+  if (element.textContent !== unbroken(text)) element.textContent = unbroken(text);
 }
 
 /**

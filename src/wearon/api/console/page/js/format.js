@@ -110,7 +110,10 @@ export function short(id) {
   return id.length > 14 ? `${id.slice(0, 8)}…` : id;
 }
 
+const NAMES = { api: "API", local_redis: "Local Redis" };
+
 export function title(word) {
+  if (NAMES[word]) return NAMES[word];
   const text = String(word).replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -2,8 +2,8 @@
 
 import { mayAct } from "./acting.js";
 import { post } from "./api.js";
-import { h, icon, keep, say, show } from "./dom.js";
-import { ago, clock, count, dollars, duration, plural } from "./format.js";
+import { h, icon, keep, show } from "./dom.js";
+import { ago, clock, count, dollars, duration, now, plural } from "./format.js";
 import { listAddress } from "./session_list.js";
 import { busy, pill, toast } from "./ui.js";
 
@@ -37,8 +37,8 @@ function incidentCard(first) {
   const advice = h("dl", { class: "facts" }, h("dt", {}, "What to do"), h("dd", {}, marked(first.what_to_do)), h("dt", {}, "If nothing is done"), h("dd", {}, marked(first.if_nothing_is_done)));
   const element = h("li", { "data-incident": first.code }, h("div", { class: "top" }, heading, mark), facts, detail, advice, buttons);
   element.update = (incident) => {
-    say(heading, incident.title);
-    say(detail, sentence(incident.detail));
+    once(element, "title", incident.title, () => show(heading, incident.title));
+    once(element, "detail", incident.detail, () => show(detail, withSessions(sentence(incident.detail))));
     detail.hidden = !incident.detail;
     once(element, "severity", incident.severity, () => {
       element.className = `card incident ${incident.severity}`;
@@ -56,7 +56,7 @@ function recoveredLine(first) {
   const text = h("div");
   const element = h("li", { class: "notice good", "data-recovered": first.code }, icon("check"), text);
   // What it cost, and when it was refused last, is known moments after its end.
-  element.update = (incident) => once(element, "facts", incident, () => show(text, h("strong", {}, `${recovery(incident)}: `), incident.title, linked(extent(incident))));
+  element.update = (incident) => once(element, "facts", incident, () => show(text, h("strong", {}, `${recovery(incident)}: `), incident.title, linked(extent(incident), " · until then ")));
   return element;
 }
 
@@ -72,40 +72,66 @@ function recovery({ code, since, recovered_at, last_refused_at, answered_again_a
 
 /** So many of how many, and what it has cost: texts, and `[text, address]` where sessions are counted. */
 function extent(incident) {
-  const { affected, of, what, cost, workers, actions } = incident;
+  const { affected, of, what, cost, workers, recovered_at } = incident;
   const parts = [];
-  const shown = what.includes("session") && actions.find((one) => one.view?.startsWith("sessions"));
-  if (affected !== null) parts.push([`${count(affected)}${of === null ? "" : ` of ${count(of)}`} ${affected === 1 && of === null ? what.replace(/s\b/, "") : what}`, shown && `#/${shown.view}`]);
-  if (cost.failed) parts.push([`${plural(cost.failed, "session")} failed`, failedOf(incident)]);
+  const lately = !recovered_at && isOld(incident) ? " within the hour" : ""; // longer ago is not counted
+  if (affected !== null) parts.push([`${count(affected)}${of === null ? "" : ` of ${count(of)}`} ${affected === 1 && of === null ? what.replace(/s\b/, "") : what}`, AFFECTED[what]?.(incident)]);
+  if (cost.failed) parts.push([`${plural(cost.failed, "session")} failed${lately}`, failedOf(incident)]);
   if (cost.refunded) parts.push([`${plural(cost.refunded, "credit")} refunded`, failedOf(incident, { refund: "given_back" })]);
-  if (cost.retried) parts.push(`${plural(cost.retried, "attempt")} retried`);
-  if (Number(cost.cost_usd)) parts.push(`${dollars(cost.cost_usd)} lost`);
-  if (workers.length) parts.push(workers.length > 3 ? `${workers.slice(0, 3).join(", ")} and ${count(workers.length - 3)} more` : workers.join(", "));
+  if (cost.retried) parts.push([`${plural(cost.retried, "attempt")} retried${lately}`, listAddress({ cause: `retried:${cost.cause}`, since: beginOf(incident) })]);
+  if (Number(cost.cost_usd)) parts.push([`${dollars(cost.cost_usd)} lost`, failedOf(incident)]);
+  parts.push(...workers.slice(0, 3).map((worker) => [worker, listAddress({ worker })]));
+  if (workers.length > 3) parts.push(`${count(workers.length - 3)} more`);
   return parts;
 }
 
-function linked(parts) {
-  return parts.map((part) => {
+/** Where the affected are, by the words that count them. */
+const AFFECTED = {
+  "waiting tasks": () => listAddress({ status: "waiting" }),
+  "running jobs": () => listAddress({ status: "running" }),
+  "documents": () => "#/desk",
+  "refunds": () => "#/desk",
+  "refunds outstanding": () => "#/desk",
+  "sessions": listOf,
+  "failed sessions": listOf,
+};
+
+/** The list that the incident's button opens; none where it opens one session. */
+function listOf({ actions }) {
+  const shown = actions.find((one) => one.view?.startsWith("sessions?"));
+  return shown && `#/${shown.view}`;
+}
+
+function linked(parts, first = " · ") {
+  return parts.map((part, index) => {
     const [text, href] = [part].flat();
-    return [" · ", href ? h("a", { href }, text) : text];
+    return [index ? " · " : first, href ? h("a", { href }, text) : text];
   });
 }
 
-/** The reason that sessions have in the list, by how the incident's code begins. */
-const REASON_OF = [
-  ["rate_limit", "rate_limit"],
-  ["openai_", "openai"],
-  ["redis_", "platform"],
-  ["supabase_storage_away", ""], // some for a picture that could not be fetched
-  ["supabase_", "platform"],
-];
+const SESSION = /([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})/;
 
-/** The sessions that failed for the incident, from the minute on in which it began: the costs are counted so, too. */
-function failedOf({ code, tenant, since, recovered_at }, more = {}) {
-  const reason = REASON_OF.find(([begin]) => code.startsWith(begin))?.[1] ?? "";
-  const owner = tenant?.startsWith("b2b:") ? { owner_id: tenant.slice(4) } : {};
-  const minute = new Date(Math.floor(new Date(since).getTime() / 60_000) * 60_000).toISOString();
-  return listAddress({ status: "failed", reason, ...owner, ...more, since: minute, until: recovered_at });
+/** What stands in a text, each session's id as a link to it. */
+function withSessions(text) {
+  return text.split(SESSION).map((part, index) => (index % 2 ? h("a", { class: "mono", href: `#/sessions/${part}` }, part) : part));
+}
+
+const HOUR_MS = 59 * 60_000; // of which causes are counted, this minute included
+
+function isOld({ since }) {
+  return now() - new Date(since).getTime() > HOUR_MS;
+}
+
+/** From the minute on in which it began, as its costs are counted; at most an hour ago. */
+function beginOf(incident) {
+  if (!incident.recovered_at && isOld(incident)) return "60m";
+  return new Date(Math.floor(new Date(incident.since).getTime() / 60_000) * 60_000).toISOString();
+}
+
+/** The sessions that failed for the incident: the list filters by the causes that are counted. */
+function failedOf(incident, more = {}) {
+  const { cost, recovered_at } = incident;
+  return listAddress({ status: "failed", cause: `failed:${cost.cause}`, ...more, since: beginOf(incident), until: recovered_at });
 }
 
 function actionButton({ label, view, call, body, command }) {

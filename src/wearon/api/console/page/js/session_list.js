@@ -1,13 +1,14 @@
 // The list of sessions: filtered, page by page, and searched by a part of an id. Its address can be sent to others.
 
 import { get, segment } from "./api.js";
-import { h, icon, put, say, show } from "./dom.js";
+import { h, icon, put, show } from "./dom.js";
 import { absolute, ago, clock, count, dollars, plural, precise, title } from "./format.js";
 import { REASONS, card, empty, failure, pill, skeleton, statusPill } from "./ui.js";
 
 const STATUSES = ["waiting", "running", "retried", "completed", "failed", "stopped", "dead_letter", "ended_elsewhere"];
-const SPANS = [["60m", "Last hour"], ["6h", "Last 6 hours"], ["1d", "Last day"]];
-const FIELDS = ["text", "status", "reason", "channel", "owner_id", "refund", "since", "until"];
+const SPANS = [["15m", "Last 15 minutes"], ["60m", "Last hour"], ["6h", "Last 6 hours"], ["1d", "Last day"]];
+const CAUSES = [["retried:", "Retried at least once"], ["failed:", "Failed unexpectedly"], ["expected:", "Failed as expected"]];
+const FIELDS = ["text", "status", "reason", "channel", "owner_id", "worker", "cause", "refund", "since", "until"];
 const REFUNDS = {
   given_back: ["good", "Refunded", "check"],
   already_given_back: ["good", "Refunded", "check"],
@@ -53,8 +54,10 @@ export class SessionList {
         ),
       );
     const since = this.query.since && !SPANS.some(([span]) => span === this.query.since) ? [[this.query.since, moment(this.query.since)]] : [];
+    const cause = this.query.cause && !CAUSES.some(([begin]) => begin === this.query.cause) ? [[this.query.cause, this.query.cause.replace(":", ": ")]] : [];
     const chips = [
       ["owner_id", "Store or user"],
+      ["worker", "Worker"],
       ["refund", "Refund"],
       ["until", "Before"],
     ].filter(([name]) => this.query[name]);
@@ -64,6 +67,7 @@ export class SessionList {
         { class: "filters" },
         select("status", "Status", [["", "All"], ...STATUSES.map((one) => [one, title(one)])]),
         select("reason", "Reason", [["", "All"], ...Object.entries(REASONS)]),
+        select("cause", "Cause", [["", "All"], ...CAUSES, ...cause]),
         select("channel", "Channel", [["", "Both"], ["b2b", "b2b (stores)"], ["b2c", "b2c"]]),
         select("since", "Time", [["", "All that is kept"], ...SPANS, ...since]),
       ),
@@ -108,7 +112,7 @@ export class SessionList {
     for (;;) {
       put(this.rows, page.sessions.map(row));
       added += page.sessions.length;
-      say(this.note, page.kept ? `${plural(page.kept, "session")} ${kept(this.query, page)}` : "");
+      show(this.note, page.kept ? `${plural(page.kept, "session")} ${kept(this.query, page)}` : "", this.query.cause?.startsWith("retried:") && " · each once, however often it was retried");
       if (!page.cursor || added >= 50) break;
       show(this.foot, h("p", { class: "muted", role: "status" }, page.searched_to ? `Looked through back to ${clock(page.searched_to, true)} …` : "Looking …"));
       page = await this.#page(page.cursor);
@@ -141,6 +145,7 @@ function row(line) {
   const facts = [
     line.reason && (REASONS[line.reason] ?? title(line.reason)),
     line.attempt > 1 && `attempt ${line.attempt}`,
+    ...line.causes.filter((cause) => cause.startsWith("retried:")).map((cause) => cause.replace(":", " for ")),
     line.took_s !== null && precise(line.took_s),
     line.cost_usd !== null && dollars(line.cost_usd),
     line.model,

@@ -91,6 +91,5 @@ function underWay(span) {
 }
 
 function offset(seconds) {
-  if (seconds > 0 && seconds < 0.05) return `+${Math.round(seconds * 1000)} ms`;
-  return seconds < 60 ? `+${seconds.toFixed(1)} s` : `+${duration(seconds)}`;
+  return seconds < 0.9995 || seconds >= 59.95 ? `+${duration(seconds)}` : `+${seconds.toFixed(1)} s`;
 }

@@ -68,6 +68,7 @@ export class NowView {
     this.latency = new LatencyChart({
       heading: "Image model latency",
       label: "Mean latency of the image model over the last hour, minute by minute",
+      open: ofMinute,
       describe: (minute) => (minute.openai_calls ? `${duration(meanLatency(minute))} on average over ${plural(minute.openai_calls, "call")}` : "no calls"),
       summarise: () => [this.modelWords ?? ""],
       legend: [["latency", "Mean time of a call"]],
@@ -94,10 +95,8 @@ export class NowView {
         { class: "grid" },
         wide(this.local ? "w12" : "w7", this.throughput.element),
         !this.local && wide("w5", this.latency.element),
-        wide("w8", card("Running jobs", null, this.jobs, this.noJobs)),
-        h("div", { class: "w4 stack" }, card("Waiting for a turn", "jobs, longest lines", this.lines, h("p", { class: "others" }, this.otherLines), this.noLines), card("Failures by reason", "last hour", this.reasons, this.noReasons), !this.local && card("Rate limit", "requests a minute, whole fleet", this.budget)),
-        wide("w8", card("Processes", null, this.fleet, this.noFleet)),
-        wide("w4", card("Size estimates", "pose pool of this process", this.pose)),
+        h("div", { class: "w8 stack" }, card("Running jobs", null, this.jobs, this.noJobs), card("Processes", null, this.fleet, this.noFleet), h("div", { class: "beside" }, !this.local && card("Rate limit", "requests a minute, whole fleet", this.budget), card("Size estimates", "pose pool of this process", this.pose))),
+        h("div", { class: "w4 stack" }, card("Waiting for a turn", "jobs, longest lines", this.lines, h("p", { class: "others" }, this.otherLines), this.noLines), card("Failures by reason", "last hour", this.reasons, this.noReasons)),
       ),
     );
   }
@@ -106,8 +105,8 @@ export class NowView {
     const { waiting, running: busy, hour, spend, refunds, letters } = this.figures;
     const capacity = processes.reduce((total, one) => total + one.capacity, 0);
     if (queues) {
-      waiting.set(count(queues.tasks + queues.in_lines), "", queues.oldest_task_s === null ? "no tasks are waiting" : ["oldest for ", age(queues.oldest_task_s)]);
-      busy.set(count(queues.running), capacity ? `of ${count(capacity)}` : "", [plural(queues.jobs, "job"), " in the queue"]);
+      waiting.set(count(queues.tasks + Math.max(0, queues.jobs - queues.running)), "", queues.oldest_task_s === null ? "no tasks are waiting" : ["oldest for ", age(queues.oldest_task_s)]);
+      busy.set(count(queues.running), capacity ? `of ${count(capacity)}` : "", slotsFree(capacity - queues.running, capacity));
       const owed = queues.refunds + queues.refunds_by_hand;
       refunds.set(count(queues.refunds), "", note(queues), owed ? (queues.oldest_refund_s > 30 ? "bad" : "warn") : "");
       letters.set(count(queues.dead_letters), "", queues.dead_letters ? "to be retried or discarded" : "none to read", queues.dead_letters ? "warn" : "");
@@ -118,7 +117,7 @@ export class NowView {
     }
     const done = sum(last_hour, "completed");
     const failed = sum(last_hour, "failed");
-    if (queues) hour.set(count(done), "", done + failed ? `pictures, ${percent(done / (done + failed), 1)} succeeded` : "nothing has ended yet");
+    if (queues) hour.set(count(done), "", succeeded(done, failed));
     spend.link.href = listAddress({ status: "completed", since: `${at.slice(0, 10)}T00:00:00Z` });
     if (spend_today && this.local) spend.set(count(spend_today.pictures), "", "previews cost nothing");
     else if (spend_today) spend.set(dollars(spend_today.cost_usd), "", [plural(spend_today.pictures, "picture"), spend_today.unknown_cost ? `, ${count(spend_today.unknown_cost)} of unknown cost` : ""]);
@@ -203,6 +202,16 @@ function note(queues) {
   return parts.length ? parts : "every credit is where it belongs";
 }
 
+function succeeded(done, failed) {
+  if (!failed) return done ? "pictures, all succeeded" : "nothing has ended yet";
+  return `pictures, ${percent(done / (done + failed), 1)} succeeded`;
+}
+
+function slotsFree(free, capacity) {
+  if (!capacity) return "no worker is there";
+  return free > 0 ? `${plural(free, "slot")} free` : "no slot is free";
+}
+
 /** The address of the sessions that ended within a minute. */
 function ofMinute({ at }) {
   return listAddress({ since: at, until: new Date(new Date(at).getTime() + 60_000).toISOString() });
@@ -270,9 +279,8 @@ function jobRow(job) {
   const element = h(
     "li",
     { class: "job" },
-    h("div", { class: "who" }, h("a", { href: `#/sessions/${encodeURIComponent(job.session_id)}`, title: job.session_id }, job.session_id), h("span", { class: "muted small", title: job.worker }, `${job.channel} · ${short(job.worker)}`, attempt)),
+    h("div", { class: "who" }, h("a", { href: `#/sessions/${encodeURIComponent(job.session_id)}`, title: job.session_id }, job.session_id), h("p", {}, h("span", { class: "muted small", title: job.worker }, `${job.channel} · ${short(job.worker)}`, attempt), h("span", { class: "age" }, total))),
     step,
-    h("div", { class: "age" }, total),
   );
   let inStep = null;
   element.update = (fresh) => {
@@ -303,7 +311,7 @@ function stepItems(current, since) {
 
 function processRow(first) {
   const load = meter(0);
-  const words = h("span");
+  const words = first.here || !first.capacity ? h("span") : h("a", { href: listAddress({ status: "running", worker: first.worker }) });
   const data = h("div", { class: "data" });
   const components = h("div", { class: "chips" });
   const errors = h("div");
@@ -311,7 +319,7 @@ function processRow(first) {
   const element = h(
     "div",
     { class: "process" },
-    h("div", { class: "top" }, h("strong", {}, first.here ? first.worker : first.host, !first.here && h("span", { class: "muted mono", title: first.worker }, `  ${first.worker}`)), beat),
+    h("div", { class: "top" }, h("strong", {}, first.here ? first.worker : first.host, !first.here && [" ", h("a", { class: "muted mono", href: listAddress({ worker: first.worker }), title: "The sessions whose last attempt it ran" }, first.worker)]), beat),
     !first.here && h("div", { class: "load" }, load, words),
     data,
     components,
