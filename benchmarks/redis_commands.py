@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import httpx
 from redis.asyncio import Redis
 
 from benchmarks import pictures
@@ -19,6 +20,7 @@ from benchmarks.scene import open_scene
 
 LINE = re.compile(rb'^\+?[\d.]+ \[\d+ ([^\]]+)\] "([^"]+)"')
 IDLE_S = 60.0
+TOKEN = "token-of-the-benchmark"
 LEASE_AND_FIRST_BEATS_S = 6.0
 """After the last job, so that nothing of it counts as idle."""
 
@@ -32,19 +34,25 @@ class Heard:
 
 
 async def run(scale: Scale) -> Result:
-    """An idle minute and a batch of jobs, in turn; the whole of `wearon serve`."""
+    """An idle minute, a watched one, and a batch of jobs, in turn; the whole of `wearon serve`."""
     idle: list[Heard] = []
     busy: list[Heard] = []
     one_by_one: list[Heard] = []
+    watched: list[Heard] = []
     jobs = scale.pick(100, 5)
     idle_s = scale.pick(IDLE_S, 3.0)
     async with open_scene({"tiny.jpg": pictures.tiny()}, pictures.tiny()) as scene:
-        scene.serve(*scale.parts).wait_until_up(scale)
+        worker = scene.serve(*scale.parts, API_TOKEN=TOKEN)
+        worker.wait_until_up(scale)
         for _ in range(scale.pick(2, 1)):
             await asyncio.sleep(scale.pick(LEASE_AND_FIRST_BEATS_S, 1.0))
             async with _listening(scene.redis_url) as heard:
                 await asyncio.sleep(idle_s)
             idle.append(heard)
+            if "--no-api" not in scale.parts:
+                async with _watching(worker.url), _listening(scene.redis_url) as heard:
+                    await asyncio.sleep(idle_s)
+                watched.append(heard)
             scene.stand_in.reset(0.2)
             async with _listening(scene.redis_url) as heard:
                 await scene.wait_for(await scene.push(jobs, ["tiny.jpg", "tiny.jpg"]))
@@ -86,8 +94,45 @@ async def run(scale: Scale) -> Result:
                 + _inside("and run by scripts", idle, minutes)
                 + " A `/health` that is asked all the time adds 1 a second at most.",
             ),
+            *_of_watching(watched, minutes),
         ],
     )
+
+
+def _of_watching(watched: list[Heard], minutes: float) -> list[Figure]:
+    """Nothing is watched where there is no API."""
+    if not watched:
+        return []
+    return [
+        Figure(
+            "Redis commands an idle minute, with two pages of the console open",
+            "<= 60",
+            "",
+            [heard.billed.total() / minutes for heard in watched],
+            at_most=60,
+            note=_by_name("Billed, per minute", watched, minutes),
+        )
+    ]
+
+
+@asynccontextmanager
+async def _watching(url: str) -> AsyncIterator[None]:
+    """Two pages that show what goes on, for the length of the block."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(headers=headers, timeout=None) as client:
+
+        async def watch() -> None:
+            async with client.stream("GET", f"{url}/console/api/live") as answer:
+                answer.raise_for_status()
+                async for _ in answer.aiter_bytes():
+                    pass
+
+        pages = [asyncio.create_task(watch()) for _ in range(2)]
+        yield
+        ended = [page for page in pages if page.done()]
+        for page in pages:
+            page.cancel()
+        await asyncio.gather(*ended)  # nothing was watched if they could not be opened
 
 
 def _by_name(title: str, heard: list[Heard], per: float) -> str:
