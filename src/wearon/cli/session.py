@@ -125,7 +125,8 @@ def _time_line(events: "Sequence[HistoryEvent]") -> Table:
     table = Table("at (UTC)", "after", "what", "took", "details", "worker", box=SIMPLE)
     began = events[0].at
     for event in events:
-        attempt = f" (attempt {event.attempt})" if event.attempt and event.attempt > 1 else ""
+        is_later = event.attempt and event.attempt > 1 and event.kind != "started"  # that one's title has the number
+        attempt = f" (attempt {event.attempt})" if is_later else ""
         table.add_row(
             f"{event.at:%H:%M:%S}",
             f"{(event.at - began).total_seconds():.1f} s",

@@ -56,7 +56,7 @@ function recoveredLine(first) {
   const text = h("div");
   const element = h("li", { class: "notice good", "data-recovered": first.code }, icon("check"), text);
   // What it cost, and when it was refused last, is known moments after its end.
-  element.update = (incident) => once(element, "facts", incident, () => show(text, h("strong", {}, `${recovery(incident)}: `), incident.title, linked(extent(incident), " · until then ")));
+  element.update = (incident) => once(element, "facts", incident, () => show(text, h("strong", {}, `${recovery(incident)}: `), incident.title, linked(extent(incident), " Until then: ")));
   return element;
 }
 

@@ -74,7 +74,7 @@ function row(event, span, scale) {
       ? h("i", { style: { left: `${from * 100}%`, width: `${(to - from) * 100}%` } })
       : h("i", { class: "moment", style: { left: `${from * 100}%` } });
   const kind = KINDS[event.kind] ?? (event.kind === "refund" ? (REFUNDS[event.settled] ?? "") : "");
-  const more = [event.detail, event.kind === "started" && event.worker && `on ${event.worker}`, event.attempt > 1 && event.kind === "started" && `attempt ${event.attempt}`].filter(Boolean).join(" · ");
+  const more = [event.detail, event.kind === "started" && event.worker && `on ${event.worker}`].filter(Boolean).join(" · ");
   return h(
     "li",
     { class: `${event.kind} ${kind} ${span.open ? "open" : ""}` },
