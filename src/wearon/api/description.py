@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from wearon.api import description_examples as examples
 from wearon.api.middleware import BODY_SECONDS, GOOD_REQUEST_ID, MAX_BODY_BYTES, OPEN_PATHS
-from wearon.api.roles import Role
+from wearon.api.roles import SETTINGS, Role
 from wearon.api.upload import FORM, PATH, PHOTOS, PICTURES
 from wearon.api.upload_memory import LONGEST_S
 from wearon.platform.base import MAX_PICTURE_BYTES
@@ -33,14 +33,6 @@ INFO: dict[str, Any] = {
     "generate_unique_id_function": lambda route: route.name,
 }
 """What `FastAPI(...)` is given."""
-
-SETTINGS = {
-    Role.OPERATOR: "API_TOKEN",
-    Role.VIEWER: "VIEWER_TOKEN",
-    Role.METRICS: "METRICS_TOKEN",
-    Role.CALLER: "ESTIMATE_TOKEN",
-}
-"""Where each role's token stands. A role is a security scheme."""
 
 REQUEST_ID_PARAMETER = {
     "name": "X-Request-Id",

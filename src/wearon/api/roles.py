@@ -10,16 +10,25 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a token allows."""
+    """What a token allows (`SETTINGS` names each role's)."""
 
     OPERATOR = "operator"
-    """Everything (`API_TOKEN`)."""
+    """Everything."""
     VIEWER = "viewer"
-    """Reading the console and the metrics (`VIEWER_TOKEN`)."""
+    """Reading the console and the metrics."""
     METRICS = "metrics"
-    """The metrics (`METRICS_TOKEN`)."""
+    """The metrics."""
     CALLER = "caller"
-    """Asking for sizes where that needs a token (`ESTIMATE_TOKEN`)."""
+    """Asking for sizes where that needs a token."""
+
+
+SETTINGS = {
+    Role.OPERATOR: "API_TOKEN",
+    Role.VIEWER: "VIEWER_TOKEN",
+    Role.METRICS: "METRICS_TOKEN",
+    Role.CALLER: "ESTIMATE_TOKEN",
+}
+"""The setting that holds each role's token."""
 
 
 class Door(StrEnum):
@@ -61,7 +70,7 @@ class Access:
         return OPENED_BY[door] & self.tokens.keys()
 
     def wanted(self, path: str) -> frozenset[Role]:
-        """Of which roles a request for the path must prove one; none: it is open.
+        """The roles of which a request for the path must prove one; none: it is open.
 
         The console and what is open in any case are not asked here (`wearon.api.middleware`).
         """

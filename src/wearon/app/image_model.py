@@ -65,10 +65,7 @@ def _make_openai(base: Base, pictures: PicturePool) -> OpenAIImages:
             telemetry.metrics,
             telemetry.dependencies,
         ),
-        size=settings.openai_image_size,
-        quality=settings.openai_image_quality,
-        input_fidelity=settings.openai_input_fidelity,
-        complexity=settings.openai_image_complexity,
+        wanted=settings.wanted_picture,
         identify=(
             make_identifier(settings.supabase_service_role_key.get_secret_value())
             if settings.openai_safety_identifier

@@ -29,9 +29,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, from `wearon dead-letters list`.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id, from `wearon dead-letters list`.")]
 Group = Annotated[str | None, typer.Option(help="Only of this group, from `wearon dead-letters groups`.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than one letter.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than one dead letter.")]
 
 FATES = {
     "pushed": "pushed again",
@@ -107,8 +107,8 @@ def show(letter_id: Id, as_json: AsJson = False) -> None:
 
 @app.command()
 def retry(
-    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The letters' ids.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All letters that there are.")] = False,
+    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The dead letters' ids.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     group: Group = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would become of each.")] = False,
     yes: Yes = False,
@@ -147,7 +147,7 @@ def retry(
 
 @app.command()
 def discard(
-    letter_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The letter's id.")] = None,
+    letter_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The dead letter's id.")] = None,
     group: Group = None,
     yes: Yes = False,
     as_json: AsJson = False,

@@ -1,16 +1,10 @@
 """Says in words who may do what over HTTP with these settings: what each open door means, and what is shut."""
 
-from wearon.api.roles import OPENED_BY, Access, Door, Role
+from wearon.api.roles import OPENED_BY, SETTINGS, Access, Door, Role
 from wearon.app.access import make_access
 from wearon.doctor.findings import Finding, ok, warning
 from wearon.settings import LEAST_TOKEN_CHARACTERS, Mode, Settings
 
-TOKEN_OF = {
-    Role.OPERATOR: "API_TOKEN",
-    Role.VIEWER: "VIEWER_TOKEN",
-    Role.METRICS: "METRICS_TOKEN",
-    Role.CALLER: "ESTIMATE_TOKEN",
-}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -84,7 +78,7 @@ def _tokens(settings: Settings, access: Access) -> list[Finding]:
         )
     if settings.wearon_mode is Mode.LOCAL:  # in production it is a problem of the settings
         found += [
-            warning("access", f"{TOKEN_OF[role]} is so short that it can be guessed", "use `openssl rand -hex 32`")
+            warning("access", f"{SETTINGS[role]} is so short that it can be guessed", "use `openssl rand -hex 32`")
             for role, token in access.tokens.items()
             if len(token) < LEAST_TOKEN_CHARACTERS
         ]
@@ -92,7 +86,7 @@ def _tokens(settings: Settings, access: Access) -> list[Finding]:
 
 
 def _names(access: Access, door: Door) -> str:
-    return " or ".join(TOKEN_OF[role] for role in TOKEN_OF if role in OPENED_BY[door] & access.tokens.keys())
+    return " or ".join(SETTINGS[role] for role in SETTINGS if role in OPENED_BY[door] & access.tokens.keys())
 
 
 def _place(settings: Settings) -> str:

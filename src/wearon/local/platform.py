@@ -222,7 +222,7 @@ class LocalPlatform(SessionMoves):
     # What the shop does in production: for the command line and the demo
 
     async def add_upload(self, picture: bytes, suffix: str) -> str:
-        """Keep an input picture and give back a URL that opens it for a week. `suffix` is like ".jpg"."""
+        """Keep an input picture and return a URL that opens it for a week. `suffix` is like ".jpg"."""
         if suffix.lower() not in UPLOAD_SUFFIXES:
             raise PlatformRefused(f"{suffix!r} is not one of {', '.join(sorted(UPLOAD_SUFFIXES))}")
         path = f"uploads/photo-{int(self._clock() * 1000)}-{uuid4()}{suffix.lower()}"

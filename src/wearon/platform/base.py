@@ -325,7 +325,7 @@ class Platform(Protocol):
         """
 
     async def needed_results(self, channel: Channel, session_ids: Sequence[str], ended_after: datetime) -> set[str]:
-        """Those of at most `DELETED_AT_ONCE` sessions that are not final, or became so after that moment.
+        """The ids, of at most `DELETED_AT_ONCE` sessions, that are not final, or became so after that moment.
 
         So is one whose row cannot be read. One without a row needs no result.
         """
@@ -334,4 +334,4 @@ class Platform(Protocol):
         """Make one cheap request; raises when the platform cannot be used."""
 
     async def aclose(self) -> None:
-        """Give back connections and files."""
+        """Release connections and files."""

@@ -96,7 +96,7 @@ class DeadLetters:
         return letter
 
     async def announce(self, letter: DeadLetter) -> None:
-        """Say in the log and to the subscribers that the letter has been added."""
+        """Say in the log and to the subscribers that the dead letter has been added."""
         log.error(
             "dead letter",
             letter=letter.id,

@@ -142,4 +142,4 @@ class ImageModel(Protocol):
         """The picture in an answer; nothing is paid. Raises GenerationError."""
 
     async def aclose(self) -> None:
-        """Give back connections and processes."""
+        """Release connections and processes."""

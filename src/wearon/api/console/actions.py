@@ -136,7 +136,7 @@ async def show_letter(letter_id: str, services: Services) -> DeadLetter:
 
 @router.post("/dead-letters/{letter_id}/retry", response_model=LetterSummary)
 async def retry_letter(letter_id: str, services: Services, by: TheActor) -> DeadLetter:
-    """Push the letter's document again, and delete the letter."""
+    """Push the dead letter's document again, and delete the dead letter."""
     letter = await services.dead_letters.retry(letter_id, by)
     log.info("console: dead letter pushed again", letter=letter.id, session_id=letter.session_id)
     return letter
@@ -144,7 +144,7 @@ async def retry_letter(letter_id: str, services: Services, by: TheActor) -> Dead
 
 @router.post("/dead-letters/{letter_id}/discard", response_model=LetterSummary)
 async def discard_letter(letter_id: str, services: Services, by: TheActor) -> DeadLetter:
-    """Delete the letter for good."""
+    """Delete the dead letter."""
     letter = await services.dead_letters.discard(letter_id, by)
     log.info("console: dead letter discarded", letter=letter.id, session_id=letter.session_id)
     return letter

@@ -63,7 +63,7 @@ class DeadLetterActions:
         return first.letter
 
     async def discard(self, letter_id: str, by: Actor) -> DeadLetter:
-        """Forget the letter for good; raises NotThere."""
+        """Delete the dead letter; raises NotThere."""
         entries = await self._entries(letter_id)
         entry = self._audit_log.document(by, Action.DISCARD_DEAD_LETTERS, letter_id)
         await self._letters.end(dict.fromkeys(entries, False), entry)
@@ -78,7 +78,7 @@ class DeadLetterActions:
         return await self._end_some(group, passed, self._fates, entry, dry_run=dry_run)
 
     async def discard_some(self, group: str, by: Actor, passed: int = 0, *, until: str = "") -> BulkStep:
-        """Forget a part of a group for good, oldest first; none that is newer than `until` (ISO 8601)."""
+        """Delete a part of a group, oldest first; none that is newer than `until` (ISO 8601)."""
 
         async def fates(entries: Sequence[Entry]) -> Mapping[Entry, Fate]:
             return {entry: Fate.DISCARDED for entry in entries if not until or entry.letter.at <= until}

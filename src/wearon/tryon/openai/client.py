@@ -44,15 +44,7 @@ from wearon.tryon.image_model import (
 from wearon.tryon.openai.answers import error_of, name_like, parse_answer
 from wearon.tryon.openai.breaker import RefusalBreaker, Tries
 from wearon.tryon.openai.fallback import Models
-from wearon.tryon.openai.models import (
-    PHOTO,
-    PORTRAIT,
-    Complexity,
-    Fidelity,
-    Quality,
-    Wanted,
-    model_named,
-)
+from wearon.tryon.openai.models import PHOTO, PORTRAIT, Wanted, model_named
 from wearon.tryon.openai.pictures import PaidPictures, shape_of
 from wearon.tryon.openai.silence import SilenceWatch
 
@@ -114,8 +106,7 @@ class OpenAIImages:
     (raises FetchError). `ensure_jpeg` checks the picture and turns another format into JPEG (raises PictureError).
     `identify` makes the hash of an end user. A `client` that is handed in stays the caller's to close.
 
-    Each request holds what its model takes of `size`, `quality`, `input_fidelity` and `complexity`
-    (`wearon.tryon.openai.models`).
+    Each request holds what its model takes of what is `wanted` (`wearon.tryon.openai.models`).
 
     5xx, network errors and time-outs are tried again up to `max_retries` times, with backoff. A 429 is not: the job
     queue waits it out. What may be paid is sent at most `max_retries` + 1 times in all runs of a job together. Nothing
@@ -132,10 +123,7 @@ class OpenAIImages:
         models: Models,
         identify: Callable[[str], str] | None = None,
         base_url: str = "https://api.openai.com/v1",
-        size: str = "1024x1536",
-        quality: Quality | None = "medium",
-        input_fidelity: Fidelity | None = None,
-        complexity: Complexity | None = None,
+        wanted: Wanted = Wanted(),  # noqa: B008 (a frozen value)
         max_retries: int = 3,
         attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
@@ -150,7 +138,7 @@ class OpenAIImages:
             raise ValueError("the OpenAI key holds characters that no key has")
         self._authorization = f"Bearer {api_key}"
         self._base_url = httpx.URL(base_url.rstrip("/"))
-        self._wanted = Wanted(size, quality, input_fidelity, complexity)
+        self._wanted = wanted
         self._models = models
         self._identify = identify
         self._max_retries = max_retries

@@ -44,7 +44,7 @@ from wearon.tryon.openai import client as openai
 from wearon.tryon.openai.answers import parse_answer, usage_of
 from wearon.tryon.openai.breaker import AWAY_AFTER
 from wearon.tryon.openai.client import OpenAIImages
-from wearon.tryon.openai.models import DEFAULT_MODEL
+from wearon.tryon.openai.models import DEFAULT_MODEL, Fidelity, Wanted
 
 KEY = "sk-proj-9f8e7d6c5b4a"
 PROMPT = "Dress the person in model.jpg with image_1.jpg"
@@ -172,7 +172,8 @@ async def test_the_form_is_the_contracts(make: Make, respx_mock: respx.MockRoute
 
 async def test_settings_reach_the_form(make: Make, respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post("https://proxy.example/openai/v1/images/edits").mock(return_value=answer())
-    images = make(base_url="https://proxy.example/openai/v1/", model="gpt-image-2", size="1536x1024", quality="high")
+    wanted = Wanted(size="1536x1024", quality="high")
+    images = make(base_url="https://proxy.example/openai/v1/", model="gpt-image-2", wanted=wanted)
     await picture_of(images, REQUEST)
     fields, _ = parse_form(route.calls.last.request.headers["content-type"], route.calls.last.request.content)
     assert (fields["model"], fields["size"], fields["quality"]) == ("gpt-image-2", "1536x1024", "high")
@@ -190,10 +191,10 @@ async def test_settings_reach_the_form(make: Make, respx_mock: respx.MockRouter)
     ],
 )
 async def test_input_fidelity_is_sent_to_models_that_have_it(
-    make: Make, respx_mock: respx.MockRouter, model: str, fidelity: str | None, sent: str | None
+    make: Make, respx_mock: respx.MockRouter, model: str, fidelity: Fidelity | None, sent: str | None
 ) -> None:
     route = respx_mock.post(EDITS).mock(return_value=answer())
-    await picture_of(make(model=model, input_fidelity=fidelity), REQUEST)
+    await picture_of(make(model=model, wanted=Wanted(input_fidelity=fidelity)), REQUEST)
     fields, _ = parse_form(route.calls.last.request.headers["content-type"], route.calls.last.request.content)
     assert fields.get("input_fidelity") == sent
 

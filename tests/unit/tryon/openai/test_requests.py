@@ -2,7 +2,8 @@
 
 import io
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from wearon.metrics import Metrics
 from wearon.observability.tracing import Tracing
 from wearon.tryon.image_model import ImageRequest
 from wearon.tryon.openai.client import OpenAIImages, make_client
-from wearon.tryon.openai.models import DEFAULT_MODEL
+from wearon.tryon.openai.models import DEFAULT_MODEL, Wanted
 from wearon.tryon.openai.safety_identifier import make_identifier
 
 OWNER = "b2c:6a3ff3f3-6a10-4a62-b3b1-7b3d4c1f5d10"
@@ -53,7 +54,11 @@ class Client:
         self._http = make_client()
 
     async def send(
-        self, request: ImageRequest = REQUEST, model: str = DEFAULT_MODEL, **settings: object
+        self,
+        request: ImageRequest = REQUEST,
+        model: str = DEFAULT_MODEL,
+        identify: Callable[[str], str] | None = None,
+        **wanted: Any,
     ) -> dict[str, str]:
         """The fields that arrived, without those that every request has."""
         images = OpenAIImages(
@@ -67,7 +72,8 @@ class Client:
             metrics=Metrics(),
             tracing=Tracing(),
             dependencies=Dependencies(),
-            **settings,  # type: ignore[arg-type]
+            identify=identify,
+            wanted=Wanted(**wanted),
         )
         await picture_of(images, request)
         return dict(self._openai.requests[-1].fields)
