@@ -23,6 +23,7 @@ NAMES = (
     "redis_commands",
     "prepare",
     "estimate",
+    "hammering",
     "strangers",
     "siege",
     "start_up",
