@@ -43,6 +43,7 @@ from wearon.app.base import (
 from wearon.app.housekeeping import start_housekeeping
 from wearon.app.wiring import JobSide, make_api_services, open_job_side
 from wearon.local import url as local_url
+from wearon.local.home import claim
 from wearon.metrics import Metrics
 from wearon.net.listening import listen, url_at, url_of
 from wearon.observability.tracing import TracingError
@@ -181,6 +182,8 @@ def _public_url(settings: Settings, listening: socket.socket | None) -> str:
 async def _open_redis_url(stack: AsyncExitStack, supervisor: Supervisor, settings: Settings) -> str:
     """In local mode this is the first that is written below `WEARON_HOME`."""
     try:
+        if settings.wearon_mode is Mode.LOCAL:
+            claim(settings.wearon_home)
         return await open_redis_url(stack, supervisor, settings)
     except OSError as error:
         raise ServeError(f"WEARON_HOME={settings.wearon_home} cannot be used: {error.strerror or error}") from error

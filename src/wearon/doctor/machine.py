@@ -14,6 +14,7 @@ from tempfile import NamedTemporaryFile
 import httpx
 
 from wearon.doctor.findings import Finding, Promise, fault, ok, warning
+from wearon.local.home import object_to
 from wearon.local.redis_binary import LocalRedisError, has_known_fault, server_binary
 from wearon.metrics import Metrics
 from wearon.net.listening import listen, url_at
@@ -182,6 +183,11 @@ def _version_of(binary: str) -> str:
 async def check_local_platform(home: Path) -> AsyncGenerator[Finding, None]:
     """Check local mode's sessions and credits, without making or changing anything."""
     database = home / "platform.sqlite3"
+    if objection := object_to(home):
+        yield fault(
+            "sessions", f"WEARON_HOME={home}: {objection}", "name a folder of your own", Promise.EVERY_TASK_ENDS
+        )
+        return
     if not database.exists():
         yield ok("sessions", f"{database} is made at the first start")
         return

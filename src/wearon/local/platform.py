@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from wearon.local.credits import LocalCredits, account_of, canonical
 from wearon.local.database import LocalDatabase, marks
+from wearon.local.home import claim
 from wearon.local.signed_folder import SignedFolder, load_or_create_key
 from wearon.platform.base import (
     FINAL_STATUSES,
@@ -311,7 +312,7 @@ class LocalPlatform(SessionMoves):
 
 
 def _make_private(home: Path, pictures: Path) -> None:
-    """Make the folders for this user alone. The mode of a home that existed already stays as it is."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the folders for this user alone."""
+    claim(home)
     pictures.mkdir(mode=0o700, exist_ok=True)
     pictures.chmod(0o700)

@@ -37,6 +37,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from wearon.local.home import claim
 from wearon.local.redis_binary import HOST, LocalRedisError, server_binary, start_command, write_config, write_private
 
 __all__ = ["LocalRedis", "LocalRedisError", "server_binary"]
@@ -225,7 +226,7 @@ def _no_answer(folder: Path) -> LocalRedisError:
 
 
 def _prepared(folder: Path) -> Path:
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # WEARON_HOME
+    claim(folder.parent)  # WEARON_HOME
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     return folder.resolve()
