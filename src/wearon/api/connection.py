@@ -17,19 +17,15 @@ from typing import Any
 
 import httptools
 import structlog
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from wearon.api import estimate
 from wearon.api.crowd import Crowd
-from wearon.api.middleware import CHEAP, OPEN_PATHS, RequestId
-from wearon.api.observation import Observation
+from wearon.api.middleware import ABANDONED, CHEAP, OPEN_PATHS, UNLOGGED
+from wearon.api.overload import ESTIMATE, busy
 from wearon.api.request_head import has_body, is_too_long, is_unambiguous
-from wearon.metrics import Metrics
-from wearon.observability.tracing import Tracing
 
 log = structlog.get_logger()
 
@@ -65,9 +61,6 @@ DROP_EVERY_S = 0.01
 UNSENT_SECONDS = 10.0
 """For 48 KB of an answer to be taken by a client that has let 64 KB pile up, and for the rest of the last answer: that
 is slower than any usable line."""
-
-BUSY_RETRY_AFTER_S = "2"
-"""Connections come free when estimates end, within a second."""
 
 PACED = frozenset({400, 401, 403, 404, 405, 413, 429, 503})
 """Refusals that cost the caller nothing. They are delayed when they are many (`Pace`), as are answers on open paths,
@@ -108,6 +101,7 @@ class PunctualConnection(HttpToolsProtocol):
         self._dropped = 0
         self._linger_bytes = LINGER_BYTES
         self._answered: RequestResponseCycle
+        self._estimating: asyncio.Task[None] | None = None
 
     # What asyncio calls.
 
@@ -123,6 +117,8 @@ class PunctualConnection(HttpToolsProtocol):
         self._stop_sending()
         self._crowd.leave(self)
         super().connection_lost(exc)
+        if self._estimating is not None:
+            self._give_up_estimate(self._estimating, self._answered)
 
     def data_received(self, data: bytes) -> None:
         """Parse in small pieces, until one bound is crossed."""
@@ -195,7 +191,7 @@ class PunctualConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.transport = _Exit(self)
-        self._answered = cycle
+        self._answered, self._estimating = cycle, None
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             async def send_last(message: Any) -> None:
@@ -207,7 +203,13 @@ class PunctualConnection(HttpToolsProtocol):
                         cycle.keep_alive = False  # the rest of the request stays unread
                 await send(message)
 
-            await app(scope, receive, send_last)
+            if scope["path"] == ESTIMATE:
+                self._estimating = asyncio.current_task()
+            try:
+                await app(scope, receive, send_last)
+            except asyncio.CancelledError:
+                if not scope["state"].get(ABANDONED):
+                    raise
 
         super()._start_asgi_task(cycle, answer)  # type: ignore[arg-type] # uvicorn's own names for the same types
 
@@ -275,11 +277,25 @@ class PunctualConnection(HttpToolsProtocol):
             else:
                 self._say(status, detail)
 
+    def _give_up_estimate(self, work: "asyncio.Task[None]", asked: RequestResponseCycle) -> None:
+        """End work whose answer nobody wants: 64 callers who hung up after 50 ms and came again held all places."""
+        if asked.more_body or asked.response_complete:
+            return  # the body's reader is told, or all is done
+        state = asked.scope["state"]
+        if UNLOGGED not in state:  # it is not refused already
+            self._crowd.refusals.pause()
+            state[UNLOGGED] = self._crowd.refusals.too_many
+        state[ABANDONED] = asked.disconnected = True
+        work.cancel()
+
     def _pause(self, scope: Scope, status: int) -> float:
         if scope["path"] in OPEN_PATHS:
             return self._crowd.health_answers.pause()
-        is_cheap = status in PACED or scope["path"] == DESCRIPTION or scope["state"].get(CHEAP)
-        return self._crowd.refusals.pause() if is_cheap else 0.0
+        if not (status in PACED or scope["path"] == DESCRIPTION or scope["state"].get(CHEAP)):
+            return 0.0
+        pause = self._crowd.refusals.pause()
+        scope["state"][UNLOGGED] = self._crowd.refusals.too_many
+        return pause
 
     def _say(self, status: int, detail: str) -> None:
         pause = self._crowd.refusals.pause()
@@ -380,13 +396,3 @@ class _Exit(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._connection.transport.is_closing()
-
-
-async def _say_busy(scope: Scope, receive: Receive, send: Send) -> None:
-    detail = estimate.UNAVAILABLE if scope["path"] == "/estimate-body" else "Too many connections"
-    headers = {"Retry-After": BUSY_RETRY_AFTER_S, "Connection": "close"}
-    await JSONResponse({"detail": detail}, 503, headers)(scope, receive, send)
-
-
-busy: ASGIApp = RequestId(_say_busy, Observation(Metrics(), Tracing()))
-"""Instead of the app when there are too many connections."""

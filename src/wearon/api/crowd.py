@@ -32,6 +32,8 @@ class Pace:
 
     def __init__(self) -> None:
         self._due = 0.0
+        self.too_many = False
+        """Whether the last one was beyond what can be delayed: its caller did not wait, or there are very many."""
 
     def pause(self) -> float:
         """Seconds to delay one more answer: 0 as long as there are few.
@@ -41,6 +43,7 @@ class Pace:
         """
         now = monotonic()
         due = max(self._due, now - PROMPT / A_SECOND) + 1 / A_SECOND
+        self.too_many = due > now + LONGEST_PAUSE_S
         self._due = min(due, now + LONGEST_PAUSE_S)
         return max(0.0, self._due - now)
 

@@ -11,6 +11,7 @@ import uvloop
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from support.api_services import api_services
 from support.http_edge import everything_from, serving
@@ -20,7 +21,10 @@ from wearon.api.app import create_app
 from wearon.api.connection import HEAD_BYTES, PIPELINED
 from wearon.api.crowd import Pace
 from wearon.api.estimate import UNAVAILABLE
-from wearon.api.middleware import BodyLimit
+from wearon.api.middleware import BodyLimit, RequestId
+from wearon.api.observation import Observation
+from wearon.metrics import Metrics
+from wearon.observability.tracing import Tracing
 
 GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -281,6 +285,59 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await Response(status_code=int(scope["path"][1:]))(scope, receive, send)
 
 
+class Endless:
+    """Works until it is told that nobody wants the answer."""
+
+    def __init__(self) -> None:
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+        self.given_up = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        self.begun.set()
+        try:
+            await (asyncio.Event() if scope["path"] == "/estimate-body" else self.ended).wait()
+        except asyncio.CancelledError:
+            self.given_up = True
+            self.ended.set()
+            raise
+        await PlainTextResponse("done")(scope, receive, send)
+
+
+def test_the_estimate_of_a_caller_who_has_hung_up_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    endless, metrics = Endless(), Metrics()
+
+    async def talk() -> None:
+        app = RequestId(endless, Observation(metrics, Tracing()))
+        async with asyncio.timeout(LIMIT_S), serving(app) as edge:
+            _, writer = await edge.connect()
+            writer.write(b"POST /estimate-body HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
+            await endless.begun.wait()
+            writer.close()
+            await endless.ended.wait()
+            await until(lambda: edge.crowd.size == 0)
+
+    with capture_logs() as lines:
+        uvloop.run(talk())
+    assert endless.given_up
+    assert [line["status"] for line in lines if line["event"] == "request"] == [499]
+    counted = {"route": "unmatched", "method": "POST", "status": "499"}
+    assert metrics.registry.get_sample_value("wearon_http_requests_total", counted) == 1
+    assert not any(record.exc_info for record in caplog.records), "it is no fault of ours"
+
+
+async def test_what_changes_something_is_done_to_its_end_although_its_caller_has_hung_up() -> None:
+    endless = Endless()
+    async with asyncio.timeout(LIMIT_S), serving(endless) as edge:
+        _, writer = await edge.connect()
+        writer.write(b"PUT /charts/a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
+        await endless.begun.wait()
+        writer.close()
+        await until(lambda: edge.crowd.size == 0)
+        endless.ended.set()
+    assert not endless.given_up
+
+
 @pytest.mark.parametrize("asked", [b"GET /401 HTTP/1.1\r\nHost: a\r\n\r\n", b"nonsense\r\n\r\n"])
 async def test_a_refusal_that_is_delayed_keeps_no_place_and_nobody_else(
     asked: bytes, monkeypatch: pytest.MonkeyPatch
@@ -393,6 +450,22 @@ async def test_a_refusal_that_is_delayed_arrives(asked: bytes, monkeypatch: pyte
         writer.write(asked)
         assert statuses(await answer_on(reader)) == [401 if b"401" in asked else 400]
         writer.close()
+
+
+async def test_of_very_many_refusals_so_many_are_logged_and_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(crowds, "LONGEST_PAUSE_S", 0.031)
+    metrics, more = Metrics(), 40
+    app = RequestId(refuse, Observation(metrics, Tracing()))
+    with capture_logs() as lines:
+        async with asyncio.timeout(LIMIT_S), serving(app) as edge:
+            for _ in range(crowds.PROMPT + 3 + more):
+                await edge.talk(b"GET /404 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert len([line for line in lines if line["event"] == "request"]) == crowds.PROMPT + 3
+            await edge.talk(b"GET /204 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert lines[-1]["path"] == "/204", "an answer is no refusal"
+    counted = {"route": "unmatched", "method": "GET", "status": "404"}
+    assert metrics.registry.get_sample_value("wearon_http_requests_total", counted) == crowds.PROMPT + 3 + more
 
 
 def test_refusals_are_delayed_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:

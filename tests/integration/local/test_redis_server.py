@@ -176,7 +176,7 @@ async def test_what_is_sent_behind_a_giants_length_is_not_read(start: Start) -> 
     pushing = asyncio.ensure_future(untyped(giant).lpush(keys.TASKS, b"x" * 400_000_000))
     for number in range(100):
         await untyped(honest).lpush(keys.TASKS, str(number))
-    with pytest.raises(RedisError, match=r"(?i)connection|broken pipe|protocol"):
+    with pytest.raises(RedisError):
         await pushing
     assert await untyped(honest).llen(keys.TASKS) == 100
     told = await honest.info()
