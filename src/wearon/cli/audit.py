@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import AsJson, CommandError, many, plain, print_json, say
+from wearon.cli.output import AsJson, CommandError, plain, print_json, say
 from wearon.cli.progress import progress
+from wearon.operations.words import plural
 
 if TYPE_CHECKING:
     from wearon.operations.audit.auditor import Audited
@@ -67,7 +68,7 @@ def audit(
         _show(audited)
     if found:
         why = "; it ended early: repair, then audit again" if audited.is_full else ""
-        raise CommandError(f"the books do not agree in {many(found, 'place')}{why}")
+        raise CommandError(f"the books do not agree in {plural(found, 'place')}{why}")
 
 
 def _show(audited: Audited) -> None:
@@ -81,7 +82,7 @@ def _show(audited: Audited) -> None:
             say(f"[bold]{plain(kind).replace('_', ' ').capitalize()}[/]: {count}{named}")
             _list(findings)
     agree = "" if sum(audited.counts.values()) else " The books agree."
-    say(f"{many(audited.sessions, 'session')} audited.{agree}")
+    say(f"{plural(audited.sessions, 'session')} audited.{agree}")
 
 
 def _list(findings: list[Finding]) -> None:

@@ -7,8 +7,9 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from wearon.cli.output import AsJson, many, out, plain, print_json, say
+from wearon.cli.output import AsJson, out, plain, print_json, say
 from wearon.cli.progress import progress
+from wearon.operations.words import plural
 
 if TYPE_CHECKING:
     from wearon.doctor import Diagnosis, Finding
@@ -64,7 +65,7 @@ def _print(diagnosis: "Diagnosis") -> None:
     out.print(table)
     levels = [finding.level.value for finding in diagnosis.findings]
     faults, warnings = levels.count("fault"), levels.count("warning")
-    say(f"{many(faults, 'fault')}, {many(warnings, 'warning')}.")
+    say(f"{plural(faults, 'fault')}, {plural(warnings, 'warning')}.")
 
 
 def _in_words(finding: "Finding") -> str:

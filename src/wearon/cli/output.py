@@ -53,11 +53,6 @@ def say(text: str) -> None:
     out.print(text, soft_wrap=True)
 
 
-def many(number: int, noun: str) -> str:
-    """How many, with the noun's plural where it is due."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def write_file(path: Path, content: bytes) -> None:
     """Write what the command has made. Raises CommandError."""
     try:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import AsJson, CommandError, many, plain, print_json, say
+from wearon.cli.output import AsJson, CommandError, plain, print_json, say
 from wearon.cli.progress import progress
+from wearon.operations.words import plural
 
 if TYPE_CHECKING:
     from wearon.operations.retention.rounds import Round
@@ -63,9 +64,10 @@ def retention(
 
 
 def _show(made: Round, done: str) -> None:
-    say(f"Older than {made.hours:g} hours and {done}: {many(made.results, 'result')}, {many(made.uploads, 'upload')}")
+    deleted = f"{plural(made.results, 'result')}, {plural(made.uploads, 'upload')}"
+    say(f"Older than {made.hours:g} hours and {done}: {deleted}")
     if made.in_use:
-        say(f"Kept because a session or a task needs it: {many(made.in_use, 'picture')}")
+        say(f"Kept because a session or a task needs it: {plural(made.in_use, 'picture')}")
     if made.unknown:
         say(f"Kept because it is no shopper's picture by its name: {made.unknown}, such as")
         for example in made.examples:

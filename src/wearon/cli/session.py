@@ -8,7 +8,8 @@ from rich.box import SIMPLE
 from rich.table import Column, Table
 
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import AsJson, CommandError, many, out, plain, print_json, say
+from wearon.cli.output import AsJson, CommandError, out, plain, print_json, say
+from wearon.operations.words import plural
 
 if TYPE_CHECKING:
     from wearon.operations.models import HistoryEvent, RefundHistory, SessionHistory, SessionSummary
@@ -116,7 +117,7 @@ def _costs(history: "SessionHistory") -> str:
         None if history.processing_time_ms is None else f"{history.processing_time_ms / 1000:.1f} s",
         None if history.estimated_cost_usd is None else f"{history.estimated_cost_usd} USD",
         history.model and f"made by {history.model}",
-        many(history.credits_used, "credit"),
+        plural(history.credits_used, "credit"),
     ]
     return ", ".join(plain(part) for part in parts if part)
 

@@ -7,12 +7,12 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from wearon.cli.output import many, plain
+from wearon.cli.output import plain
 from wearon.observability.visible import visible
 from wearon.operations.incident_model import Incident, Severity
 from wearon.operations.incidents import books, retention
-from wearon.operations.incidents.words import duration
 from wearon.operations.models import FleetStatus, Process, Queues, RunningJob
+from wearon.operations.words import duration, plural
 from wearon.refunds.intents import LATE_S
 from wearon.supervisor import ComponentState
 
@@ -58,8 +58,8 @@ def _incident(incident: Incident) -> Iterator[Text]:
         f"{incident.code}, since {incident.since:%H:%M:%S}",
         incident.detail,
         "" if incident.affected is None else f"{_of_how_many(incident)} {incident.what}",
-        f"{many(cost.failed, 'session')} failed, {cost.refunded} refunded" if cost.failed else "",
-        f"{many(cost.retried, 'attempt')} retried" if cost.retried else "",
+        f"{plural(cost.failed, 'session')} failed, {cost.refunded} refunded" if cost.failed else "",
+        f"{plural(cost.retried, 'attempt')} retried" if cost.retried else "",
     ]
     yield Text(f"    {visible('; '.join(fact for fact in facts if fact))}", style="dim")
     commands = "".join(f" `{action.command}`" for action in incident.actions if action.command)
@@ -95,7 +95,7 @@ def _of_the_queues(queues: Queues | None) -> Iterator[tuple[str, str]]:
     if queues is None:
         return
     oldest = "" if queues.oldest_task_s is None else f" (the oldest for {duration(queues.oldest_task_s)})"
-    yield "waiting", f"{many(queues.tasks, 'task')}{oldest}, {queues.taken} taken, {many(queues.jobs, 'job')}"
+    yield "waiting", f"{plural(queues.tasks, 'task')}{oldest}, {queues.taken} taken, {plural(queues.jobs, 'job')}"
     if queues.longest_lines:
         lines = ", ".join(f"{tenant} {jobs}" for tenant, jobs in queues.longest_lines.items())
         yield "by tenant", lines
@@ -125,12 +125,12 @@ def _of_the_model(fleet: FleetStatus) -> Iterator[tuple[str, str]]:
         most = "" if openai.p95_s is None else f", 95 % within {openai.p95_s:.0f} s"
         wanted = dict.fromkeys(process.image_models[0].name for process in fleet.processes if process.image_models)
         named = f"wanted: {visible(', '.join(wanted))}; " if wanted else ""
-        yield "image model", f"{named}{many(openai.calls, 'call')} in the last hour{took}{most}"
+        yield "image model", f"{named}{plural(openai.calls, 'call')} in the last hour{took}{most}"
         wait = f"; the next must wait for {openai.next_slot_in_s:.1f} s" if openai.next_slot_in_s > 0 else ""
         yield "rate limit", f"{openai.used_last_minute} of {openai.requests_per_minute} in the last minute{wait}"
     if spend is not None:
         unknown = f", and {spend.unknown_cost} of unknown cost" if spend.unknown_cost else ""
-        yield "spent today", f"{spend.cost_usd:.2f} USD for {many(spend.pictures, 'picture')}{unknown}"
+        yield "spent today", f"{spend.cost_usd:.2f} USD for {plural(spend.pictures, 'picture')}{unknown}"
 
 
 def _of_the_books(fleet: FleetStatus) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,8 @@ from typing import cast
 from redis.asyncio import Redis
 
 from wearon.operations.entries import RunEntry
-from wearon.operations.incidents.words import duration
 from wearon.operations.models import RunningJob
+from wearon.operations.words import duration
 from wearon.platform.base import Channel, Session, SessionRef, Status
 from wearon.queue import keys
 from wearon.queue.job_document import Job, read_job

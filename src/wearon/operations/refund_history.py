@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wearon.operations.incidents.words import duration
 from wearon.operations.models import LedgerLine, RefundHistory, RefundState
+from wearon.operations.words import duration
 from wearon.platform.base import LedgerEntryType, Session, Status
 from wearon.refunds.intents import NeedsReview, Outstanding
 

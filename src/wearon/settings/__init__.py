@@ -5,7 +5,6 @@
 
 from wearon.settings.access import LEAST_TOKEN_CHARACTERS, EstimateAccess
 from wearon.settings.misspelt import misspelt
-from wearon.settings.retention import LEAST_RETENTION_HOURS
 from wearon.settings.settings import (
     PRODUCTION_NEEDS,
     Mode,
@@ -15,6 +14,7 @@ from wearon.settings.settings import (
     inspect_settings,
     load_settings,
 )
+from wearon.settings.values import LEAST_RETENTION_HOURS
 
 __all__ = [
     "LEAST_RETENTION_HOURS",

@@ -30,9 +30,8 @@ from wearon.resources.machine import MB, resources
 from wearon.settings import env_file as env_files
 from wearon.settings.access import AccessSettings, Key, access_problems
 from wearon.settings.image_model import ImageSettings
-from wearon.settings.retention import RetentionHours
 from wearon.settings.supabase_keys import is_public
-from wearon.settings.weights import Weight, Weights
+from wearon.settings.values import RetentionHours, Weight, Weights
 
 PRODUCTION_NEEDS = {
     "redis_url": "where producers push tasks, such as rediss://default:<password>@<host>:6379",

@@ -14,7 +14,6 @@ from wearon.operations.incident_memory import MOST, Change, Memory
 from wearon.operations.incident_model import Cost, Incident, Severity
 from wearon.operations.incidents import KINDS, find_incidents, is_well, with_cost, with_its_end
 from wearon.operations.incidents.costs import CAUSES
-from wearon.operations.incidents.words import duration
 from wearon.operations.models import (
     Descriptors,
     FleetStatus,
@@ -26,6 +25,7 @@ from wearon.operations.models import (
     RunningJob,
 )
 from wearon.operations.retention.rounds import Round
+from wearon.operations.words import duration
 from wearon.queue.pauses import Pause
 from wearon.supervisor import Component
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from wearon.operations.audit.books import Books, Finding, Kind
 from wearon.operations.incident_model import Action, Incident, IncidentKind, Severity
-from wearon.operations.incidents.words import duration, plural
 from wearon.operations.models import FleetStatus
+from wearon.operations.words import duration, plural
 
 OVERDUE = timedelta(hours=3)
 """Audits are an hour apart; a platform that is away for a while postpones one."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from wearon.operations.incident_model import Incident, IncidentKind, Severity
-from wearon.operations.incidents.words import duration
 from wearon.operations.models import FleetStatus, Process
+from wearon.operations.words import duration
 from wearon.queue.lease import FRESH_S
 from wearon.supervisor import Component, ComponentState
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from wearon.operations.incident_model import Action, Incident, IncidentKind, Severity
-from wearon.operations.incidents.words import duration, plural
 from wearon.operations.models import FleetStatus
+from wearon.operations.words import duration, plural
 from wearon.refunds.intents import LATE_S
 
 LATE = IncidentKind(

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from wearon.operations.incident_model import Action, Incident, IncidentKind, Severity
-from wearon.operations.incidents.words import plural
 from wearon.operations.models import FleetStatus
+from wearon.operations.words import plural
 from wearon.queue.pauses import FLEET, PROBE_S, Pause
 
 WAITING = (

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from wearon.operations.incident_model import Action, Incident, IncidentKind, Severity
-from wearon.operations.incidents.words import duration, plural
 from wearon.operations.models import FleetStatus, RunningJob
+from wearon.operations.words import duration, plural
 
 OLD_TASK_S = 120.0
 """A task that was not taken for this long: a generation takes a minute, so the shopper waits for three."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from wearon.operations.incident_model import Incident, IncidentKind, Severity
-from wearon.operations.incidents.words import duration, plural
 from wearon.operations.models import FleetStatus
 from wearon.operations.retention.rounds import Round
+from wearon.operations.words import duration, plural
 
 BEHIND = IncidentKind(
     "retention_behind",

@@ -1,4 +1,4 @@
-"""Numbers and durations in the sentences of incidents."""
+"""Numbers and durations in sentences for operators."""
 
 
 def duration(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Weights of tenants, as settings spell them: `STORE=3,STORE=0.5`."""
+"""Values that settings spell in their own way: weights of tenants (`STORE=3,STORE=0.5`) and hours of retention."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -8,6 +8,19 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from wearon.queue.limits import GREATEST_WEIGHT, LEAST_WEIGHT
+
+LEAST_RETENTION_HOURS = 6.0
+"""The signed URL of a result opens it for 6 hours. No session waits for so long but in a queue, where the uploads that
+it needs are found (`wearon.operations.retention.named`)."""
+
+
+def _check_hours(hours: float) -> float:
+    if hours < LEAST_RETENTION_HOURS:
+        raise ValueError(f"must be {LEAST_RETENTION_HOURS:g} or more: for so long the link to a result is valid")
+    return hours
+
+
+RetentionHours = Annotated[float, Field(le=24 * 365, allow_inf_nan=False), AfterValidator(_check_hours)]
 
 
 def _parse(value: object) -> object:
