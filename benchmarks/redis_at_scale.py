@@ -206,7 +206,7 @@ class Fleet:
         """A worker takes a job."""
         _, *taken = await self._take(
             keys=[keys.JOBS, keys.RUNNING, keys.WORKERS, keys.PAUSES, keys.CAPACITY_SUM],
-            args=[1, TAKER, keys.JOB, keys.STARTS, 3600, 540_000, 30_000, 5_000, 0, NO_LIMITS.weights],
+            args=[1, TAKER, keys.JOB, keys.STARTS, 3600, 540_000, 30_000, 5_000, 0, NO_LIMITS.weights, 4],
         )
         assert taken, "there was a job to take"
         self._taken.append((taken[0].decode(), taken[1].decode(), int(taken[2])))

@@ -127,7 +127,7 @@ class ScriptedWorker:
         found = await self._run(
             "take",
             [keys.JOBS, keys.RUNNING, keys.WORKERS, keys.PAUSES, keys.CAPACITY_SUM],
-            [room, self.name, keys.JOB, keys.STARTS, 3600, *LONG, self.limits.store_at_once, self.limits.weights],
+            [room, self.name, keys.JOB, keys.STARTS, 3600, *LONG, self.limits.store_at_once, self.limits.weights, 4],
         )
         return self._keep(found[1:])
 

@@ -13,6 +13,7 @@ from wearon.operations.words import duration
 from wearon.platform.base import Channel, Session, SessionRef, Status
 from wearon.queue import keys
 from wearon.queue.job_document import Job, read_job
+from wearon.queue.jobs import REJECTS
 from wearon.queue.task import GenerationTask, check_task, session_id_of
 from wearon.queue.tenants import tenant_of
 from wearon.redis.scripts import load_script
@@ -83,7 +84,7 @@ class JobFinder:
         tenant = tenant_of(ref.channel, ref.owner_id)
         worker, due, ahead, pending, paused, document, now_ms = await self._script(
             keys=[keys.RUNNING, keys.JOBS, keys.PENDING, keys.LINE + tenant, keys.PAUSES, keys.JOB + job],
-            args=[job, f"reject:{job}", tenant, CHUNK],
+            args=[job, REJECTS + job, tenant, CHUNK],
         )
         known = replace(_described(document), paused=bool(paused), worker=worker.decode(errors="replace"))
         if worker:

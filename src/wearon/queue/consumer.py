@@ -19,7 +19,7 @@ from wearon.events import Events
 from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys
 from wearon.queue.dead_letters import DeadLetters
-from wearon.queue.jobs import GENERATE, REJECT, Enqueued, JobQueue, job_id_of
+from wearon.queue.jobs import GENERATE, REJECT, REJECTS, Enqueued, JobQueue, job_id_of
 from wearon.queue.lease import HeartbeatWritten
 from wearon.queue.pending import PendingTasks
 from wearon.queue.task import Rejected, read_task
@@ -200,13 +200,13 @@ class Consumer:
             await self._queue.drop(document)
             return None
         payload = _rejection(ref, rejected.request_id, rejected.traceparent, f"unusable task: {rejected.reason}")
-        return Enqueued(document, f"reject:{job_id_of(ref)}", REJECT, payload, rejected.trace_id)
+        return Enqueued(document, REJECTS + job_id_of(ref), REJECT, payload, rejected.trace_id)
 
     async def _enqueue(self, batch: Sequence[Enqueued]) -> None:
         free_slots = self._worker.free_slots if self._worker else 0
         lengths = await self._queue.enqueue(batch, free_slots=free_slots)
         self._depth, self._tasks_left = lengths.jobs, lengths.tasks
-        if self._worker is not None and free_slots > 0:
+        if self._worker is not None and (free_slots > 0 or lengths.rejects > 0):
             self._worker.wake_up()
         for task in (task for task in batch if task.function == GENERATE):
             log.info(

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from wearon.events import Events
 from wearon.queue import keys
-from wearon.queue.jobs import Attempt
+from wearon.queue.jobs import REJECTS, Attempt
 from wearon.redis.scripts import load_script
 
 log = structlog.get_logger()
@@ -42,6 +42,11 @@ class TakenJob:
     """Another worker has it now: how it ends here is written nowhere."""
     part_of_sum: int = field(init=False)
     """What it adds to the sum of its worker's jobs, as `part_of_sum` of the scripts makes it."""
+
+    @property
+    def only_rejects(self) -> bool:
+        """Whether it only fails and refunds a session: so its name says, in the scripts too."""
+        return self.job_id.startswith(REJECTS)
 
     def __post_init__(self) -> None:
         self.part_of_sum = int(hashlib.sha1(job_id_bytes(self.job_id), usedforsecurity=False).hexdigest()[:10], 16)

@@ -32,6 +32,9 @@ GENERATE = "generate"
 REJECT = "reject"
 """Names of the two job functions: make a picture, and fail the session of a task that cannot be used."""
 
+REJECTS = f"{REJECT}:"
+"""How the ids of REJECT jobs begin, before the id of the session's other job."""
+
 
 def to_json(value: Any) -> bytes:
     """Bytes that nothing but JSON can hide in."""
@@ -116,6 +119,8 @@ class QueueLengths:
     """Waiting for their turn, deferred and running."""
     tasks: int
     """In the producers' list."""
+    rejects: int
+    """How many of the documents became jobs that only reject a session."""
 
 
 class JobQueue:
@@ -128,8 +133,9 @@ class JobQueue:
         self._known = redis.register_script(load_script("queue", "known_jobs"))
 
     async def enqueue(self, batch: Sequence[Enqueued], *, free_slots: int = 0) -> QueueLengths:
-        """Make jobs of pending documents: each waits in its tenant's line. `free_slots`: what the worker of this
-        process can start; for more, workers elsewhere are woken.
+        """Make jobs of pending documents: each waits in its tenant's line, or is to be rejected.
+
+        `free_slots`: what the worker of this process can start; for more, workers elsewhere are woken.
 
         It happens once, also when several processes try: nothing happens when the document is not pending any
         more, and a job id that the queue already has is not added again.
@@ -140,7 +146,7 @@ class JobQueue:
             job = write_job(task.function, task.payload, NEVER_STARTED, now_ms)
             refusal = write_job(REJECT, task.refusal, NEVER_STARTED, now_ms) if task.refusal else b""
             arguments += [task.document, task.job_id, job, refusal]
-        jobs, tasks = await self._enqueue(
+        jobs, tasks, rejects = await self._enqueue(
             keys=[
                 keys.PENDING,
                 keys.JOBS,
@@ -152,7 +158,7 @@ class JobQueue:
             ],
             args=arguments,
         )
-        return QueueLengths(int(jobs), int(tasks))
+        return QueueLengths(int(jobs), int(tasks), int(rejects))
 
     async def drop(self, document: bytes) -> None:
         """Forget a pending document that is to become nothing."""

@@ -14,7 +14,8 @@ JOB = "arq:job:"
 
 LINE = "wearon:pending:"
 """Prefix of a sorted set, one for each tenant (`wearon.queue.tenants`): its jobs that wait for their turn, by arrival.
-Each of them is in `JOBS`, too, due a few minutes later: were a line lost, its jobs would start then."""
+Each of them is in `JOBS`, too, due a few minutes later: were a line lost, its jobs would start then. The line `reject`
+has the jobs of all tenants that only fail and refund a session: they wait for no turn and no slot."""
 
 TURNS = "wearon:turns"
 """Sorted set of the tenants that wait and may start a job, by virtual time: how much each has had for its weight."""

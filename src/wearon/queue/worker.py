@@ -42,6 +42,9 @@ FALLBACK_POLL_S = 10.0
 """How often a worker looks into the queue without being woken, which a heartbeat does too when there is a job to take;
 at 10 s it costs six commands an idle minute."""
 
+REJECTS_AT_ONCE = 4
+"""Sessions that are rejected beside the slots: a failure and a refund ask no model, so they wait for no picture."""
+
 RECONNECT_S = (0.25, 4.0)
 """First and longest pause while Redis is away: work goes on within 10 s of its return, without hammering it."""
 
@@ -132,6 +135,7 @@ class JobWorker:
         self._end = redis.register_script(load_script("queue", "end"))
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running = 0
+        self._rejecting = 0
         self._takes_jobs = True
         self._being_taken = asyncio.Lock()
         self._wake_up = asyncio.Event()
@@ -140,7 +144,7 @@ class JobWorker:
 
     @property
     def running(self) -> int:
-        """How many jobs run here."""
+        """How many jobs have a slot here."""
         return self._running
 
     @property
@@ -190,7 +194,7 @@ class JobWorker:
     async def _poll(self, *, burst: bool) -> None:
         self._wake_up.clear()
         async with self._being_taken:
-            if self.free_slots > 0:
+            if self._takes_jobs:
                 await self._take_jobs()
         self._newer_jobs.look()
         if burst and not self._tasks and not await self._redis.zcard(keys.JOBS):
@@ -217,6 +221,7 @@ class JobWorker:
                     round(PUT_ASIDE_S * 1000),
                     self._limits.store_at_once,
                     self._limits.weights,
+                    REJECTS_AT_ONCE - self._rejecting,
                 ],
             )
             for job_id, token, starts, document in zip(*(taken[start::4] for start in range(4)), strict=True):
@@ -230,13 +235,19 @@ class JobWorker:
             self._held.end_take()
 
     def _start(self, job: TakenJob) -> None:
-        self._running += 1
+        self._count(job, 1)
         self._held.add(job)
         task = self._tasks[job.job_id] = asyncio.create_task(self._run(job))
         task.add_done_callback(lambda _: self._free_slot(job, task))
 
+    def _count(self, job: TakenJob, by: int) -> None:
+        if job.only_rejects:
+            self._rejecting += by
+        else:
+            self._running += by
+
     def _free_slot(self, job: TakenJob, task: asyncio.Task[None]) -> None:
-        self._running -= 1
+        self._count(job, -1)
         self._held.remove(job)  # also when it was cancelled before it began
         if self._tasks.get(job.job_id) is task:  # it may have been taken again by now
             del self._tasks[job.job_id]

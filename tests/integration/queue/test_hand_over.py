@@ -143,7 +143,7 @@ async def test_a_document_that_another_process_has_handed_over_is_not_run_again(
     ref = some_session()
     queue = JobQueue(redis_client)
     lengths = await queue.enqueue([Enqueued(document(ref), job_id(ref), GENERATE, task_fields(ref))])
-    assert lengths == QueueLengths(jobs=0, tasks=0)
+    assert lengths == QueueLengths(jobs=0, tasks=0, rejects=0)
     assert await queued_jobs(redis_client) == set()
     assert await redis_client.exists(f"arq:job:{job_id(ref)}") == 0
     assert await entries(redis_client, keys.WAKE) == []

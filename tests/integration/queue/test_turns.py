@@ -203,6 +203,46 @@ async def test_what_is_over_the_limit_of_a_day_is_refused_once(redis_client: Red
     assert len(jobs) == 9
 
 
+async def test_what_is_over_the_limit_of_a_day_waits_for_no_turn_and_no_slot(redis_client: Redis) -> None:
+    limits, store = Limits(store_a_day=2), a_store()
+    worker = await a_worker(redis_client, slots=1)
+    accepted = await push(redis_client, store, 2, limits)
+    (refused,) = await push(redis_client, store, 1, limits)
+    assert sorted(await worker.take()) == sorted([accepted[0], f"reject:{refused}"])
+    (later,) = await push(redis_client, store, 1, limits)
+    assert await worker.take(0) == [f"reject:{later}"]
+    await worker.end(f"reject:{later}", again_in_ms=0)  # the platform was away
+    assert await worker.take(0) == [f"reject:{later}"]
+    for job in list(worker.held):
+        assert await worker.end(job)
+    assert await worker.take() == [accepted[1]]
+
+
+async def test_of_many_that_are_over_the_limit_few_are_taken_at_once(redis_client: Redis) -> None:
+    limits, store, other = Limits(store_a_day=1), a_store(), a_store()
+    await push(redis_client, store, 100, limits)
+    worker = await a_worker(redis_client, slots=2)
+    (waits,) = await push(redis_client, other)
+    taken = await worker.take()
+    assert waits in taken
+    assert Counter(job.startswith("reject:") for job in taken) == {True: 4, False: 2}
+
+
+@pytest.mark.parametrize("paused", ["*", "the store"])
+async def test_what_is_over_the_limit_of_a_paused_store_waits_for_the_pause_to_end(
+    redis_client: Redis, paused: str
+) -> None:
+    limits, store = Limits(store_a_day=1), a_store()
+    worker, pauses = await a_worker(redis_client), Pauses(redis_client)
+    await pauses.pause(paused if paused == "*" else store, "unpaid", "ops")
+    accepted, refused = await push(redis_client, store, 2, limits)
+    assert await worker.take() == []
+    await pauses.resume(paused if paused == "*" else store)
+    if paused != "*":
+        await untyped(redis_client).zadd(keys.JOBS, {f"reject:{refused}": 1}, xx=True)  # some seconds later
+    assert sorted(await worker.take()) == sorted([accepted, f"reject:{refused}"])
+
+
 async def test_a_retried_job_comes_before_those_of_its_tenant_that_have_not_begun(redis_client: Redis) -> None:
     store = a_store()
     worker = await a_worker(redis_client)

@@ -4,7 +4,7 @@
 local wrong = wrong_type(KEYS[1], 'list') or wrong_type(KEYS[2], 'zset')
 if wrong then return redis.error_reply('WRONGTYPE ' .. wrong) end
 make_turns_sound()
-local now, added = now_ms(), 0
+local now, added, rejects = now_ms(), 0, 0
 -- Two scripts may run within a millisecond, and the first one's jobs go first: microseconds, then one more for each job.
 local since = now + redis.call('TIME')[2] % 1000 / 1024
 local a_day = tonumber(ARGV[3])
@@ -27,6 +27,7 @@ local function enqueue(job, document, refusal)
   -- Whether or not the job was there already: one that had lost its place in the queue gets it back.
   if redis.call('ZADD', KEYS[2], 'NX', now + WAITS_FOR, job) == 0 then return end
   added = added + 1
+  if is_reject(job) then rejects = rejects + 1 end
   enter_line(job, tenant, since + added / 1024)
 end
 
@@ -42,8 +43,9 @@ slots = type(slots) == 'string' and tonumber(string.match(slots, '^%d+')) or mat
 local running = redis.pcall('HLEN', KEYS[5])
 local idle_elsewhere = slots - (type(running) == 'number' and running or 0) - ARGV[2]
 if not wrong_type(KEYS[3], 'list') then
-  for _ = 1, math.min(added - ARGV[2], idle_elsewhere, 100) do redis.call('LPUSH', KEYS[3], '') end
+  -- A job that only rejects a session needs no slot.
+  for _ = 1, math.max(math.min(added - ARGV[2], idle_elsewhere, 100), math.min(rejects, 1)) do redis.call('LPUSH', KEYS[3], '') end
   redis.call('LTRIM', KEYS[3], 0, 99)
 end
 local tasks = redis.pcall('LLEN', KEYS[4])
-return {redis.call('ZCARD', KEYS[2]), type(tasks) == 'number' and tasks or 0}
+return {redis.call('ZCARD', KEYS[2]), type(tasks) == 'number' and tasks or 0, rejects}

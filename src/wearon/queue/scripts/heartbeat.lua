@@ -141,7 +141,7 @@ if #dead > 0 or known == 0 or differ or not at or now - tonumber(at) > ARGV[2] /
   end
   give_turns_again()
 end
-local jobs, startable, mine = 0, redis.call('ZCARD', TURNS), {}
+local jobs, startable, mine = 0, redis.call('ZCARD', TURNS) + redis.call('ZCARD', REJECTS), {}
 if usable[4] then
   jobs = redis.call('ZCARD', KEYS[4])
   startable = startable + redis.call('ZCOUNT', KEYS[4], '-inf', now)

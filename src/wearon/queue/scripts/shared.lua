@@ -12,6 +12,10 @@ end
 local LINE, TURNS, TURNS_PAST, WAITING = 'wearon:pending:', 'wearon:turns', 'wearon:turns:past', 'wearon:waiting'
 local HELD, RUNNING_OF_TENANTS = 'wearon:running:by-worker', 'wearon:running:tenants'
 local SUMS = 'wearon:running:sums'
+-- Jobs that fail and refund a session, which take no slot and no turn. Versions before this one find them when they are
+-- due some minutes later.
+local REJECTS = LINE .. 'reject'
+local function is_reject(job) return string.sub(job, 1, 7) == 'reject:' end
 -- A job that is in a line, or runs, is due so much later (ms): takes do not meet it. Workers of versions without lines
 -- find it there, as the reconcilers of all versions do; were line or worker lost, it would start then.
 local WAITS_FOR, RUNS_FOR = 300000, 660000
@@ -20,7 +24,7 @@ local function make_sound(key, wanted)
   if wrong_type(key, wanted) then redis.call('DEL', key) end
 end
 local function make_turns_sound()
-  for _, key in ipairs({TURNS, TURNS_PAST, WAITING, HELD}) do make_sound(key, 'zset') end
+  for _, key in ipairs({TURNS, TURNS_PAST, WAITING, HELD, REJECTS}) do make_sound(key, 'zset') end
   make_sound(RUNNING_OF_TENANTS, 'hash')
   make_sound(SUMS, 'hash')
 end
@@ -37,6 +41,7 @@ local function give_turns(tenant)
   redis.call('ZREM', TURNS_PAST, tenant)
 end
 local function enter_line(job, tenant, place)
+  if is_reject(job) then return redis.call('ZADD', REJECTS, 'NX', place, job) end
   local line = LINE .. tenant
   make_sound(line, 'zset')
   redis.call('ZADD', line, 'NX', place, job)
@@ -44,6 +49,7 @@ local function enter_line(job, tenant, place)
   give_turns(tenant)
 end
 local function leave_line(job)
+  if is_reject(job) then redis.call('ZREM', REJECTS, job) end -- and that of the store, where earlier versions put it
   local tenant = tenant_of(job)
   if not tenant or not redis.call('ZSCORE', WAITING, tenant) then return end
   local line = LINE .. tenant
@@ -86,6 +92,7 @@ local function was_taken_since(queue, job, token, starts_key, starts)
   if type(counted) == 'string' and (tonumber(counted) or 0) > tonumber(starts or math.huge) then return true end
   due = tonumber(due)
   if due % 1 == 0.5 then return true end
+  if is_reject(job) and redis.call('ZSCORE', REJECTS, job) then return false end
   local tenant = tenant_of(job)
   if tenant then
     make_sound(LINE .. tenant, 'zset')

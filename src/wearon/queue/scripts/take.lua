@@ -1,7 +1,8 @@
 -- KEYS: queue, running, workers, pauses, all slots of the fleet
 -- ARGV: how many at most, worker id, prefix of jobs, prefix of their starts, how long those are kept (s),
 --       deadline of a job that has begun (ms), time between two probes (ms), how long a paused job is put aside (ms),
---       jobs of one store at once (0: half of the slots while others wait), weights of tenants (JSON)
+--       jobs of one store at once (0: half of the slots while others wait), weights of tenants (JSON),
+--       how many at most that only reject a session, besides the others
 local wrong = wrong_type(KEYS[1], 'zset') or wrong_type(KEYS[2], 'hash') or wrong_type(KEYS[3], 'zset')
 if wrong then return redis.error_reply('WRONGTYPE ' .. wrong) end
 make_turns_sound()
@@ -34,7 +35,7 @@ local function start(job)
   for _, part in ipairs({job, token, starts, type(document) == 'string' and document or ''}) do
     taken[#taken + 1] = part
   end
-  left = left - 1
+  if not is_reject(job) then left = left - 1 end
   return true
 end
 
@@ -57,6 +58,10 @@ local function start_if_free(job) return left > 0 and start(job) end
 local function look_at(job, due)
   local tenant = tenant_of(job)
   if redis.call('HEXISTS', KEYS[2], job) == 1 then return false end
+  if is_reject(job) and redis.call('ZSCORE', REJECTS, job) then
+    redis.call('ZADD', KEYS[1], now + WAITS_FOR, job)
+    return true
+  end
   if tenant then make_sound(LINE .. tenant, 'zset') end
   if tenant and redis.call('ZSCORE', LINE .. tenant, job) then
     redis.call('ZADD', KEYS[1], now + WAITS_FOR, job)
@@ -85,6 +90,21 @@ repeat
     if look_at(due[i], tonumber(due[i + 1])) then moved = moved + 1 else offset = offset + 1 end
   end
 until failed or #due < 200 or moved >= 500
+
+-- Those of paused tenants are put aside, as their other jobs are.
+local rejects = tonumber(ARGV[11])
+if not pause and rejects > 0 then
+  for _, job in ipairs(redis.call('ZRANGE', REJECTS, 0, rejects - 1)) do
+    if failed then break end
+    redis.call('ZREM', REJECTS, job)
+    local tenant = tenant_of(job)
+    if tenant and is_paused(tenant) then
+      redis.call('ZADD', KEYS[1], now + ARGV[8], job)
+    elseif redis.call('ZSCORE', KEYS[1], job) then
+      start(job)
+    end
+  end
+end
 
 local known, weights = pcall(cjson.decode, ARGV[10])
 if not known then weights = {} end
