@@ -7,8 +7,12 @@ A short run by default; a long one by command (the seed is printed, and repeats 
 
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,7 +22,7 @@ from support.gateway import Do, Fault
 from support.machines import Machines
 from support.openai_stub import MODERATION, OpenAIStub, Picture, Reset, rate_limit, server_error
 from support.openai_stub import Fault as Stumble
-from support.processes import WorkerProcess, run_wearon, wait_until
+from support.processes import WorkerProcess, run_wearon, wait_until, worker
 from support.redis import RedisServer
 from support.shop import Order, Shop
 
@@ -43,11 +47,22 @@ PLATFORM_FAULTS = [
 ]
 
 
-class Chaos:
-    """Two workers, and what happens to them."""
+Cancel = Callable[..., AbstractContextManager[WorkerProcess]]
 
-    def __init__(self, shop: Shop, machines: Machines, openai: OpenAIStub, redis: RedisServer, dice: Random) -> None:
+
+def cancelling(env: dict[str, str], folder: Path, *arguments: str) -> AbstractContextManager[WorkerProcess]:
+    """`wearon cancel` of a session, which is killed at the end of the block."""
+    return worker((sys.executable, "-m", "wearon", "cancel", *arguments), env, folder)
+
+
+class Chaos:
+    """Two workers on one spool, an operator who cancels, and what happens to them."""
+
+    def __init__(
+        self, shop: Shop, machines: Machines, openai: OpenAIStub, redis: RedisServer, cancel: Cancel, dice: Random
+    ) -> None:
         self.shop, self.machines, self.openai, self.redis, self.dice = shop, machines, openai, redis, dice
+        self.cancel = cancel
         self.orders: list[Order] = []
         self.workers = [self.start(), self.start()]
 
@@ -68,7 +83,8 @@ class Chaos:
 
     def strike(self) -> str:
         """One misfortune; its name."""
-        blow = self.dice.choice([self.kill_worker, self.kill_worker, self.break_platform, self.restart_redis])
+        kills, cancels = [self.kill_worker] * 2, [self.kill_cancel] * 2
+        blow = self.dice.choice([*kills, *cancels, self.break_platform, self.restart_redis])
         blow()
         return blow.__name__
 
@@ -76,6 +92,12 @@ class Chaos:
         number = self.dice.randrange(len(self.workers))
         self.workers[number].kill()
         self.workers[number] = self.start()
+
+    def kill_cancel(self) -> None:
+        """`wearon cancel` of a session that waits, runs or has ended, killed before it, in the middle, or after it."""
+        order = self.dice.choice(self.orders)
+        with self.cancel(order.session_id, *self.dice.choice([(), ("--now",)])):
+            time.sleep(self.dice.uniform(0.5, 2.5))
 
     def break_platform(self) -> None:
         fault = self.dice.choice(PLATFORM_FAULTS)
@@ -105,7 +127,8 @@ def test_chaos(
     tmp_path: Path,
 ) -> None:
     print(f"chaos: {TASKS} tasks, seed {SEED}")
-    chaos = Chaos(shop, machines, openai, redis_server, Random(SEED))
+    cancel = partial(cancelling, production_env, tmp_path)
+    chaos = Chaos(shop, machines, openai, redis_server, cancel, Random(SEED))
     kills = 0
     while len(chaos.orders) < TASKS:
         chaos.push()
