@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from wearon.net.encodings import Unreadable, compressions, unpacked
+from wearon.net.interim_answers import InterimLimit
 from wearon.net.tls import trusting
 
 PIECE_BYTES = 256 * 1024
@@ -130,6 +131,8 @@ class _AnswerTo(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if conn.protocol is not None and conn.protocol.should_close:
             raise httpx.RemoteProtocolError("the service spoke before it was asked")
+        if conn.transport is not None:
+            InterimLimit.watch(conn.transport)
         return await super().send(conn)
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from support.certificates import certificate_for
+from wearon.net.interim_answers import MOST
 from wearon.net.service_transport import PIECE_BYTES, ServiceTransport
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -364,9 +366,14 @@ class TestFailures:
                 await client.get(service.url)
 
     async def test_answers_that_announce_one_another_without_an_end(
-        self, client: httpx.AsyncClient, service: Service
+        self, client: httpx.AsyncClient, service: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        heard = asyncio.Event()
+        heard, parsed, parse = asyncio.Event(), 0, ResponseHandler.data_received
+
+        def count(handler: ResponseHandler, data: bytes) -> None:
+            nonlocal parsed
+            parsed += len(data)
+            parse(handler, data)
 
         async def announce(writer: asyncio.StreamWriter) -> None:
             try:
@@ -376,12 +383,33 @@ class TestFailures:
             finally:
                 heard.set()
 
+        monkeypatch.setattr(ResponseHandler, "data_received", count)
         service.answers[:] = [announce, OK]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await client.get(service.url)
+        assert parsed < 1000, "the parser takes a second for one read of them, and nothing else runs meanwhile"
         await heard.wait()  # the connection was hung up on
         assert (await client.get(service.url)).status_code == 200
+
+    @pytest.mark.parametrize(
+        "line", [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"]
+    )
+    @pytest.mark.parametrize("cut", [1, 7, 1000])
+    async def test_a_few_that_announce_one_are_passed_over(
+        self, client: httpx.AsyncClient, service: Service, line: bytes, cut: int
+    ) -> None:
+        whole = line * MOST + b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n" + b"HTTP/1.1 100 x\r\n\r\n" * 2 + b"1234"
+
+        async def announce(writer: asyncio.StreamWriter) -> None:
+            for start in range(0, len(whole), cut):
+                writer.write(whole[start : start + cut])
+                await writer.drain()
+
+        service.answers[:] = [announce]
+        for _ in range(3):
+            assert (await client.get(service.url)).content == whole[-40:]
+        assert service.connections == 1
 
     async def test_silence_within_an_answer(self, service: Service) -> None:
         async def begin(writer: asyncio.StreamWriter) -> None:
