@@ -40,6 +40,8 @@ async def unpacked(pieces: AsyncIterator[bytes], packed_in: list[str]) -> AsyncI
         raise Unreadable(f"the answer came in an encoding that was not asked for ({', '.join(packed_in[:3])})")
     unpacking = zlib.decompressobj(_GZIP_WINDOW)
     async for piece in pieces:
+        if unpacking.eof:
+            break  # the rest is not asked for: it could go on without an end
         while piece and not unpacking.eof:
             try:
                 out = unpacking.decompress(piece, _PIECE_BYTES)

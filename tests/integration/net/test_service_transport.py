@@ -255,6 +255,27 @@ class TestAnswers:
         service.answers = [head + packed]
         assert (await client.get(service.url)).content == b"unpacked"
 
+    async def test_what_goes_on_behind_a_compressed_one_is_not_read(
+        self, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        hung_up = asyncio.Event()
+
+        async def go_on(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
+            piece, rest = gzip.compress(b"{}"), gzip.compress(b"") * 1000
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            try:
+                while True:
+                    writer.write(b"%x\r\n%s\r\n" % (len(rest), rest))
+                    await writer.drain()
+            finally:
+                hung_up.set()
+
+        service.answers[:] = [go_on, OK]
+        assert (await client.get(service.url)).text == "{}"
+        await hung_up.wait()
+        assert (await client.get(service.url)).text == "ok"
+
     async def test_one_that_unpacks_to_gigabytes_is_unpacked_as_far_as_it_is_read(
         self, client: httpx.AsyncClient, service: Service
     ) -> None:
