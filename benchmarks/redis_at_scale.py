@@ -145,6 +145,7 @@ class Fleet:
         held = HeldJobs(self.redis, name, Events())
         for job in jobs:
             held.add(TakenJob(job, repr(token), 1, b"{}", time.time()))
+        await self.redis.hset(keys.RUNNING_SUMS, name, str(held.snapshot().sum))
         self._held.append(held)
 
     async def _write_jobs(self, jobs: Sequence[str], due_ms: float) -> None:
