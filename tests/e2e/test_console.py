@@ -295,6 +295,7 @@ def test_sessions_are_listed_filtered_paged_and_found_by_a_part_of_an_id(local: 
     tab.page.get_by_label("Status").select_option("failed")
     tab.page.get_by_label("Channel").select_option("b2b")
     tab.page.wait_for_url("**status=failed&channel=b2b&since=60m")
+    expect(tab.page).to_have_title("Sessions failed · WearOn local")
     expect(rows).to_have_count(50)
     expect(rows.first).to_contain_text("Refunded")
     tab.page.get_by_role("button", name="Show more").click()

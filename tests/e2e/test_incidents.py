@@ -24,16 +24,8 @@ pytestmark = pytest.mark.slow
 expect.set_options(timeout=LIMIT_MS)
 
 AWAY = Response(503, b'{"message": "upstream is gone"}', JSON)
-HANGING = {
-    "host": "elsewhere",
-    "pid": 1,
-    "version": "0",
-    "capacity": 1,
-    "busy": 1,
-    "jobs": [{"session_id": "s", "request_id": "", "channel": "b2c", "step": "generate", "step_s": 400, "age_s": 401,
-              "attempt": 1}],
-}  # fmt: skip
-"""The report of another machine's worker."""
+HANGING = {"step": "generate", "step_s": 400, "age_s": 401, "attempt": 1, "request_id": "", "channel": "b2c"}
+"""A job of another machine's worker, as that reports it."""
 
 
 @pytest.fixture
@@ -90,9 +82,18 @@ def test_each_incident_is_read_acted_upon_and_seen_to_end(
         admin.delete(keys.DEAD_LETTERS)
     with incident(page, "job_hangs", "1 job hanging", recovers=False) as card:
         seconds, _ = admin.time()
-        admin.hset(keys.REPORTS, "elsewhere", json.dumps(HANGING))
-        admin.zadd(keys.WORKERS, {"elsewhere": (seconds + 12) * 1000})
+        hung = shop.buy()
+        job = {**HANGING, "session_id": hung.session_id, "owner_id": hung.owner_id}
+        report = {"host": "elsewhere", "pid": 1, "version": "0", "capacity": 1, "busy": 1, "jobs": [job]}
+        admin.hset(keys.REPORTS, "elsewhere", json.dumps(report))
+        admin.zadd(keys.WORKERS, {"elsewhere": (seconds + 300) * 1000})
+        admin.hset(keys.RUNNING, f"b2c:{hung.owner_id}:{hung.session_id}", "elsewhere")
         expect(card).to_contain_text("1 job hanging, the longest for 6 min in its step generate")
+        card.get_by_role("link", name="Show the session").click()
+        expect(page.get_by_text("Running on elsewhere: the picture is being made")).to_be_visible()
+        page.get_by_role("link", name="Now").click()
+        admin.hdel(keys.RUNNING, f"b2c:{hung.owner_id}:{hung.session_id}")
+        admin.zrem(keys.WORKERS, "elsewhere")
 
     with incident(page, "supabase_rest_away", "Supabase's database does not answer") as card:
         fault = shop.supabase.gateway.add(Fault(" /rest/v1/", Do.ANSWER, AWAY, times=None))

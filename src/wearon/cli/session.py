@@ -123,9 +123,13 @@ def _costs(history: "SessionHistory") -> str:
 
 
 def _time_line(events: "Sequence[HistoryEvent]") -> Table:
-    table = Table("at (UTC)", "after", "what", "took", "details", "worker", box=SIMPLE)
-    began = events[0].at
+    # What does not fit goes on in the next line, and is not cut.
+    what, details = Column("what", overflow="fold"), Column("details", overflow="fold")
+    table = Table("at (UTC)", "after", what, "took", details, box=SIMPLE)
+    began, worker = events[0].at, None
     for event in events:
+        where = f"on {event.worker}" if event.worker and event.worker != worker else None
+        worker = event.worker or worker
         is_later = event.attempt and event.attempt > 1 and event.kind != "started"  # that one's title has the number
         attempt = f" (attempt {event.attempt})" if is_later else ""
         table.add_row(
@@ -133,8 +137,7 @@ def _time_line(events: "Sequence[HistoryEvent]") -> Table:
             f"{(event.at - began).total_seconds():.1f} s",
             plain(event.title) + attempt,
             "-" if event.seconds is None else _took(event.seconds),
-            plain(event.detail or "-"),
-            plain(event.worker or "-"),
+            plain(" ".join(part for part in (event.detail, where) if part) or "-"),
         )
     return table
 

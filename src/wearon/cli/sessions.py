@@ -16,19 +16,16 @@ WIDE = 140
 
 
 def sessions(
-    text: Annotated[
-        str, typer.Argument(metavar="[TEXT]", help="An id, six characters of one or more, or a text around one.")
-    ] = "",
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Six characters of an id, or a text around one.")] = "",
     status: Annotated[
         str, typer.Option(help="waiting, running, retried, completed, failed, stopped, dead_letter or ended_elsewhere.")
     ] = "",
     reason: Annotated[str, typer.Option(help="Why it failed: moderation, openai, picture, ...")] = "",
     channel: Annotated[str, typer.Option(help="b2b or b2c.")] = "",
+    refund: Annotated[str, typer.Option(help="given_back, postponed, by_hand, nothing_owed, ...")] = "",
     owner: Annotated[str, typer.Option(help="A store's or a user's id.")] = "",
     worker: Annotated[str, typer.Option(help="The worker of its last attempt.")] = "",
-    cause: Annotated[
-        str, typer.Option(help="How a cause of an attempt begins: retried: (more than one), failed:openai., expected:.")
-    ] = "",
+    cause: Annotated[str, typer.Option(help="How one begins: failed:openai., retried: (more than one attempt).")] = "",
     since: Annotated[str, typer.Option(help="60m, 2h, 1d, or a point in time.")] = "",
     until: Annotated[str, typer.Option(help="The same; sessions of that moment are left out.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
@@ -49,6 +46,7 @@ def sessions(
             status=status,
             reason=reason,
             channel=Channel(channel) if channel else None,
+            refund=refund,
             owner_id=owner,
             worker=worker,
             cause=read_cause(cause),

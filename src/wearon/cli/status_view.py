@@ -60,10 +60,14 @@ def _incident(incident: Incident) -> Iterator[Text]:
         "" if incident.affected is None else f"{_of_how_many(incident)} {incident.what}",
         f"{plural(cost.failed, 'session')} failed, {cost.refunded} refunded" if cost.failed else "",
         f"{plural(cost.retried, 'attempt')} retried" if cost.retried else "",
+        f"{cost.cost_usd:.4f} USD lost" if cost.cost_usd else "",
     ]
     yield Text(f"    {visible('; '.join(fact for fact in facts if fact))}", style="dim")
     commands = "".join(f" `{action.command}`" for action in incident.actions if action.command)
     yield Text(f"    {visible(incident.what_to_do + commands)}")
+    yield Text(f"    If nothing is done: {visible(incident.if_nothing_is_done)}", style="dim")
+    if cost.failed:
+        yield Text(f"    What failed: `wearon sessions --cause failed:{visible(cost.cause)}`", style="dim")
 
 
 def _of_how_many(incident: Incident) -> str:
@@ -141,31 +145,29 @@ def _of_the_books(fleet: FleetStatus) -> Iterator[tuple[str, str]]:
 
 
 def _processes(processes: Sequence[Process]) -> Table:
-    table = Table("worker", "busy", "beat", "loop lag", "memory", "not running", box=SIMPLE)
+    table = Table(Column("worker", no_wrap=True), "busy", "beat", "loop lag", "memory", box=SIMPLE)
     for process in processes:
         broken = [component.name for component in process.parts if component.state != ComponentState.RUNNING]
         table.add_row(
-            plain(process.worker),
+            plain(process.worker) + (f"\n[red]not running: {plain(', '.join(broken))}[/]" if broken else ""),
             f"{process.busy} of {process.capacity}",
             f"{process.beat_age_s:.0f} s ago",
             f"{process.loop_lag_s * 1000:.0f} ms",
             "-" if process.memory_mb is None else f"{process.memory_mb:.0f} MB",
-            f"[red]{plain(', '.join(broken))}[/]" if broken else "-",
         )
     return table
 
 
 def _running(jobs: Sequence[RunningJob]) -> Table:
-    table = Table(Column("session", no_wrap=True), "channel", "step", "since", "age", "attempt", "worker", box=SIMPLE)
+    # Worker and session above each other: beside each other, 80 columns hold no whole ids of both.
+    table = Table(Column("session", no_wrap=True), "step", "since", "age", "attempt", box=SIMPLE, pad_edge=False)
     for job in jobs:
         table.add_row(
-            plain(job.session_id),
-            plain(job.channel),
-            plain(job.step),
+            f"{plain(job.session_id)}\n[dim]on {plain(job.worker)}[/]",
+            f"{plain(job.step)}\n[dim]{plain(job.channel)}[/]",
             f"{job.step_s:.0f} s",
             duration(job.age_s),
             str(job.attempt),
-            plain(job.worker),
         )
     return table
 

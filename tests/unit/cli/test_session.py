@@ -85,6 +85,23 @@ def test_why_and_whether_they_got_it_back(capsys: pytest.CaptureFixture[str]) ->
         assert expected in text, expected
 
 
+def test_nothing_of_the_time_line_is_cut_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "out", Console(width=80))
+    worker = "wearon-jobs-7d9f8b6c5-x2x4z:1:9f3c2a"
+    events = [
+        HistoryEvent(at=AT, kind="started", title="Attempt 2", attempt=2, worker=worker),
+        HistoryEvent(at=AT, kind="step", title="Generate", attempt=2, worker=worker, detail="x" * 90),
+    ]
+    text = told(a_story(events=events, log=[]), capsys)
+    assert "…" not in text
+    assert "Attempt 2 (attempt 2)" not in text
+    folded = "".join(text.split())
+    assert folded.count(worker) == 1, "it is told when it changes"
+    assert folded.count("x" * 90) == 1
+
+
 @pytest.mark.parametrize("state", list(RefundState))
 def test_every_state_of_the_credit_is_told(state: RefundState, capsys: pytest.CaptureFixture[str]) -> None:
     assert state in module.REFUND_COLOURS

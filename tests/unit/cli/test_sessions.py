@@ -63,6 +63,8 @@ def test_its_options_are_one_question(asked: list[SessionQuery]) -> None:
         OWNER,
         "--since",
         "2026-11-24",
+        "--refund",
+        "by_hand",
         "--worker",
         "gen-a:1:ff",
         "--cause",
@@ -71,7 +73,7 @@ def test_its_options_are_one_question(asked: list[SessionQuery]) -> None:
     assert CliRunner().invoke(app, ["sessions", "5b0c2c", *options]).exit_code == 0
     (query,) = asked
     fields = {"status": "failed", "reason": "openai", "channel": "b2c", "owner_id": OWNER, "worker": "gen-a:1:ff"}
-    assert query.wanted == fields
+    assert query.wanted == {**fields, "refund": "by_hand"}
     assert (query.text, query.since) == ("5b0c2c", datetime(2026, 11, 24, tzinfo=UTC))
     assert query.cause == "retried:"
 

@@ -87,10 +87,22 @@ def test_a_busy_fleet() -> None:
         assert expected in text, expected
 
 
+def test_no_id_is_cut_at_80_columns() -> None:
+    worker = "wearon-jobs-7d9f8b6c5-x2x4z:1:9f3c2a"
+    fleet = a_fleet()
+    fleet.running[0].worker, fleet.running[0].step = worker, "rate_limit"
+    fleet.processes[0].worker = worker
+    text = shown(fleet, width=80)
+    assert "…" not in text
+    assert text.count(worker) == 2
+    assert SESSION in text
+
+
 def test_incidents_come_first() -> None:
     refused = KINDS["openai_key_refused"].incident(
-        "OpenAI refuses our key.", AT, affected=1, of=2, what="processes", cost=Cost(failed=3, refunded=2)
-    )
+        "OpenAI refuses our key.", AT, affected=1, of=2, what="processes",
+        cost=Cost(failed=3, refunded=2, cost_usd=Decimal("0.065"), cause="openai.key_refused."),
+    )  # fmt: skip
     letters = KINDS["dead_letters"].incident("2 dead letters.", AT, affected=2, what="documents")
     over = KINDS["redis_away"].incident("Redis does not answer.", AT, recovered_at=AT + timedelta(seconds=75))
     dated = over.model_copy(update={"last_refused_at": AT + timedelta(seconds=63)})
@@ -98,13 +110,15 @@ def test_incidents_come_first() -> None:
     fleet = a_fleet(status="degraded", incidents=[refused, letters], recovered=[over, dated, back])
     lines = shown(fleet, width=140).splitlines()
     assert "degraded" in lines[0]
-    assert lines[1:4] == [
+    assert lines[1:6] == [
         "  ! OpenAI refuses our key.",
-        "    openai_key_refused, since 12:00:00; 1 of 2 processes; 3 sessions failed, 2 refunded",
+        "    openai_key_refused, since 12:00:00; 1 of 2 processes; 3 sessions failed, 2 refunded; 0.0650 USD lost",
         f"    {refused.what_to_do}",
+        f"    If nothing is done: {refused.if_nothing_is_done}",
+        "    What failed: `wearon sessions --cause failed:openai.key_refused.`",
     ]
-    assert lines[6].endswith("discard the rest. `wearon dead-letters list`")
-    assert lines[7:10] == [
+    assert lines[8].endswith("discard the rest. `wearon dead-letters list`")
+    assert lines[10:13] == [
         "  recovered 12:01:15; it lasted 75 s: Redis does not answer.",
         "  recovered 12:01:15, 12 s after the last refusal; it lasted 75 s: Redis does not answer.",
         "  recovered 12:01:15, 5 s after Redis came back; it lasted 75 s: Redis does not answer.",

@@ -111,6 +111,28 @@ def test_a_pause_is_an_incident_with_its_own_end(
     assert [action.command for action in incident.actions] == [command]
 
 
+@pytest.mark.parametrize(
+    ("pauses", "waits", "told"),
+    [
+        ([Pause()], {"tasks": 3}, False),
+        ([OF_A_STORE], {"jobs": 4, "in_lines": 4, "longest_lines": {"b2b:s": 4}}, False),
+        ([OF_A_STORE], {"jobs": 5, "in_lines": 5, "longest_lines": {"b2b:s": 4, "b2c": 1}}, True),
+        ([OF_A_STORE], {"tasks": 1, "jobs": 4, "in_lines": 4, "longest_lines": {"b2b:s": 4}}, True),
+        ([], {"tasks": 1}, True),
+    ],
+)
+def test_what_waits_for_a_pause_only_does_not_wait_too_long(
+    pauses: list[Pause], waits: dict[str, Any], told: bool
+) -> None:
+    queues = QUEUES.model_copy(update={"oldest_task_s": 600, **waits})
+    found = [one for one in find_incidents(fleet(pauses=pauses, queues=queues)) if one.code == "tasks_wait"]
+    assert bool(found) is told
+    assert all("Slots are free" in one.what_to_do for one in found)
+    full = [Process(worker="w", host="h", pid=1, version="1", capacity=2, busy=2)]
+    for one in find_incidents(fleet(queues=queues, processes=full)):
+        assert one.what_to_do.startswith("Start more workers")
+
+
 def test_many_pauses_are_few_incidents_the_fleets_first() -> None:
     pauses = [Pause(tenant=f"b2b:{number}", since_ms=number) for number in range(50)]
     found = find_incidents(fleet(pauses=[*pauses, Pause(since_ms=99)]))

@@ -1,11 +1,12 @@
 """Tasks that wait too long, jobs that hang, and dead letters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from wearon.operations.incident_model import Action, Incident, IncidentKind, Severity
-from wearon.operations.models import FleetStatus, RunningJob
+from wearon.operations.models import FleetStatus, Queues, RunningJob
 from wearon.operations.words import duration, plural
+from wearon.queue.pauses import FLEET, Pause
 
 OLD_TASK_S = 120.0
 """A task that was not taken for this long: a generation takes a minute, so the shopper waits for three."""
@@ -27,6 +28,9 @@ TASKS_WAIT = IncidentKind(
     Severity.WARNING,
     "Shoppers wait longer and longer.",
     "Start more workers, or raise WORKER_CONCURRENCY, as far as the account's rate limit allows.",
+)
+HELD_BACK = (
+    "Slots are free, so something holds it back: a paused store, STORE_CONCURRENCY, or a consumer that does not run."
 )
 JOB_HANGS = IncidentKind(
     "job_hangs",
@@ -69,10 +73,18 @@ def _waiting(fleet: FleetStatus) -> Iterator[Incident]:
         title = f"No worker is running: {plural(waiting, 'task')} waiting."
         severity = Severity.CRITICAL if oldest_s > STARVED_S else Severity.WARNING
         yield NO_WORKER.incident(title, since, severity=severity, affected=waiting, what="waiting tasks")
-    elif oldest_s > OLD_TASK_S:
+    elif oldest_s > OLD_TASK_S and not _waits_for_pauses(queues, fleet.pauses):
         busy = sum(process.busy for process in fleet.processes)
         title = f"The oldest task has waited for {duration(oldest_s)}: {busy} of {slots} slots are busy."
-        yield TASKS_WAIT.incident(title, since, affected=waiting, what="waiting tasks")
+        held = {"what_to_do": HELD_BACK} if busy < slots else {}
+        yield TASKS_WAIT.incident(title, since, affected=waiting, what="waiting tasks", **held)
+
+
+def _waits_for_pauses(queues: Queues, pauses: Sequence[Pause]) -> bool:
+    """Whether all that waits does so for a pause, which is an incident of its own."""
+    paused = {pause.tenant for pause in pauses}
+    in_paused_lines = sum(jobs for tenant, jobs in queues.longest_lines.items() if tenant in paused)
+    return FLEET in paused or (bool(paused) and not queues.tasks and in_paused_lines >= queues.in_lines)
 
 
 def hangs(job: RunningJob) -> bool:

@@ -45,6 +45,7 @@ export class SessionsView {
     } else {
       this.input.value = query.get("text") ?? "";
       this.list = new SessionList({ query, only: (id) => location.replace(`#/sessions/${segment(id)}`) });
+      setTitle(["Sessions", ...["status", "reason", "cause", "text"].map((name) => query.get(name))].filter(Boolean).join(" "));
       show(this.content, this.list.element);
     }
   }
