@@ -2,7 +2,7 @@
 
 import { get, post, segment } from "../api.js";
 import { h, icon, show } from "../dom.js";
-import { absolute, ago, clock, count, dollars, duration, plural, title } from "../format.js";
+import { absolute, ago, clock, count, dollars, duration, now, plural, title } from "../format.js";
 import { whatHappened } from "../reason.js";
 import { SessionList, listAddress } from "../session_list.js";
 import { timeline } from "../timeline.js";
@@ -11,6 +11,8 @@ import { busy, card, empty, facts, failure, notice, pill, skeleton, statusPill }
 const FINAL = new Set(["completed", "failed"]);
 
 const MAX_TEXT = 2000;
+
+const JUST_NOW_MS = 15_000;
 
 const REFUNDS = {
   not_owed: ["", "Nothing owed"],
@@ -50,9 +52,15 @@ export class SessionsView {
     }
   }
 
-  /** The status has changed: an open session may have changed, too. */
+  /** The status has changed: an open session may have changed, too, and the history of one that has just ended. */
   update() {
-    if (this.id && this.history && !FINAL.has(this.history.session.status)) this.#tell();
+    if (this.id && this.history && (!FINAL.has(this.history.session.status) || this.#hasJustEnded())) this.#tell();
+  }
+
+  /** The row ends before the history of the attempt is written, and before a late refund. */
+  #hasJustEnded() {
+    const { completed_at } = this.history.session;
+    return completed_at !== null && now() - new Date(completed_at).getTime() < JUST_NOW_MS;
   }
 
   destroy() {

@@ -8,6 +8,8 @@ import { peopleSamples } from "./size.js";
 
 const GARMENT_NAMES = { garment_dress: "a dress", garment_jacket: "a jacket", garment_tshirt: "a T-shirt" };
 
+const LOOKS = 20; // at the history of what has failed, until it says how
+
 // The pipeline's steps as the history names them, with the wait before them.
 const STEPS = ["Queue", "Start", "Photos", "Generate", "Upload", "Complete"];
 
@@ -49,6 +51,7 @@ export class TryOnView {
     this.button.disabled = true;
     this.session = this.running = null;
     this.final = false;
+    this.looks = 0;
     this.began = performance.now();
     this.#frame();
     try {
@@ -112,6 +115,12 @@ export class TryOnView {
     if (this.#gone) return;
     const { status } = history.session;
     show(this.status, statusPill(status));
+    // The row says so moments before the history does, which knows the step.
+    if (status === "failed" && !history.events.some((event) => event.kind === "failed") && this.looks < LOOKS) {
+      this.looks += 1;
+      setTimeout(() => this.#read(), 300);
+      return;
+    }
     this.#paintSteps(history.events, status);
     if (status === "completed") await this.#reveal(history);
     else if (status === "failed") this.#end(whyNot(history));
