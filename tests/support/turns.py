@@ -14,7 +14,7 @@ from wearon.operations.actions.cancel import CANCELLED_REASON
 from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys
 from wearon.queue.held_jobs import HeldJobs, JobTakenElsewhere, TakenJob
-from wearon.queue.jobs import GENERATE, Enqueued, JobQueue
+from wearon.queue.jobs import GENERATE, REJECTS, Enqueued, JobQueue
 from wearon.queue.lease import KEYS as LEASE_KEYS
 from wearon.queue.limits import NO_LIMITS, Limits
 from wearon.redis.scripts import load_script
@@ -170,7 +170,16 @@ class Lost:
 
 @dataclass
 class WorkerBeforeSums(ScriptedWorker):
-    """One of the last version that did not add up what a worker runs."""
+    """One of the last version that did not add up what a worker runs, and rejected a task in its store's turn."""
+
+    async def push_refused(self, tenant: str) -> str:
+        """Its consumer makes a REJECT job of a task, as of one over the limit of a day; the job's id."""
+        ref = session_of(tenant)
+        task, name = document(ref), REJECTS + job_id(ref)
+        await untyped(self.redis).lpush(keys.PENDING, task)
+        names = [keys.PENDING, keys.JOBS, keys.WAKE, keys.TASKS, keys.RUNNING, keys.CAPACITY_SUM, keys.REFUNDS]
+        await self._run("enqueue", names, [keys.JOB, 0, 0, keys.ACCEPTED, task, name, "{}", ""])
+        return name
 
     async def beat(self) -> None:
         times = [7_500, "data", 3_660_000, 30_000, 100]

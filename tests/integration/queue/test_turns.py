@@ -59,6 +59,18 @@ async def test_a_flood_does_not_hold_up_the_first_task_of_another_store(redis_cl
     assert Counter(turns) == {flood: 5, other: 3}
 
 
+async def test_beside_five_thousand_of_one_store_the_first_of_another_takes_the_next_slot(redis_client: Redis) -> None:
+    flood, other = a_store(), a_store()
+    here, there = await a_worker(redis_client, "here", slots=20), await a_worker(redis_client, "there", slots=20)
+    for _ in range(50):
+        await push(redis_client, flood, 100)
+    assert len(await here.take()) == len(await there.take()) == 20
+    (first,) = await push(redis_client, other)
+    for worker, is_first in ((here, True), (there, False)):
+        await worker.end(next(iter(worker.held)))
+        assert (await worker.take() == [first]) is is_first
+
+
 async def test_shares_follow_the_weights_and_a_tenant_is_served_in_its_own_order(redis_client: Redis) -> None:
     one, three = a_store(), a_store()
     limits = Limits(store_weights={three.removeprefix("b2b:"): 3.0})
@@ -337,6 +349,25 @@ async def test_a_job_that_another_version_cancels_is_stopped_within_a_minute(
     worker.held.clear()
     await worker.beat()
     assert await redis_client.exists(keys.RUNNING, keys.HELD, keys.RUNNING_SUMS) == 0
+
+
+async def test_a_task_is_rejected_once_whichever_version_made_the_job_and_whichever_takes_it(
+    redis_client: Redis,
+) -> None:
+    limits, store = Limits(store_a_day=1), a_store()
+    new, old = await a_worker(redis_client, "new", slots=3), WorkerBeforeSums(redis_client, "old", 3)
+    await old.beat()
+    accepted, refused = await push(redis_client, store, 2, limits)
+    await untyped(redis_client).zadd(keys.JOBS, {f"reject:{refused}": 1}, xx=True)  # five minutes later
+    assert sorted(await old.take()) == sorted([accepted, f"reject:{refused}"])
+    of_old = await old.push_refused(store)
+    assert await new.take() == [of_old]
+    for worker in (old, new):
+        for job in list(worker.held):
+            assert await worker.end(job)
+    assert await new.take() == await old.take() == []
+    await new.beat()
+    assert not await redis_client.exists(keys.JOBS, keys.RUNNING, keys.HELD, keys.WAITING, f"{keys.LINE}reject")
 
 
 async def test_without_a_new_worker_what_waits_and_what_ran_starts_minutes_later(
