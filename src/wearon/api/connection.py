@@ -23,6 +23,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from wearon.api.crowd import Crowd
+from wearon.api.exit import Exit
+from wearon.api.guesses import client_of
 from wearon.api.middleware import ABANDONED, CHEAP, OPEN_PATHS, UNLOGGED
 from wearon.api.overload import ESTIMATE, busy
 from wearon.api.request_head import has_body, is_too_long, is_unambiguous
@@ -107,6 +109,7 @@ class PunctualConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         super().connection_made(transport)
+        self._caller = client_of(self.client[0] if self.client else "")
         if self._crowd.join(self):
             self._await_head()
         else:
@@ -117,6 +120,8 @@ class PunctualConnection(HttpToolsProtocol):
         self._stop_sending()
         self._crowd.leave(self)
         super().connection_lost(exc)
+        if self._is_awaited():
+            self._crowd.hurry.note(self._caller)
         if self._estimating is not None:
             self._give_up_estimate(self._estimating, self._answered)
 
@@ -190,7 +195,7 @@ class PunctualConnection(HttpToolsProtocol):
     # What uvicorn calls.
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.transport = _Exit(self)
+        cycle.transport = Exit(self.transport, self.end)
         self._answered, self._estimating = cycle, None
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -206,7 +211,8 @@ class PunctualConnection(HttpToolsProtocol):
             if scope["path"] == ESTIMATE:
                 self._estimating = asyncio.current_task()
             try:
-                await app(scope, receive, send_last)
+                if await self._is_wanted(cycle):
+                    await app(scope, receive, send_last)
             except asyncio.CancelledError:
                 if not scope["state"].get(ABANDONED):
                     raise
@@ -276,6 +282,20 @@ class PunctualConnection(HttpToolsProtocol):
                 self.end()
             else:
                 self._say(status, detail)
+
+    async def _is_wanted(self, cycle: RequestResponseCycle) -> bool:
+        """False for a question of an address that often hangs up, when its caller has, too, after a moment."""
+        path, method = cycle.scope["path"], cycle.scope["method"]
+        asks_only = path == ESTIMATE or method in {"GET", "HEAD"}  # what changes something is done in any case
+        pause = self._crowd.hurry.pause(self._caller) if asks_only and path not in OPEN_PATHS else 0.0
+        if pause:
+            await asyncio.sleep(pause)
+        return not (pause and cycle.disconnected)
+
+    def _is_awaited(self) -> bool:
+        """Whether a whole request is here, and its answer is not given."""
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.more_body and not cycle.response_complete and not self._ending
 
     def _give_up_estimate(self, work: "asyncio.Task[None]", asked: RequestResponseCycle) -> None:
         """End work whose answer nobody wants: 64 callers who hung up after 50 ms and came again held all places."""
@@ -377,22 +397,3 @@ class PunctualConnection(HttpToolsProtocol):
         if self._unsent is not None:
             self._unsent.cancel()
             self._unsent = None
-
-
-class _Exit(asyncio.Transport):
-    """What an answer is written to: closing it is left to the connection, which knows what is still to come."""
-
-    def __init__(self, connection: PunctualConnection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        # Of requests in a row uvicorn tells only the newest that they were cut off; uvloop's write would raise.
-        if not self.is_closing():
-            self._connection.transport.write(data)
-
-    def close(self) -> None:
-        self._connection.end()
-
-    def is_closing(self) -> bool:
-        return self._connection.transport.is_closing()

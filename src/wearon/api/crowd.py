@@ -1,5 +1,6 @@
 """All connections of one server: they are counted when accepted, and waiting ones make room for new ones."""
 
+from collections import OrderedDict
 from time import monotonic
 from typing import Protocol
 
@@ -18,6 +19,16 @@ PROMPT = 100
 
 LONGEST_PAUSE_S = 0.9
 """The promise of an answer in under a second holds for refusals, too."""
+
+
+HURRIED_A_SECOND = 20.0
+"""Callers of one address that hang up early: a shop's proxy, whose shoppers close the page, has fewer."""
+
+HURRIED_WAIT_S = 0.25
+"""For their requests: less than what makes an honest caller's answer late."""
+
+CLIENTS = 4096
+"""That are remembered; the longest silent one is forgotten first."""
 
 
 class Guest(Protocol):
@@ -48,6 +59,31 @@ class Pace:
         return max(0.0, self._due - now)
 
 
+class Hurry:
+    """Knows the clients that hang up before they are answered, again and again.
+
+    Their requests cost as much as answered ones, and waiting for a delayed refusal is no brake for them. So what they
+    ask waits a little before anything is done for it; who is still there then is answered as ever, which others behind
+    the same address are.
+    """
+
+    def __init__(self) -> None:
+        self._due: OrderedDict[str, float] = OrderedDict()
+
+    def note(self, client: str) -> None:
+        """Count a request whose answer was not waited for."""
+        now = monotonic()
+        due = max(self._due.get(client, 0.0), now - 1.0) + 1 / HURRIED_A_SECOND
+        self._due[client] = min(due, now + 1.0)
+        self._due.move_to_end(client)
+        if len(self._due) > CLIENTS:
+            self._due.popitem(last=False)
+
+    def pause(self, client: str) -> float:
+        """Seconds to wait before the client's next request is looked at."""
+        return HURRIED_WAIT_S if self._due.get(client, 0.0) > monotonic() else 0.0
+
+
 class Crowd:
     """At most `most` connections.
 
@@ -62,7 +98,7 @@ class Crowd:
         self._all: set[Guest] = set()
         self._unknown: dict[Guest, None] = {}
         self._known: dict[Guest, None] = {}
-        self.refusals, self.health_answers = Pace(), Pace()
+        self.refusals, self.health_answers, self.hurry = Pace(), Pace(), Hurry()
 
     @property
     def size(self) -> int:

@@ -19,7 +19,7 @@ from wearon.api import connection
 from wearon.api import crowd as crowds
 from wearon.api.app import create_app
 from wearon.api.connection import HEAD_BYTES, PIPELINED
-from wearon.api.crowd import Pace
+from wearon.api.crowd import Hurry, Pace
 from wearon.api.estimate import UNAVAILABLE
 from wearon.api.middleware import BodyLimit, RequestId
 from wearon.api.observation import Observation
@@ -466,6 +466,65 @@ async def test_of_very_many_refusals_so_many_are_logged_and_all_are_counted(monk
     assert lines[-1]["path"] == "/204", "an answer is no refusal"
     counted = {"route": "unmatched", "method": "GET", "status": "404"}
     assert metrics.registry.get_sample_value("wearon_http_requests_total", counted) == crowds.PROMPT + 3 + more
+
+
+async def test_nothing_is_done_for_who_hangs_up_early_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "monotonic", lambda: 1000.0)
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        await refuse(scope, receive, send)
+
+    async with asyncio.timeout(LIMIT_S), serving(app) as edge:
+        for _ in range(21):
+            edge.crowd.hurry.note("127.0.0.1")
+        _, writer = await edge.connect()
+        writer.write(b"GET /404 HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: edge.crowd.size == 1 and edge.crowd.waiting == 0)
+        writer.close()
+        await until(lambda: edge.crowd.size == 0)
+        answer = await edge.talk(b"GET /200 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert statuses(answer) == [200], "who waits is answered, behind the same address, too"
+        _, writer = await edge.connect()
+        writer.write(b"POST /204 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+        await until(lambda: len(asked) == 2)
+    assert asked == ["/200", "/204"], "what may change something is done"
+
+
+async def test_who_hangs_up_before_the_answer_is_noted_and_who_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, noted = Slow(), list[str]()
+    monkeypatch.setattr(Hurry, "note", lambda _, client: noted.append(client))
+    async with asyncio.timeout(LIMIT_S), serving(slow) as edge:
+        _, writer = await edge.connect()
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: edge.crowd.size == 1 and edge.crowd.waiting == 0)
+        writer.close()
+        await until(lambda: edge.crowd.size == 0)
+        assert noted == ["127.0.0.1"]
+        slow.may.set()
+        await edge.talk(LAST)
+        await until(lambda: edge.crowd.size == 0)
+    assert noted == ["127.0.0.1"]
+
+
+def test_only_clients_that_hang_up_often_wait_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(crowds, "monotonic", lambda: now)
+    monkeypatch.setattr(crowds, "CLIENTS", 2)
+    hurry = Hurry()
+    for _ in range(20):
+        hurry.note("often")
+    assert hurry.pause("often") == 0.0
+    for _ in range(1000):
+        hurry.note("often")
+    hurry.note("once")
+    assert (hurry.pause("often"), hurry.pause("once"), hurry.pause("never")) == (crowds.HURRIED_WAIT_S, 0.0, 0.0)
+    now += 1.1
+    assert hurry.pause("often") == 0.0
+    hurry.note("third")
+    assert list(hurry._due) == ["once", "third"], "memory is bounded"
 
 
 def test_refusals_are_delayed_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
