@@ -11,7 +11,7 @@ const SHOWN = new Set(["title", "alt", "placeholder", "aria-label"]);
 const WHOLE = /\d[\d.,]* (?:ms|s|min|h|d|[KMG]B|kg|cm|%)(?: \d+ (?:s|min|h))?(?![\p{L}\d])|\d+ of \d+|\d{1,2} \p{Lu}\p{Ll}{2,3} \d{4}|\d\d:\d\d UTC/gu;
 
 /** Ids of sessions and others, of requests, workers and image models; and days, which are torn at their hyphens, too. */
-const ID = /([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|\breq_\w{8,}|[\w.-]+:\d+:[\da-f]{6}\b|\bgpt-image-[\w.-]*\w|\b\d{4}-\d\d-\d\d\b)/;
+const ID = /([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|\breq_\w{8,}|[\w.-]+:\d+:[\da-f]{6}\b|\bgpt-image-[\w.-]*\w|\b\d{4}-\d\d-\d\d\b)([),.;:]*)/;
 
 /** These show their text as it is, or can hold no element. */
 const AS_IT_IS = new Set(["PRE", "CODE", "OPTION", "TEXTAREA", "TITLE", "text"]);
@@ -22,11 +22,13 @@ function unbroken(text) {
 
 /** A text for people, each id in an element that goes to the next line as a whole. */
 function inLines(text) {
-  return text.split(ID).map((part, index) => {
-    if (index % 2 === 0) return part && unbroken(part);
+  const parts = text.split(ID); // a text, an id, the marks behind it, a text, ...
+  return parts.map((part, index) => {
+    if (index % 3 === 0) return part && unbroken(part);
+    if (index % 3 === 2) return "";
     const id = document.createElement("span");
     id.className = "id";
-    id.textContent = visible(part);
+    id.textContent = visible(part + parts[index + 1]);
     return id;
   });
 }
