@@ -9,9 +9,9 @@ from benchmarks.scale import Scale
 from benchmarks.scene import open_scene
 
 IMPORTS = """
-from wearon.cli.app import COMMANDS
-from wearon.cli.lazy import nothing_collected
-COMMANDS["serve"].load()
+import wearon.cli.app
+from wearon.cli.lazy import load, nothing_collected
+load("serve")
 with nothing_collected():
     import wearon.app.serve
 """
