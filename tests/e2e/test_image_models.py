@@ -93,7 +93,7 @@ def test_a_model_disappears_between_two_tasks(
 
     def said_by_status() -> str | None:
         told = told_by(production_env, "status", "--once")
-        return told if "makes the pictures" in told else None
+        return told if f"{FIRST_FALLBACK} makes the pictures" in told else None
 
     told = wait_until(said_by_status, lambda: "the status does not name the model that works")
     assert f"{FIRST_FALLBACK} makes the pictures: {OLD} cannot be used" in told
