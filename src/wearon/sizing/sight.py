@@ -112,7 +112,7 @@ def from_the_front(photo: Photo, request: EstimateRequest) -> FrontView:
     scene = inspect(photo.poses, photo.pixels, request)
     values = features(scene.sighting, scene.frame, request.height_cm)
     front = read_front(values, scene.frame, doubt=scene.doubt)
-    warnings = dict.fromkeys([*scene.warnings, *second_thoughts(front)])
+    warnings = dict.fromkeys([*scene.warnings, *second_thoughts(front, scene.warnings)])
     return FrontView(photo, scene, front, tuple(warnings))
 
 

@@ -262,6 +262,15 @@ def test_what_shows_only_in_the_measurements() -> None:
         assert refused.value.code is RefusalCode.UNCLEAR_BODY
 
 
+@pytest.mark.parametrize("pose", [WarningCode.ARMS_RAISED, WarningCode.BODY_PARTLY_HIDDEN])
+def test_a_body_may_look_stranger_where_its_arms_say_why(pose: WarningCode) -> None:
+    strange = Front(Observation(np.zeros(4), np.eye(4)), strangeness=8.0, stretch=0.0)
+    assert second_thoughts(strange, [pose]) == [WarningCode.UNUSUAL_PROPORTIONS]
+    for said, seen in ((strange, [WarningCode.TOO_DARK]), (dataclasses.replace(strange, strangeness=12.0), [pose])):
+        with pytest.raises(NoPerson):
+            second_thoughts(said, seen)
+
+
 def test_the_looser_the_clothes_the_greater_the_doubt_where_the_picture_is_cut() -> None:
     loose, baggy = (_inspect(Figure(pixels=650, top=30, width=480, hem=hem)) for hem in (0.012, 0.025))
     assert WarningCode.LOOSE_CLOTHING in loose.warnings
