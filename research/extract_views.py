@@ -1,18 +1,20 @@
 """Pictures from the front and from the side become the table that `views.py` fits the readers to.
 
-    uv run python research/extract_views.py CLEAN PHONES
+    uv run python research/extract_views.py CLEAN PHONES RENDERS
 
-CLEAN and PHONES hold pictures and a truth.csv each: the first set (one picture a person, from the front) and the second
-(each person twice, front and side, as phones take them; see docs/sizing.md). Every picture is looked at as it is and
-mirrored. Writes research/data/views.csv.gz and research/data/people.csv: the truth of both sets, with the tone of the
-skin, what the coach says, and whether it is the mirror image that an estimate looks at.
+Each holds pictures and a truth.csv: the first set (one picture a person, from the front), the second (each person
+twice, front and side, as phones take them; see docs/sizing.md), and our own renders of the second's kind
+(research/renders). Every picture of the first two is looked at as it is and mirrored. Writes research/data/views.csv.gz
+and research/data/people.csv: the truth of both sets, with the tone of the skin, what the coach says, and whether it is
+the mirror image that an estimate looks at. Our own are looked at as an estimate does: research/data/renders.csv.gz has
+their features and truth.
 """
 
 import csv
 import gzip
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ TEXTS = ("set", "image", "view", "variant", "warnings")
 Pixels = NDArray[np.uint8]
 
 
-def main(clean: Path, phones: Path) -> None:
+def main(clean: Path, phones: Path, renders: Path) -> None:
     detector = Detector()
     rows: list[dict[str, object]] = []
     people: list[dict[str, str]] = []
@@ -54,9 +56,12 @@ def main(clean: Path, phones: Path) -> None:
                 person = {"person": f"{number}", **person, "set": name}
                 rows += list(_rows_of(detector, folder, person))
                 people.append(person)
-    _write_rows(rows)
+    _write_rows(DATA / "views.csv.gz", TEXTS, rows)
     _write_people(people)
     print(f"{len(rows)} rows from {len(people)} pictures of people from the front")
+    seen = list(_rows_of_renders(detector, renders))
+    _write_rows(DATA / "renders.csv.gz", (*KEPT, *TEXTS), seen)
+    print(f"{len(seen)} rows of our own renders")
 
 
 def _rows_of(detector: Detector, folder: Path, person: dict[str, str]) -> Iterator[dict[str, object]]:
@@ -72,6 +77,18 @@ def _rows_of(detector: Detector, folder: Path, person: dict[str, str]) -> Iterat
             found = _features(detector, view, pixels, person)
             if found:
                 yield {"set": person["set"], "image": person[column], "view": view, "variant": variant, **found}
+
+
+def _rows_of_renders(detector: Detector, folder: Path) -> Iterator[dict[str, object]]:
+    with (folder / "truth.csv").open(newline="") as file:
+        people = list(csv.DictReader(file))
+    for person in people:
+        person["set"] = "renders"
+        kept = {name: person.get(name, "") for name in KEPT}
+        for row in _rows_of(detector, folder, person):
+            flag = person["seen_mirrored" if row["view"] == "front" else "side_seen_mirrored"]
+            if (row["variant"] == "mirrored") == (flag == "yes") and not person.get("refusal"):
+                yield {"warnings": "", **row, **kept}
 
 
 def _features(detector: Detector, view: str, pixels: Pixels, person: dict[str, str]) -> dict[str, object]:
@@ -95,13 +112,13 @@ def _rounded(values: Mapping[str, float]) -> dict[str, object]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def _write_rows(rows: list[dict[str, object]]) -> None:
-    names = sorted({name for row in rows for name in row} - set(TEXTS))
+def _write_rows(file: Path, texts: Sequence[str], rows: list[dict[str, object]]) -> None:
+    names = sorted({name for row in rows for name in row} - set(texts))
     with (
-        gzip.GzipFile(DATA / "views.csv.gz", "wb", mtime=0) as packed,
+        gzip.GzipFile(file, "wb", mtime=0) as packed,
         io.TextIOWrapper(packed, newline="") as text,
     ):
-        writer = csv.DictWriter(text, [*TEXTS, *names], lineterminator="\n")
+        writer = csv.DictWriter(text, [*dict.fromkeys(texts), *names], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -115,4 +132,4 @@ def _write_people(people: list[dict[str, str]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:4]))

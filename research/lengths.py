@@ -99,7 +99,7 @@ def fit_regressions(table: Mapping[str, Array], sexes: Sequence[Sex]) -> Regress
 
 def left_open(process: Process, regressions: Regressions) -> Array:
     """What of each picture's inseam, in logarithms, its girths and the stature leave open; read without its person."""
-    everybody, guesses = population(process.table.rows), process.left_out(SCALES["front"])
+    everybody, guesses = population(process.table.rows), process.left_out(SCALES["front"])[~process.own]
     errors = process.fit(SCALES["front"]).errors
     found = []
     for guess, kind, row in zip(guesses, process.kinds, process.table.rows, strict=True):

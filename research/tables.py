@@ -40,6 +40,10 @@ class Table:
     def columns(self, pattern: str) -> list[int]:
         return [number for number, name in enumerate(self.names) if re.fullmatch(pattern, name)]
 
+    def like(self, centre: Array, scale: Array) -> Array:
+        """Features standardised and held as another table's."""
+        return np.clip((self.values - centre) / scale, -FARTHEST, FARTHEST)
+
     def standard(self) -> tuple[Array, Array, Array]:
         centre, scale = self.values.mean(axis=0), self.values.std(axis=0) + 1e-4
         return np.clip((self.values - centre) / scale, -FARTHEST, FARTHEST), centre, scale
@@ -68,6 +72,21 @@ def read_table(view: str, people: Sequence[dict[str, str]]) -> Table:
             [(row["variant"] == "mirrored") == (truth_[flag] == "yes") for row, truth_ in zip(found, rows, strict=True)]
         ),
         [row["warnings"].split() for row in found],
+    )
+
+
+def read_renders(view: str, table: Table) -> Table:
+    """Our own renders (see research/renders), a row a picture, with the features of another table of that view."""
+    with gzip.open(DATA / "renders.csv.gz", "rt", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["view"] == view]
+    return Table(
+        table.names,
+        np.array([[float(row[name]) for name in table.names] for row in rows]),
+        np.array([int(row["person"]) + 10_000 for row in rows]),
+        np.ones(len(rows)),
+        rows,
+        np.ones(len(rows), dtype=bool),
+        [row["warnings"].split() for row in rows],
     )
 
 

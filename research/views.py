@@ -2,10 +2,11 @@
 
     uv run python research/views.py [--search]
 
-Reads research/data (views.csv.gz and people.csv, see extract_views.py), writes src/wearon/sizing/views.json, and prints
-tables of both kinds of pictures. Every figure is of people left out: of a Gaussian process that answer has a closed
-form, so each person is left out alone. `--search` looks for better scales of the groups of features, by the likelihood
-of the errors on people left out, and prints them: whoever agrees writes them into SCALES. Same inputs, same numbers.
+Reads research/data (views.csv.gz, people.csv and renders.csv.gz, see extract_views.py), writes
+src/wearon/sizing/views.json, and prints tables of all kinds of pictures. Every figure is of people left out: of a
+Gaussian process that answer has a closed form, so each person is left out alone. `--search` looks for better scales of
+the groups of features, by the likelihood of the errors on people left out, and prints them: whoever agrees writes them
+into SCALES. Same inputs, same numbers.
 """
 
 import json
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tables import Table, population, read_people, read_table
+from tables import Table, population, read_people, read_renders, read_table
 
 from wearon.sizing import evaluate, reader
 from wearon.sizing.coach import DOUBT, READ
@@ -76,17 +77,19 @@ SCALES: dict[str, dict[str, float]] = {
         "line legs": 0.2857, "line bones": 2.286, "line joints": 0.03571, "reach lengths": 0.2857,
         "reach trunk": 1.143, "reach outer": 0.2857, "reach hidden": 0.2857, "reach legs": 0.2857,
         "reach bones": 0.00446, "reach joints": 0.01786, "bend": 0.5, "noise": 0.4, "person": 0.05, "picture": 0.05,
-        "clean": 0.075, "shared": 0.5, "apart": 2.4,
+        "clean": 0.075, "shared": 0.5, "apart": 2.4, "own": 0.8, "own noise": 0.8,
     },
     "side": {
         "line depth": 0.2857, "line parts": 0.1429, "line legs": 0.01786, "line bones": 0.1429,
         "line joints": 0.1429, "line places": 0.03571, "line posture": 0.2857, "reach depth": 1.143,
         "reach parts": 0.00446, "reach legs": 0.00223, "reach bones": 0.00446, "reach joints": 0.1429,
         "reach places": 0.00446, "reach posture": 0.1429, "bend": 0.5, "noise": 0.2, "person": 0.05, "picture": 0.05,
-        "clean": 1, "shared": 1, "apart": 0,
+        "clean": 1, "shared": 1, "apart": 0, "own": 0.8, "own noise": 0.8,
     },
 }  # fmt: skip
-"""Found by --search."""
+"""Found by --search. "own" is how much our own renders say of the others, who make pictures in another way."""
+OWN_APART = 0.5
+"""Variance of what differs throughout between both makers' pictures."""
 
 
 class Process:
@@ -97,7 +100,9 @@ class Process:
         self.groups = {group: table.columns(pattern) for group, pattern in GROUPS[view].items()}
         standard, self.centre, self.scale = table.standard()
         self.used = sorted(number for columns in self.groups.values() for number in columns)
-        self.standard = standard
+        self.renders = renders = read_renders(view, table)
+        standard = self.standard = np.concatenate([standard, renders.like(self.centre, self.scale)])
+        self.own = np.arange(len(standard)) >= len(table.rows)
         self.lines, self.distances = {}, {}
         for group, columns in self.groups.items():
             part = standard[:, columns]
@@ -105,42 +110,51 @@ class Process:
             squares = np.diag(products)
             self.lines[group] = products / len(columns)
             self.distances[group] = np.maximum(squares[:, None] + squares - 2 * products, 0) / len(columns)
-        self.same_person = (table.people[:, None] == table.people).astype(float)
-        pictures = np.array([row["set"] + row["image"] for row in table.rows])
+        people = np.concatenate([table.people, renders.people])
+        self.same_person = (people[:, None] == people).astype(float)
+        pictures = np.array([row["set"] + row["image"] for row in [*table.rows, *renders.rows]])
         self.same_picture = (pictures[:, None] == pictures).astype(float)
         self.middle, self.spread = table.targets.mean(axis=0), table.targets.std(axis=0)
+        self.wanted = (np.concatenate([table.targets, renders.targets]) - self.middle) / self.spread
         self.gate: Linear | None = None
         self.kinds = table.phones
         if view == "front":
             self.gate, self.kinds = fit_gate(table, self.used)
-        self.blocks = [np.flatnonzero(table.people == person) for person in np.unique(table.people)]
+        self.all_kinds = np.concatenate([self.kinds, renders.phones])
+        self.blocks = [np.flatnonzero(people == person) for person in np.unique(people)]
 
     def kernel(self, scales: Mapping[str, float]) -> Array:
         line = sum(scales[f"line {group}"] * part for group, part in self.lines.items())
         far = sum(scales[f"reach {group}"] * part for group, part in self.distances.items())
-        alike = np.outer(self.kinds, self.kinds) + np.outer(1 - self.kinds, 1 - self.kinds)
+        alike = np.outer(self.all_kinds, self.all_kinds) + np.outer(1 - self.all_kinds, 1 - self.all_kinds)
         near = line + scales["bend"] * np.exp(-0.5 * np.asarray(far))
-        noise = np.where(self.table.phones > 0, 1.0, scales["clean"]) * scales["noise"]
+        noise = np.where(self.own, scales["own noise"], scales["noise"])
+        noise[: len(self.table.rows)] *= np.where(self.table.phones > 0, 1.0, scales["clean"])
+        same_maker = self.own[:, None] == self.own
         return np.asarray(
-            near * (scales["shared"] + (1 - scales["shared"]) * alike)
-            + scales["apart"] * alike
+            (near * (scales["shared"] + (1 - scales["shared"]) * alike) + scales["apart"] * alike)
+            * np.where(same_maker, 1.0, scales["own"])
+            + OWN_APART * same_maker
             + scales["person"] * self.same_person
             + scales["picture"] * self.same_picture
             + np.diag(noise)
         )
 
     def left_out(self, scales: Mapping[str, float]) -> Array:
-        """Best guesses of each row without its person."""
-        inverse = np.linalg.inv(self.kernel(scales))
-        wanted = (self.table.targets - self.middle) / self.spread
+        """Best guesses of each row without its person, our own renders last."""
+        inverse, wanted = np.linalg.inv(self.kernel(scales)), self.wanted
         pulls, found = inverse @ wanted, np.empty_like(wanted)
         for block in self.blocks:
             found[block] = wanted[block] - np.linalg.solve(inverse[np.ix_(block, block)], pulls[block])
         return np.asarray(found * self.spread + self.middle)
 
+    def errors(self, scales: Mapping[str, float]) -> Array:
+        """Of those guesses, but for our own renders."""
+        return np.asarray(self.left_out(scales)[~self.own] - self.table.targets)
+
     def likelihood(self, scales: Mapping[str, float]) -> float:
         """Of the girths' errors on people left out, a row, for the likeliest covariance of each kind."""
-        off = ((self.left_out(scales) - self.table.targets) / self.spread)[:, :3]
+        off = self.errors(scales)[:, :3] / self.spread[:3]
         total = 0.0
         for kind in np.unique(self.table.phones):
             part = off[self.table.phones == kind]
@@ -164,12 +178,14 @@ class Process:
         return found
 
     def fit(self, scales: Mapping[str, float]) -> Reader:
-        pulls = np.linalg.solve(self.kernel(scales), (self.table.targets - self.middle) / self.spread)
+        pulls = np.linalg.solve(self.kernel(scales), self.wanted)
+        middle = self.middle + self.spread * OWN_APART * pulls[~self.own].sum(axis=0)
+        pulls[self.own] *= scales["own"]
         line, reach = np.zeros(len(self.table.names)), np.zeros(len(self.table.names))
         for group, columns in self.groups.items():
             line[columns] = scales[f"line {group}"] / len(columns)
             reach[columns] = scales[f"reach {group}"] / len(columns)
-        off = self.left_out(scales) - self.table.targets
+        off = self.errors(scales)
         kinds = np.stack([1 - self.kinds, self.kinds])
         kinds = kinds if self.gate else np.ones_like(kinds)
         errors = mixed_errors(kinds, off)
@@ -180,8 +196,9 @@ class Process:
         return Reader(
             features=tuple(self.table.names[number] for number in used),
             centre=self.centre[used], scale=self.scale[used],
-            line=line[used], reach=reach[used], bend=scales["bend"], examples=self.standard[:, used], kinds=self.kinds,
-            pulls=pulls, shared=scales["shared"], apart=scales["apart"], middle=self.middle, spread=self.spread,
+            line=line[used], reach=reach[used], bend=scales["bend"], examples=self.standard[:, used],
+            kinds=self.all_kinds,
+            pulls=pulls, shared=scales["shared"], apart=scales["apart"], middle=middle, spread=self.spread,
             errors=errors, gate=self.gate, doubt=doubt,
         )  # fmt: skip
 
@@ -259,11 +276,12 @@ def fit_doubt(table: Table, names: Sequence[str], off: Array, errors: Array) -> 
 def main(*, search: bool) -> None:
     people = read_people()
     everybody = population(people)
+    renders: list[dict[str, str]] = []
     said: dict[str, dict[str, Observation]] = {}
     found: dict[str, object] = {
         "provenance": {
             "script": "research/views.py",
-            "data": "312 synthetic people (CC0), research/data/views.csv.gz and people.csv",
+            "data": "1312 synthetic people (CC0), research/data: views.csv.gz, people.csv and renders.csv.gz",
             "detector": "pose_landmark_full of mediapipe 0.10.21, on pictures decoded to 512 px or a little less",
         },
         "people": {
@@ -283,11 +301,13 @@ def main(*, search: bool) -> None:
         fitted = process.fit(SCALES[view])
         found[view] = fitted.to_json()
         said[view] = left_out_views(process, fitted, everybody)
+        renders = renders or process.renders.rows
     reader.FILE.write_text(json.dumps(found, separators=(",", ":")) + "\n")
     readers.cache_clear()
     for label, case in CASES.items():
-        for kind in ("clean", "phones"):
-            print_scores(f"{label}, {kind}", scored(people, kind, case, said["front"], said["side"]))
+        for kind in ("clean", "phones", "renders"):
+            scores = scored([*people, *renders], kind, case, said["front"], said["side"])
+            print_scores(f"{label}, {kind}", scores)
 
 
 @dataclass(frozen=True)
@@ -315,17 +335,17 @@ CASES = {
 
 def left_out_views(process: Process, fitted: Reader, everybody: People) -> dict[str, Observation]:
     """What each picture that an estimate looks at says by itself, to a reader that has not seen its person."""
-    table = process.table
     guesses = process.left_out(SCALES[process.view])
     found = {}
-    for i in np.flatnonzero(table.seen):
-        values = dict(zip(table.names, table.values[i].tolist(), strict=True))
-        kind = process.kinds[i]
-        errors = (1 - kind) * fitted.errors[0] + kind * fitted.errors[1]
-        said = everybody.unmixed(guesses[i], errors).doubted(float(np.exp(fitted.doubt.value(values))))
-        codes = [WarningCode(code) for code in table.warnings[i]]
-        doubt = float(np.prod([DOUBT[code] for code in codes if code not in READ]))
-        found[table.rows[i]["set"] + table.rows[i]["image"]] = said.doubted(doubt)
+    for table, of_table in ((process.table, guesses[~process.own]), (process.renders, guesses[process.own])):
+        for i in np.flatnonzero(table.seen):
+            values = dict(zip(table.names, table.values[i].tolist(), strict=True))
+            kind = process.kinds[i] if table is process.table else fitted.kind(values)
+            errors = (1 - kind) * fitted.errors[0] + kind * fitted.errors[1]
+            said = everybody.unmixed(of_table[i], errors).doubted(float(np.exp(fitted.doubt.value(values))))
+            codes = [WarningCode(code) for code in table.warnings[i]]
+            doubt = float(np.prod([DOUBT[code] for code in codes if code not in READ]))
+            found[table.rows[i]["set"] + table.rows[i]["image"]] = said.doubted(doubt)
     return found
 
 

@@ -2,7 +2,8 @@
 
 One Gaussian process a view, fitted by `research/views.py` to two kinds of pictures: clean ones, and such as phones take
 (short lenses, loose clothes, clutter, dim light). A gate says how much a picture looks like the second kind; the reader
-trusts examples of its own kind more, and knows how wrong it was on each. Its numbers are in views.json.
+trusts examples of its own kind more, and knows how wrong it was on each. Pictures of another maker count less among the
+examples: their pulls are scaled by that when they are fitted. Its numbers are in views.json.
 """
 
 import json
