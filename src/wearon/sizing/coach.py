@@ -101,8 +101,8 @@ STRANGE = 2.5
 NO_BODY = 5.0
 """And from which it is no body at all: half a person and the like have 20 and more, somebody behind a board 6."""
 NO_BODY_POSED = 10.0
-"""And from which it is none when a raised arm or a hand on the body says why. Of 92 rendered people with hands on their hips or arms
-held out, 17 were between both: answered with doubt, the range held all of their sizes; beyond, 4 of 7."""
+"""And from which it is none when a raised arm or a hand on the body says why. Of 92 rendered people with hands on their
+hips or arms held out, 17 were between both: answered with doubt, the range held all of their sizes; beyond, 4 of 7."""
 POSED = frozenset({WarningCode.ARMS_RAISED, WarningCode.BODY_PARTLY_HIDDEN})
 IMPOSSIBLE_STRETCH = 6.0
 """Standard errors of seeming stretch from which it is refused: a picture squeezed to 0.7 or stretched to 1.4."""
