@@ -14,7 +14,7 @@ from support.gateway import JSON, Do, Fault, Response
 from support.machines import API_TOKEN, Machines
 from support.openai_stub import INSUFFICIENT_QUOTA, INVALID_KEY, OpenAIStub, Picture
 from support.outages import all_completed_and_paid_once, health, push_orders
-from support.processes import WorkerProcess, run_wearon, wait_until
+from support.processes import run_wearon, wait_until
 from support.redis import RedisServer, free_port
 from support.shop import Shop
 from wearon.queue import keys
@@ -24,8 +24,6 @@ pytestmark = pytest.mark.slow
 expect.set_options(timeout=LIMIT_MS)
 
 AWAY = Response(503, b'{"message": "upstream is gone"}', JSON)
-HUNG_S = 175.0
-"""Beyond what makes the incident of a call (150 s), within the call's own time limit (180 s)."""
 HANGING = {"step": "generate", "step_s": 400, "age_s": 401, "attempt": 1, "request_id": "", "channel": "b2c"}
 """A job of another machine's worker, as that reports it."""
 
@@ -48,15 +46,6 @@ def incident(page: Page, code: str, title: str, *, recovers: bool = True) -> Ite
         expect(page.locator(f"[data-recovered={code}]")).to_contain_text(title)
 
 
-def open_console(page: Page, process: WorkerProcess) -> str:
-    """Log in, and say where the worker answers."""
-    url = str(process.wait_for("started")["url"])
-    page.goto(f"{url}/console")
-    page.get_by_label("API token").fill(API_TOKEN)
-    page.get_by_role("button", name="Log in").click()
-    return url
-
-
 def degraded_status(env: Mapping[str, str]) -> dict[str, Any]:
     """What `wearon status` says, a process of its own that hears of it with a worker's next heartbeat."""
 
@@ -76,8 +65,11 @@ def test_each_incident_is_read_acted_upon_and_seen_to_end(
     production_env: dict[str, str],
 ) -> None:
     process = machines.serve(API_TOKEN=API_TOKEN)
-    url = open_console(page, process)
+    url = str(process.wait_for("started")["url"])
     process.wait_for("pose processes are warm")
+    page.goto(f"{url}/console")
+    page.get_by_label("API token").fill(API_TOKEN)
+    page.get_by_role("button", name="Log in").click()
     admin = sync_redis.Redis(port=redis_server.port)
 
     with incident(page, "dead_letters", "dead letters", recovers=False) as card:
@@ -149,20 +141,3 @@ def test_each_incident_is_read_acted_upon_and_seen_to_end(
             process.wait_for("incident ends", code=code)["since"]
             == process.wait_for("incident begins", code=code)["since"]
         )
-
-
-def test_a_call_that_hangs_is_named_while_it_hangs(
-    shop: Shop, machines: Machines, openai: OpenAIStub, page: Page
-) -> None:
-    process = machines.serve(API_TOKEN=API_TOKEN)
-    open_console(page, process)
-    openai.then(Picture(latency_s=HUNG_S))
-    orders = push_orders(shop, 1)
-    with incident(page, "job_hangs", "1 job hanging", recovers=False) as card:
-        expect(card).to_contain_text("1 job hanging, the longest for 2 min", timeout=HUNG_S * 1000)
-        expect(card).to_contain_text("in its step generate")
-        card.get_by_role("link", name="Show the session").click()
-        expect(page.get_by_text("the picture is being made, for")).to_be_visible()
-        page.get_by_role("link", name="Now").click()
-        shop.wait_for_end(orders[0])
-    all_completed_and_paid_once(shop, openai, orders)
