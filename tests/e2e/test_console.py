@@ -339,12 +339,12 @@ def test_every_number_of_sessions_on_now_leads_to_these_sessions(local: Local, s
     causes["lost:openai.key_refused.generate"] = 65_000
     for name, number in {"failed": 1, "reason:openai": 1, **causes}.items():
         local.redis.hincrby(minute, name, number)
-    refusal = {"dependency": "openai", "kind": "key_refused", "words": "OpenAI refuses our key", "since_s": 1.0}
+    refusal = {"dependency": "openai", "kind": "key_refused", "words": "OpenAI refuses our key", "since_s": 600.0}
     job = {"session_id": runs, "request_id": "", "channel": "b2c", "step": "generate", "step_s": 400, "age_s": 401,
            "attempt": 1}  # fmt: skip
     report = {"host": "elsewhere", "pid": 1, "version": "1", "capacity": 1, "busy": 1, "refusals": [refusal],
               "jobs": [job]}  # fmt: skip
-    local.redis.zadd("wearon:workers", {"elsewhere": (time.time() + 120) * 1000})
+    local.redis.zadd("wearon:workers", {"elsewhere": (time.time() + 600) * 1000})
     local.redis.hset("wearon:reports", "elsewhere", json.dumps(report))
     local.post("pause", json={"store": "b2c", "reason": "a test"})
     local.create_session(waits)
