@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -323,8 +323,12 @@ def test_sessions_are_listed_filtered_paged_and_found_by_a_part_of_an_id(local: 
     local.redis.zrem("wearon:sessions", *others)
 
 
-def test_every_number_of_sessions_on_now_leads_to_these_sessions(local: Local, session: str, tab: Tab) -> None:
-    page, rows = tab.page, tab.page.locator(".hits li")
+@contextmanager
+def one_of_each(local: Local) -> Iterator[tuple[str, str, str, str]]:
+    """Sessions of which one waits, one has failed, one's refund is to be reviewed, and one hangs on another worker.
+
+    What makes them is taken back in any case: the other tests share this worker, and a pause would hold theirs up.
+    """
     waits, fails, reviewed, runs = (str(uuid4()) for _ in range(4))
     other = {"owner_id": DEMO_USER_ID, "channel": "b2c", "status": "failed", "attempt": 1, "reason": "openai"}
     now = datetime.now(UTC)
@@ -349,6 +353,25 @@ def test_every_number_of_sessions_on_now_leads_to_these_sessions(local: Local, s
     local.post("pause", json={"store": "b2c", "reason": "a test"})
     local.create_session(waits)
     local.push(local.task(waits))
+    try:
+        yield waits, fails, reviewed, runs
+    finally:
+        local.redis.hdel("wearon:refunds:by-hand", f"b2c:{reviewed}")
+        local.redis.zrem("wearon:sessions", fails, reviewed)
+        local.redis.zrem("wearon:workers", "elsewhere")
+        for name, number in {"failed": 1, "reason:openai": 1, **causes}.items():
+            local.redis.hincrby(minute, name, -number)
+        local.post("resume", json={"store": "b2c"})
+
+
+def test_every_number_of_sessions_on_now_leads_to_these_sessions(local: Local, session: str, tab: Tab) -> None:
+    with one_of_each(local) as (waits, fails, reviewed, runs):
+        _follow_every_number(tab, f"{local.url}/console#/now", session, waits, fails, reviewed, runs)
+    local.process.wait_for("session completed", session_id=waits)
+
+
+def _follow_every_number(tab: Tab, now: str, session: str, waits: str, fails: str, reviewed: str, runs: str) -> None:
+    page, rows = tab.page, tab.page.locator(".hits li")
 
     def leads_to(link: Any, address: str, *sessions: str, count: int | None = None) -> None:
         link.click()
@@ -361,7 +384,7 @@ def test_every_number_of_sessions_on_now_leads_to_these_sessions(local: Local, s
             expect(rows).to_have_count(count)
         page.go_back()
 
-    page.goto(f"{local.url}/console#/now")
+    page.goto(now)
     expect(figure(tab, "Tasks waiting")).to_have_text("1")
     leads_to(page.locator(".figure", has_text="Tasks waiting"), "status=waiting", waits)
     line = page.locator("section.card", has_text="Waiting for a turn")
@@ -400,14 +423,6 @@ def test_every_number_of_sessions_on_now_leads_to_these_sessions(local: Local, s
     assert box
     plot.click(position={"x": box["width"] - 2, "y": box["height"] / 2})
     page.wait_for_url(leads_to_minute)
-
-    local.redis.hdel("wearon:refunds:by-hand", f"b2c:{reviewed}")
-    local.redis.zrem("wearon:sessions", fails, reviewed)
-    local.redis.zrem("wearon:workers", "elsewhere")
-    for name, number in {"failed": 1, "reason:openai": 1, **causes}.items():
-        local.redis.hincrby(minute, name, -number)
-    local.post("resume", json={"store": "b2c"})
-    local.process.wait_for("session completed", session_id=waits)
 
 
 def test_a_running_session_tells_its_story(local: Local, tab: Tab) -> None:
