@@ -167,7 +167,11 @@ def test_a_poor_photo_is_answered_alike_no_surer_and_says_why(
 
 @pytest.mark.parametrize(
     ("name", "warning", "surest"),
-    [("long_coat.jpg", WarningCode.LOOSE_CLOTHING, 0.6), ("arms_at_rest.jpg", WarningCode.ARMS_AGAINST_BODY, 1.0)],
+    [
+        ("long_coat.jpg", WarningCode.LOOSE_CLOTHING, 0.6),
+        ("arms_at_rest.jpg", WarningCode.ARMS_AGAINST_BODY, 1.0),
+        ("hand_on_hip.jpg", WarningCode.BODY_PARTLY_HIDDEN, 0.6),
+    ],
 )
 def test_whoever_hides_their_shape_is_answered_with_a_warning_and_not_far_off(
     detector: Detector, name: str, warning: WarningCode, surest: float
