@@ -221,7 +221,7 @@ class Queue(RuleBasedStateMachine):
                 self.open.remove(job)
         self.pass_minutes()
         self.do(one.beat())  # the earlier worker's jobs have ended: their tenants may start others
-        for _ in range(len(self.open)):
+        for _ in range(len(self.open) + 1):  # the last take finds the turn of a tenant that has nothing left
             for job in self.do(one.take()):
                 assert self.do(one.end(job))
                 self.open.remove(job)
