@@ -1,5 +1,6 @@
 """`.env.example` and README's table have the settings that there are, with the defaults that they have."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,22 @@ def test_the_example_filled_in_is_what_the_worker_starts_with(monkeypatch: pytes
     filled = re.sub(r"^(SUPABASE_SERVICE_ROLE_KEY|OPENAI_API_KEY)=$", r"\1=a-key", filled, flags=re.MULTILINE)
     Path(".env").write_text(filled)
     assert load_settings().openai_api_key is not None
+
+
+def test_sentences_of_the_code_name_settings_that_there_are() -> None:
+    there = {name.upper() for name in Settings.model_fields}
+    first_words = sorted({name.partition("_")[0] for name in there if "_" in name})
+    like_a_setting = re.compile(rf"(?<![\w.])(?:{'|'.join(first_words)})_[A-Z0-9_]+\b")
+    wrong = {
+        (path.name, name)
+        for path in (ROOT / "src/wearon").rglob("*.py")
+        if path.name != "misspelt.py"  # which quotes names that are wrong
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for name in like_a_setting.findall(node.value)
+        if name not in there
+    }
+    assert wrong == set()
 
 
 def test_readmes_table_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

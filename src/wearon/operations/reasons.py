@@ -87,7 +87,7 @@ ROWS: dict[Reason, tuple[_Row, ...]] = {
         _row(
             "RequestRefused",
             "OpenAI refused the request itself.",
-            "Read the reason: it is a setting (OPENAI_QUALITY, OPENAI_SIZE, ...), or a fault of this worker.",
+            "Read the reason: it is a setting (OPENAI_IMAGE_SIZE, OPENAI_IMAGE_QUALITY, ...), or a fault of this worker.",
         ),
         _row("BadAnswer", "The image model answered without a picture.", "Nothing, unless it happens again."),
         _row("ServiceUnavailable|NotAsked", "OpenAI did not answer until the deadline.", _OPENAI_AWAY),
@@ -188,7 +188,7 @@ PICTURES = (
     (("URL", "the host", "the port"), "has an address that cannot be used", ""),
     (("",), "could not be used", "Try it with another picture."),
 )
-"""Causes of `Reason.PICTURE`, in the same way."""
+"""Causes of `Reason.PICTURE`: the first row of which a phrase is in the text. The last one fits all."""
 
 _ROLE = re.compile(r"\b(person|garment|accessory [0-9]+): ")
 
