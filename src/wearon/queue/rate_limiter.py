@@ -57,10 +57,6 @@ class RequestLimiter:
         self._reserve = redis.register_script(load_script("queue", "reserve_request"))
         self._pass_over = redis.register_script(load_script("queue", "skip_model"))
 
-    async def reserve(self) -> float:
-        """Take the next free start; returns in how many seconds it is. Raises redis-py's errors."""
-        return (await self.reserve_turn(())).wait_s
-
     async def reserve_turn(self, models: Sequence[str]) -> Turn:
         """Take the next free start for the first of `models` that can be used. Raises redis-py's errors."""
         wait_us, place, *reasons = await self._reserve(

@@ -174,8 +174,8 @@ async def test_the_rate_limit_writes_over_what_is_no_moment(redis_client: Redis,
         else redis_client.set(keys.REQUEST_SLOTS, held)
     )
     limiter = RequestLimiter(redis_client, 60)
-    assert await limiter.reserve() == 0
-    assert 0.5 < await limiter.reserve() <= 1.01
+    assert (await limiter.reserve_turn(())).wait_s == 0
+    assert 0.5 < (await limiter.reserve_turn(())).wait_s <= 1.01
 
 
 async def test_a_job_that_ends_while_the_list_of_running_ones_is_spoilt_ends_later(redis_client: Redis) -> None:
