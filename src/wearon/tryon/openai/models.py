@@ -214,10 +214,6 @@ FAMILIES = (
 )
 """Prices and last days are the contract's. What is not known of a model is not guessed."""
 
-_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-
-_SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
-
 _BY_NAME = {name: family for family in FAMILIES for name in (family.name, *family.aliases)}
 
 _SIZE_RULES = (
@@ -228,7 +224,7 @@ _SIZE_RULES = (
 
 def model_named(name: str) -> ImageModel:
     """What is known of the model with that name; a dated snapshot is what its family is."""
-    family = _BY_NAME.get(_DATE.sub("", name))
+    family = _BY_NAME.get(_SNAPSHOT.sub("", name))
     return replace(family, name=name) if family else ImageModel(name, known=False)
 
 
