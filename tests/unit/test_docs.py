@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from wearon.cli.demo import demo
+from wearon.metrics import Metrics
+from wearon.sizing import WarningCode
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -95,8 +97,13 @@ def test_the_packages_import_what_the_page_says() -> None:
     )
     rows = PACKAGE_ROW.findall(prose("docs/architecture.md"))
     said = {name: set(WORD.findall(packages.partition("(")[0])) for name, packages in rows}
-    assert len(said) > 8
-    assert said == {name: layers[name] for name in said}
+    assert said == layers
+
+
+def test_the_pages_have_every_metric_and_every_warning() -> None:
+    metrics = {family.name for family in Metrics().registry.collect() if family.name.startswith("wearon_")}
+    assert [name for name in sorted(metrics) if name not in (ROOT / "docs/monitoring.md").read_text()] == []
+    assert [code for code in WarningCode if f"`{code}`" not in (ROOT / "docs/sizing.md").read_text()] == []
 
 
 def test_every_decision_is_in_the_index() -> None:

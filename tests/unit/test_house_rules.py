@@ -39,7 +39,7 @@ LAYERS = {
     "shop_charts": {"queue", "sizing"},
     "sizing": {"pose", "pictures"},
     "platform": {"net"},
-    "pose": {"pictures"},
+    "pose": set(),
     "pictures": set(),
     "net": set(),
     "settings": {"net", "queue", "tryon"},
@@ -116,6 +116,14 @@ def test_dependencies_point_one_way() -> None:
             allowed = FLOOR[top] if top in FLOOR else LAYERS[top] | FLOOR.keys()
             wrong[path] = wearons_in(tree) - allowed - {top}
     assert {path: names for path, names in wrong.items() if names} == {}
+
+
+def test_no_package_may_import_what_it_does_not() -> None:
+    used: dict[str, set[str]] = {name: set() for name in LAYERS}
+    for top, _, tree in modules():
+        if top in used:
+            used[top] |= wearons_in(tree)
+    assert {name: allowed - used[name] for name, allowed in LAYERS.items() if allowed - used[name]} == {}
 
 
 WITHIN = {

@@ -1,7 +1,7 @@
 """Charts as shops have them: CSV and schema.org's JSON-LD become the `size_chart` of a request, and a picture.
 
 `check_chart` reads a file, and names what is wrong by row and column; `draw_chart` draws what it found. Files are
-hostile until read: bounded, never executed, and nothing that they name is fetched.
+hostile until read: bounded, never executed, and nothing that they name is fetched. Imports sizing for what a chart is.
 """
 
 from wearon.chart_files.cells import in_words

@@ -1,4 +1,7 @@
-"""Pictures that ship with the package: synthetic people and drawn garments, free to use (CC0, see README.md)."""
+"""Pictures that ship with the package: synthetic people and drawn garments, free to use (CC0, see README.md).
+
+Imports nothing of wearon.
+"""
 
 from dataclasses import dataclass
 from importlib import resources

@@ -1,6 +1,7 @@
 """Every setting of the worker, read once from the environment and `.env`; no other package reads the environment.
 
-`settings` lists every problem at once. Imports `net` for origins and the table of image models.
+`settings` lists every problem at once. Imports net for origins, queue for the bounds of weights, and the table of
+image models (`tryon/openai/models.py`).
 """
 
 from wearon.settings.access import LEAST_TOKEN_CHARACTERS, EstimateAccess

@@ -3,6 +3,7 @@
 `estimate_size` is run by the pose pool, next to a detector: `await pool.run(estimate_size, photo, request)`. Everything
 that it takes and returns is a plain value that travels between processes; `SizeEstimate` is also the HTTP answer as it
 is. Importing this package is cheap: the measuring itself (numpy, OpenCV) is imported where it is done.
+Imports pose for the joints, and pictures for what becomes of hostile bytes.
 """
 
 from wearon.sizing.calls import (
