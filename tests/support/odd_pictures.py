@@ -30,9 +30,6 @@ LIMIT = 10 * 1024 * 1024
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7's: the first column and row of each, and how many there are from one to the next."""
 
-_PNG_HEAD = 33
-"""Bytes before a PNG's second chunk: signature and header."""
-
 
 @cache
 def odd_but_good() -> Sequence[Healthy]:

@@ -82,4 +82,4 @@ class Access:
 
 
 NO_TOKENS = Access()
-"""As local mode is without any."""
+"""What local mode has when no token is set."""

@@ -27,11 +27,12 @@ that sent a byte and came again held all places as they became free."""
 
 SLOW_AFTER_S = 5.0
 LEAST_BYTES_A_S = 20 * 1024
-"""As for downloads: an upload that is slower than this is given up after 5 s. One that takes longer than that at all is
+"""An upload that is slower than this is given up after 5 s, as a download is. One that takes longer than 5 s at all is
 given up as soon as another one needs its memory."""
 
 IDLE_AFTER_S = 1.0
-"""So is one of which nothing has come for so long: three times the pause of a lost packet on a phone's line."""
+"""An upload of which nothing has come for so long gives up its memory, too: three times the pause of a lost packet on a
+phone's line."""
 
 LONGEST_S = 30.0
 """For the largest picture at 3 Mbit/s."""

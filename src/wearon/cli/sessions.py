@@ -27,7 +27,9 @@ def sessions(
     worker: Annotated[str, typer.Option(help="The worker of its last attempt.")] = "",
     cause: Annotated[str, typer.Option(help="How one begins: failed:openai., retried: (more than one attempt).")] = "",
     since: Annotated[str, typer.Option(help="60m, 2h, 1d, or a point in time.")] = "",
-    until: Annotated[str, typer.Option(help="The same; sessions of that moment are left out.")] = "",
+    until: Annotated[
+        str, typer.Option(help="60m, 2h, 1d, or a point in time; sessions of that moment are left out.")
+    ] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:

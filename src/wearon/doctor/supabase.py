@@ -220,7 +220,7 @@ class SupabaseDoctor:
         return frozenset(name.strip() for name in found["arguments"].split(",") if name.strip()) if found else None
 
     async def _is_there(self) -> bool:
-        """False: `check_project` says it all."""
+        """Whether Supabase answers. When it does not, `check_project` has said why."""
         try:
             await self._root()
         except Unreachable:

@@ -47,19 +47,19 @@ class InterimLimit(asyncio.Protocol):
             self._protocol.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand it on."""
+        """Tell the protocol that the connection is lost."""
         self._protocol.connection_lost(exc)
 
     def eof_received(self) -> bool | None:
-        """Hand it on."""
+        """Tell the protocol that nothing more will come."""
         return self._protocol.eof_received()
 
     def pause_writing(self) -> None:
-        """Hand it on."""
+        """Tell the protocol that the buffer is full."""
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand it on."""
+        """Tell the protocol that the buffer has room again."""
         self._protocol.resume_writing()
 
     def _are_too_many(self, data: bytes) -> bool:

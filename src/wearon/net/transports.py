@@ -65,7 +65,7 @@ class TrustedTransport(_Slotted):
         return (owner,)  # all of it is one host
 
     async def find(self, target: Target) -> Sequence[IPAddress]:  # noqa: ARG002
-        """Nothing: the system finds them."""
+        """No addresses: the system looks the name up when it connects."""
         return ()
 
     @asynccontextmanager

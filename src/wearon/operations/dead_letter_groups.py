@@ -20,7 +20,7 @@ MOST_GROUPS = 100
 _NUMBER = re.compile(r"[0-9]+")
 
 _VERSION = re.compile(r'"version"\s*:\s*"?([0-9a-zA-Z.]{1,12})')
-"""Also of a document that was cut or is no JSON."""
+"""Finds the version in a document's text, also when that was cut or is no JSON."""
 
 
 class LetterGroup(BaseModel):
@@ -33,7 +33,7 @@ class LetterGroup(BaseModel):
     """The task's version; empty when it cannot be read."""
     letters: int = 0
     usable: int = 0
-    """So many can become a task."""
+    """How many of them can become a task."""
     first_at: str
     last_at: str
     advice: Advice

@@ -83,7 +83,7 @@ class Retry:
     delay_s: float
     rate_limited: bool = False
     unanswered: int = 0
-    """As in `Attempt`, with those of earlier attempts."""
+    """Requests to the image model that were sent and may be paid, with those of earlier attempts."""
 
 
 JobFunction = Callable[[dict[str, Any], Attempt], Awaitable[Retry | None]]

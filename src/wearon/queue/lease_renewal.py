@@ -21,7 +21,8 @@ RENEWAL_TIMEOUT_S = 5.0
 """For one renewal, connecting included: the lease has at least that long left when the first one begins."""
 
 LET_GO_S = 180.0
-"""As long as one image request may take: a loop that has not moved since has nothing left that is under way."""
+"""How long the keeper renews for a loop that stands still: one image request may take as long, so a loop that has not
+moved since has nothing left that is under way."""
 
 
 class Kept(NamedTuple):

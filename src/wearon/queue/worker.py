@@ -83,7 +83,7 @@ class _Again:
 
     delay_s: float
     job: bytes = b""
-    """As it is to be run then; empty: as it lies there."""
+    """The document to write in its place; empty: it stays as it lies there."""
     counts: bool = True
     """Whether this was an attempt."""
 
@@ -305,7 +305,7 @@ class JobWorker:
             return Retry(0.0 if limit.expired() else PAUSE_AFTER_ERROR_S)
 
     def _call_for(self, job: TakenJob) -> _Call | None:
-        """None: the job is left to a newer worker."""
+        """What the job makes this worker do; None when it is left to a newer worker."""
         document = read_job(job.document)
         if isinstance(document, NewerJob):
             if self._newer_jobs.leave(job.job_id, document.why):

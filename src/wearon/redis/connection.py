@@ -131,7 +131,7 @@ class _Reporting(_Plain):
         self._opened_at, self._greeting, self._sent = began, False, waiting
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], *args: Any, **options: Any) -> None:
-        """Send; see `_fail`."""
+        """Send; raises errors of ours (`_fail`)."""
         try:
             if not self.is_connected and not self._greeting:
                 await self.connect()  # redis-py 8 would not come by here
@@ -148,7 +148,7 @@ class _Reporting(_Plain):
         return await _is_there(super().can_read_destructive())
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """An answer; see `_fail`."""
+        """Read an answer; raises errors of ours (`_fail`)."""
         command = self._sent.popleft() if self._sent else ()
         try:
             response = await super().read_response(*args, **options)

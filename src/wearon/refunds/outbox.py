@@ -257,7 +257,7 @@ class RefundOutbox(RefundIntents):
         return Settled.POSTPONED
 
     async def _lock(self, intent: Intent) -> _Lock | None:
-        """None: another process works on it, or may have paid it just now."""
+        """Take the intent's lock; None when another process works on it, or may have paid it just now."""
         worker = f"{self._files.worker_id} " if self._files else ""
         lock = _Lock(keys.REFUND_LOCK + intent.key, worker + secrets.token_hex(8))
         if await self._redis.set(lock.key, lock.token, nx=True, ex=LOCK_S):

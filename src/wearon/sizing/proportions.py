@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from wearon.pose import Joint, Pose
 from wearon.sizing.silhouette import INSIDE, Array, Axis, middle
 
-ARM_JOINTS = ((Joint.LEFT_ELBOW, Joint.RIGHT_ELBOW), (Joint.LEFT_WRIST, Joint.RIGHT_WRIST))
 LEG_PLACES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of the way from the hips to the ankles: where legs and trousers are looked at."""
 

@@ -30,7 +30,8 @@ from wearon.tryon.spool import Spool
 log = structlog.get_logger()
 
 ORPHAN_AGE = timedelta(minutes=10)
-"""As long as the platform's own cron waits; producers write the row before they push the task."""
+"""Age from which an open session without a job is an orphan: the platform's own cron waits as long, and producers write
+the row before they push the task."""
 
 RECONCILE_EVERY_S = 300.0
 """One request to the platform for each channel; Redis is asked only when there are candidates."""

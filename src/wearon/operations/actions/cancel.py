@@ -140,7 +140,7 @@ class Cancellations:
     async def _write_intent(
         self, ref: SessionRef, request_id: str, *, now: bool, audit_entry: str = ""
     ) -> Intent | None:
-        """None: its job runs."""
+        """Take the job out and write the intent, in one script; None when the job runs."""
         intent = new_intent(ref, request_id, CANCELLED_MESSAGE, CANCELLED_REASON)
         job = job_id_of(ref)
         written = await self._take_out(

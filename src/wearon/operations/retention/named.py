@@ -53,7 +53,7 @@ class NamedUploads:
         self._read_jobs = redis.register_script(load_script("operations", "read_jobs"))
 
     async def read(self) -> Named | None:
-        """Read them; None while too many tasks wait. Raises redis errors."""
+        """Read which uploads the tasks name; None while too many tasks wait. Raises redis errors."""
         if await self._waiting() > MOST_TASKS:
             return None
         named = Named()

@@ -23,7 +23,7 @@ class Take(Protocol):
     """Takes the old pictures of one page."""
 
     async def __call__(self, old: Sequence[ResultPath | UploadPath], *, more: bool) -> int:
-        """`more`: the folder has another page. Then how many of `old` are gone already, else 0."""
+        """Take `old`; returns how many of them are gone already when there is `more` of the folder, else 0."""
 
 
 class _Enough(Exception):

@@ -78,7 +78,7 @@ def _texts(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str,
 
 
 def _decode(text: str, *, certain: bool) -> bytes | None:
-    """`certain`: it stands where a picture must stand. Else it is one only if its first bytes say so."""
+    """The bytes in a text of base64. Unless it stands where a picture must (`certain`), they must look like one."""
     text = text.strip()
     if text[:5].lower() == "data:":
         text = unquote(text.partition(",")[2])
