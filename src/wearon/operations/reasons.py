@@ -87,7 +87,7 @@ ROWS: dict[Reason, tuple[_Row, ...]] = {
         _row(
             "RequestRefused",
             "OpenAI refused the request itself.",
-            "Read the reason: it is a setting (OPENAI_IMAGE_SIZE, OPENAI_IMAGE_QUALITY, ...), or a fault of this worker.",
+            "Read the reason: a setting (OPENAI_IMAGE_SIZE, OPENAI_IMAGE_QUALITY, ...), or a fault of this worker.",
         ),
         _row("BadAnswer", "The image model answered without a picture.", "Nothing, unless it happens again."),
         _row("ServiceUnavailable|NotAsked", "OpenAI did not answer until the deadline.", _OPENAI_AWAY),
