@@ -453,7 +453,7 @@ class FaultyPlatform:
         """See Fault."""
         self.faults.append(Fault(method, **details))
 
-    async def _call(self, method: str, *args: Any) -> Any:
+    async def _call(self, method: str, *args: Any, **options: Any) -> Any:
         self.calls.append(method)
         if self.before:
             await self.before(method)
@@ -462,7 +462,7 @@ class FaultyPlatform:
             fault.times -= 1
         if fault and not fault.answer_lost:
             raise fault.error
-        answer = await getattr(self._platform, method)(*args)
+        answer = await getattr(self._platform, method)(*args, **options)
         if self.after:
             await self.after(method)
         if fault:
@@ -486,22 +486,12 @@ class FaultyPlatform:
     async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
         return bool(await self._call("fail_session", ref, error_message, completed_at))
 
-    async def unfinished_sessions(
-        self, created_before: datetime, limit: int, created_from: datetime | None = None
-    ) -> Sequence[Session]:
-        found: Sequence[Session] = await self._call("unfinished_sessions", created_before, limit, created_from)
+    async def list_sessions(self, *args: Any, **options: Any) -> Sequence[Session]:
+        found: Sequence[Session] = await self._call("list_sessions", *args, **options)
         return found
 
     async def ledger_entries(self, session: Session) -> Sequence[LedgerEntry]:
         found: Sequence[LedgerEntry] = await self._call("ledger_entries", session)
-        return found
-
-    async def ended_sessions(
-        self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
-    ) -> Sequence[Session]:
-        found: Sequence[Session] = await self._call(
-            "ended_sessions", channel, created_from, created_before, limit, after
-        )
         return found
 
     async def ledgers(self, sessions: Sequence[Session]) -> Mapping[SessionRef, Sequence[LedgerEntry]]:

@@ -18,7 +18,6 @@ from wearon.local.database import LocalDatabase, marks
 from wearon.local.home import claim
 from wearon.local.signed_folder import SignedFolder, load_or_create_key
 from wearon.platform.base import (
-    FINAL_STATUSES,
     LOOK_URL_SECONDS,
     MAX_PICTURE_BYTES,
     PICTURE_URL_SECONDS,
@@ -84,31 +83,22 @@ class LocalPlatform(SessionMoves):
         rows = await self._database.rows(f"select * from {table.name} where id = ?", canonical(session_id))  # noqa: S608
         return read_session(channel, dict(rows[0])) if rows else None
 
-    async def unfinished_sessions(
-        self, created_before: datetime, limit: int, created_from: datetime | None = None
+    async def list_sessions(
+        self,
+        channel: Channel,
+        statuses: Sequence[Status],
+        created_before: datetime,
+        limit: int,
+        *,
+        created_from: datetime | None = None,
+        after: Session | None = None,
     ) -> Sequence[Session]:
-        found: list[Session] = []
-        for channel, table in SESSION_TABLES.items():
-            rows = await self._database.rows(
-                f"select * from {table.name} where status in ({marks(table.open_statuses)})"  # noqa: S608
-                " and created_at >= ? and created_at < ? order by created_at limit ?",
-                *table.open_statuses,
-                timestamp(created_from) if created_from else "",
-                timestamp(created_before),
-                limit,
-            )
-            found.extend(read_session(channel, dict(row)) for row in rows)
-        return sorted(found, key=lambda session: session.created_at)[:limit]
-
-    async def ended_sessions(
-        self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
-    ) -> Sequence[Session]:
-        begin = (timestamp(after.created_at), after.ref.session_id) if after else (timestamp(created_from), "")
+        begin = timestamp(created_from) if created_from else ""
         rows = await self._database.rows(
-            f"select * from {SESSION_TABLES[channel].name} where status in ({marks(FINAL_STATUSES)})"  # noqa: S608
+            f"select * from {SESSION_TABLES[channel].name} where status in ({marks(statuses)})"  # noqa: S608
             " and (created_at, id) > (?, ?) and created_at < ? order by created_at, id limit ?",
-            *FINAL_STATUSES,
-            *begin,
+            *statuses,
+            *((timestamp(after.created_at), after.ref.session_id) if after else (begin, "")),
             timestamp(created_before),
             limit,
         )

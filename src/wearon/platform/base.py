@@ -245,18 +245,17 @@ class Platform(Protocol):
     async def fail_session(self, ref: SessionRef, error_message: str, completed_at: datetime) -> bool:
         """queued | pending | processing -> failed. True: this call made the transition and owns the refund."""
 
-    async def unfinished_sessions(
-        self, created_before: datetime, limit: int, created_from: datetime | None = None
+    async def list_sessions(
+        self,
+        channel: Channel,
+        statuses: Sequence[Status],
+        created_before: datetime,
+        limit: int,
+        *,
+        created_from: datetime | None = None,
+        after: Session | None = None,
     ) -> Sequence[Session]:
-        """Sessions of both channels that are still open and older than that, oldest first.
-
-        `created_from` leaves out those that are older still: with the last one's `created_at` it is the next page.
-        """
-
-    async def ended_sessions(
-        self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
-    ) -> Sequence[Session]:
-        """A page of the channel's `completed` and `failed` sessions, by `created_at` and id.
+        """A page of the channel's sessions in these states, by `created_at` and id; none at the end only.
 
         The next page is the one `after` the last session of this one. Rows that cannot be read are left out.
         """

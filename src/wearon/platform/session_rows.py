@@ -1,6 +1,6 @@
 """Session rows of both channels: where they lie, what their columns are called, and how one is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,6 +37,10 @@ class SessionTable:
     owner_column: str
     columns: tuple[str, ...]
     open_statuses: tuple[Status, ...]
+
+    def known(self, statuses: Sequence[Status]) -> Sequence[Status]:
+        """Those of the statuses that a row may have."""
+        return [status for status in statuses if status in (*self.open_statuses, *FINAL_STATUSES)]
 
 
 _COLUMNS = (

@@ -23,7 +23,6 @@ from wearon.net.service_transport import ServiceTransport
 from wearon.net.whole_answers import WholeAnswers
 from wearon.observability.tracing import Tracing
 from wearon.platform.base import (
-    FINAL_STATUSES,
     Channel,
     PlatformUnavailable,
     Refund,
@@ -113,42 +112,31 @@ class SupabasePlatform(SupabasePictures, SupabaseLedgers, SessionMoves):
         rows = await self._rows("find session", query)
         return read_session(channel, rows[0]) if rows else None
 
-    async def unfinished_sessions(
-        self, created_before: datetime, limit: int, created_from: datetime | None = None
+    async def list_sessions(
+        self,
+        channel: Channel,
+        statuses: Sequence[Status],
+        created_before: datetime,
+        limit: int,
+        *,
+        created_from: datetime | None = None,
+        after: Session | None = None,
     ) -> Sequence[Session]:
         """A row that cannot be read is logged and left out: it must not hide all the others."""
-        found: list[Session] = []
-        for channel, table in SESSION_TABLES.items():
-            query = (
-                self._client.table(table.name)
-                .select(*table.columns)
-                .in_("status", table.open_statuses)
-                .lt("created_at", timestamp(created_before))
-                .order("created_at")
-                .limit(limit)
-            )
-            if created_from:
-                query = query.gte("created_at", timestamp(created_from))
-            found.extend(_readable(channel, await self._rows("list unfinished sessions", query)))
-        return sorted(found, key=lambda session: session.created_at)[:limit]
-
-    async def ended_sessions(
-        self, channel: Channel, created_from: datetime, created_before: datetime, limit: int, after: Session | None
-    ) -> Sequence[Session]:
         table = SESSION_TABLES[channel]
         last = (after.created_at, UUID(after.ref.session_id)) if after else None
         while True:
             query = (
                 self._client.table(table.name)
                 .select(*table.columns)
-                .in_("status", FINAL_STATUSES)
-                .gte("created_at", timestamp(last[0] if last else created_from))
+                .in_("status", table.known(statuses))
                 .lt("created_at", timestamp(created_before))
             )
+            if begin := last[0] if last else created_from:
+                query = query.gte("created_at", timestamp(begin))
             if last:  # rows that a producer writes in one transaction are all of one moment
                 query = query.or_(f'created_at.gt."{timestamp(last[0])}",id.gt.{last[1]}')
-            query = query.order("created_at").order("id").limit(limit)
-            rows = await self._rows("list ended sessions", query)
+            rows = await self._rows("list sessions", query.order("created_at").order("id").limit(limit))
             found = list(_readable(channel, rows))
             if found or not rows:
                 return found

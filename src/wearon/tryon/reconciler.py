@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon.events import Events
-from wearon.platform.base import OPEN_STATUSES, Platform, PlatformError, Session, SessionRef
+from wearon.platform.base import OPEN_STATUSES, Channel, Platform, PlatformError, Session, SessionRef
 from wearon.platform.outages import repeat_every
 from wearon.processes.child import ProcessFailed
 from wearon.queue import keys
@@ -156,15 +156,11 @@ class Reconciler:
         # By Redis' clock: a machine that is ahead must not take what was just paid for for old.
         seconds, _ = await self._redis.time()
         created_before = datetime.fromtimestamp(seconds, UTC) - ORPHAN_AGE
-        created_from = None
-        seen: set[str] = set()
-        while page := await self._platform.unfinished_sessions(created_before, PAGE, created_from):
-            fresh = [session for session in page if session.ref.session_id not in seen]
-            if not fresh:
-                return
-            yield fresh
-            seen = {session.ref.session_id for session in page}  # the next page begins at the last one's moment
-            created_from = page[-1].created_at
+        for channel in Channel:
+            after = None
+            while page := await self._platform.list_sessions(channel, OPEN_STATUSES, created_before, PAGE, after=after):
+                yield page
+                after = page[-1]
 
     async def _traced(self, refs: Sequence[SessionRef]) -> set[str]:
         """Ids of the sessions with a task or refund, and of those of `refs` with a job.

@@ -17,7 +17,7 @@ from support.platform_side import SupabaseSide
 from support.postgrest import Supabase
 from wearon.doctor.supabase import TABLES
 from wearon.doctor.supabase_verdicts import FUNCTIONS
-from wearon.platform.base import Channel, Completion, ShopperRefund, Status, StoreRefund, UserRefund
+from wearon.platform.base import OPEN_STATUSES, Channel, Completion, ShopperRefund, Status, StoreRefund, UserRefund
 from wearon.platform.supabase import SupabasePlatform
 from wearon.platform.supabase_bucket import BUCKET
 from wearon.platform.supabase_functions import FAIL_AND_REFUND, FAIL_AND_REFUND_ARGUMENTS
@@ -65,7 +65,7 @@ async def do_everything(side: SupabaseSide) -> None:
         await side.platform.sign_for_a_look(ref.picture_path)
         for term in (ref.session_id, ref.owner_id, "req_1"):
             await side.platform.search_sessions(term, 10)
-    await side.platform.unfinished_sessions(now, 10)
+        await side.platform.list_sessions(channel, OPEN_STATUSES, now, 10)
     await side.platform.check()
     await side.platform.check_bucket()
     await side.platform.fail_and_refund(ref, "sorry", now, "x")

@@ -7,7 +7,16 @@ from uuid import uuid4
 import pytest
 
 from support.platform_side import PlatformSide
-from wearon.platform.base import ASKED_AT_ONCE, Channel, LedgerEntry, Platform, Session, SessionRef, Status
+from wearon.platform.base import (
+    ASKED_AT_ONCE,
+    FINAL_STATUSES,
+    Channel,
+    LedgerEntry,
+    Platform,
+    Session,
+    SessionRef,
+    Status,
+)
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 END = START + timedelta(days=2)
@@ -22,7 +31,9 @@ async def session_of(platform: Platform, ref: SessionRef) -> Session:
 async def pages(platform: Platform, channel: Channel, limit: int) -> list[Sequence[Session]]:
     """All of them, as an audit turns the pages."""
     found: list[Sequence[Session]] = []
-    while page := await platform.ended_sessions(channel, START, END, limit, found[-1][-1] if found else None):
+    while page := await platform.list_sessions(
+        channel, FINAL_STATUSES, END, limit, created_from=START, after=found[-1][-1] if found else None
+    ):
         found.append(page)
     return found
 

@@ -13,6 +13,7 @@ from support.observers import platform_observers
 from support.platform_side import BALANCE, SupabaseSide
 from support.postgrest import Supabase
 from wearon.platform.base import (
+    OPEN_STATUSES,
     Channel,
     Completion,
     Platform,
@@ -41,7 +42,7 @@ CALLS: dict[str, Callable[[Platform], Awaitable[object]]] = {
         REF, Completion("https://x.example/p", 1, None, None, None, NOW)
     ),
     "fail_session": lambda platform: platform.fail_session(REF, "x", NOW),
-    "unfinished_sessions": lambda platform: platform.unfinished_sessions(NOW, 10),
+    "list_sessions": lambda platform: platform.list_sessions(Channel.B2C, OPEN_STATUSES, NOW, 10),
     "give_back user": lambda platform: platform.give_back(UserRefund(REF.owner_id, 1, "x")),
     "give_back store": lambda platform: platform.give_back(StoreRefund(REF.owner_id, 1, "req_1", "x")),
     "give_back shopper": lambda platform: platform.give_back(ShopperRefund(REF.owner_id, EMAIL, 1, "req_1", "x")),

@@ -8,10 +8,12 @@ import pytest
 
 from support.platform_side import PlatformSide
 from wearon.platform.base import (
+    OPEN_STATUSES,
     Channel,
     Completion,
     Platform,
     PlatformRefused,
+    Session,
     SessionRef,
     Status,
 )
@@ -190,49 +192,37 @@ async def test_what_is_no_uuid_is_refused(platform: Platform, channel: Channel) 
         await platform.start_session(SessionRef(channel, "me", str(uuid4())))
 
 
-async def test_unfinished_sessions_are_the_open_ones_of_both_channels_oldest_first(side: PlatformSide) -> None:
-    age = iter(NOW + timedelta(seconds=second) for second in range(100))
-    expected = [
-        side.add_session(Channel.B2C, Status.PENDING, created_at=next(age)),
-        side.add_session(Channel.B2B, Status.QUEUED, created_at=next(age)),
-        side.add_session(Channel.B2C, Status.PROCESSING, created_at=next(age)),
-        side.add_session(Channel.B2C, Status.QUEUED, created_at=next(age)),
-        side.add_session(Channel.B2B, Status.PROCESSING, created_at=next(age)),
-    ]
-    for channel in Channel:
-        for status in (Status.COMPLETED, Status.FAILED):
-            side.add_session(channel, status, created_at=NOW)
+async def test_open_sessions_are_listed_by_channel_the_oldest_first(side: PlatformSide, channel: Channel) -> None:
+    has_pending = channel is Channel.B2C
+    statuses = [Status.QUEUED, Status.PROCESSING, Status.PENDING if has_pending else Status.QUEUED]
+    ages = [NOW + timedelta(seconds=second) for second in (2, 0, 1)]
+    refs = [side.add_session(channel, *each[:1], created_at=each[1]) for each in zip(statuses, ages, strict=True)]
+    for status in (Status.COMPLETED, Status.FAILED):
+        side.add_session(channel, status, created_at=NOW)
+    side.add_session(Channel.B2B if has_pending else Channel.B2C, created_at=NOW)
     too_young = NOW + timedelta(seconds=50)
-    side.add_session(Channel.B2C, created_at=too_young)
-    side.add_session(Channel.B2B, created_at=too_young + timedelta(microseconds=1))
+    for later in (timedelta(0), timedelta(microseconds=1)):
+        side.add_session(channel, created_at=too_young + later)
 
-    found = await side.platform.unfinished_sessions(created_before=too_young, limit=100)
-
-    assert [session.ref for session in found] == expected
-
-
-async def test_unfinished_sessions_end_at_the_limit_with_the_oldest_of_either_channel(side: PlatformSide) -> None:
-    def added(channel: Channel, seconds: int) -> SessionRef:
-        return side.add_session(channel, created_at=NOW + timedelta(seconds=seconds))
-
-    newer = [added(Channel.B2C, seconds) for seconds in (14, 13, 12, 11, 10)]  # the youngest comes first
-    older = [added(Channel.B2B, seconds) for seconds in (1, 0)]
-
-    found = await side.platform.unfinished_sessions(created_before=NOW + timedelta(days=1), limit=3)
-
-    assert [session.ref for session in found] == [older[1], older[0], newer[-1]]
+    found = await side.platform.list_sessions(channel, OPEN_STATUSES, too_young, 100)
+    assert [session.ref for session in found] == [refs[1], refs[2], refs[0]]
+    oldest = await side.platform.list_sessions(channel, OPEN_STATUSES, too_young, 1)
+    assert [session.ref for session in oldest] == [refs[1]]
 
 
-async def test_unfinished_sessions_go_on_with_the_last_ones_moment(side: PlatformSide) -> None:
-    def added(channel: Channel, seconds: int) -> SessionRef:
-        return side.add_session(channel, created_at=NOW + timedelta(seconds=seconds, microseconds=1))
-
-    refs = [added(channel, seconds) for seconds in (0, 1, 2) for channel in Channel]
-    later = NOW + timedelta(days=1)
-    first = await side.platform.unfinished_sessions(later, 3)
-    second = await side.platform.unfinished_sessions(later, 10, first[-1].created_at)
-    assert {session.ref for session in second} == set(refs[2:])
-    assert {session.ref for session in [*first, *second]} == set(refs)
+async def test_open_sessions_go_on_after_the_last_one_although_many_are_of_one_moment(
+    side: PlatformSide, channel: Channel
+) -> None:
+    moment = NOW + timedelta(microseconds=1)
+    refs = {side.add_session(channel, created_at=moment) for _ in range(5)}
+    refs |= {side.add_session(channel, created_at=NOW + timedelta(seconds=second)) for second in (0, 1)}
+    found: list[Session] = []
+    while page := await side.platform.list_sessions(
+        channel, OPEN_STATUSES, NOW + timedelta(days=1), 2, after=found[-1] if found else None
+    ):
+        found += page
+    assert len(found) == len(refs) == 7
+    assert {session.ref for session in found} == refs
 
 
 async def test_a_platform_that_works_passes_its_check(platform: Platform) -> None:

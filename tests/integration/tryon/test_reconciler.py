@@ -80,7 +80,7 @@ async def test_to_look_for_orphans_changes_nothing(
     assert [session.ref for session in await reconciler.find_orphans()] == [ref]
     assert shop.row(ref) == before
     assert await redis_client.keys("*") == []
-    assert set(platform.calls) == {"unfinished_sessions"}
+    assert set(platform.calls) == {"list_sessions"}
 
 
 @pytest.mark.parametrize("ago", [timedelta(0), ORPHAN_AGE - timedelta(minutes=1)], ids=str)
@@ -197,6 +197,18 @@ async def test_those_that_wait_rightly_do_not_hide_the_orphans_behind_them(
     assert [session.ref for session in await reconciler.find_orphans()] == orphans
 
 
+async def test_many_sessions_of_one_moment_do_not_hide_the_orphan_among_them(
+    redis_client: Redis, shop: LocalShop, reconciler: Reconciler, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "PAGE", 2)
+    moment = datetime.now(UTC) - LONG_AGO
+    refs = sorted([await buyer.buy() for _ in range(6)], key=lambda ref: ref.session_id)
+    for ref in refs:
+        shop.set_row(ref, created_at=moment)
+    await push(redis_client, *(document(ref) for ref in refs[:-1]))
+    assert [session.ref for session in await reconciler.find_orphans()] == refs[-1:]
+
+
 async def test_a_session_whose_paid_picture_is_here_is_left_to_a_worker(
     reconciler: Reconciler, tmp_path: Path, shop: LocalShop, buyer: Buyer
 ) -> None:
@@ -223,7 +235,7 @@ async def test_an_orphan_that_comes_to_life_while_it_is_looked_at_is_not_refunde
     ref = await bought(buyer, LONG_AGO, "processing")
 
     async def complete(method: str) -> None:
-        if method == "unfinished_sessions":
+        if method == "list_sessions":
             shop.set_row(ref, status="completed")
 
     platform.after = complete
@@ -233,7 +245,7 @@ async def test_an_orphan_that_comes_to_life_while_it_is_looked_at_is_not_refunde
 
 
 async def test_when_the_platform_is_away_it_says_so(reconciler: Reconciler, platform: FaultyPlatform) -> None:
-    platform.break_next("unfinished_sessions")
+    platform.break_next("list_sessions")
     with pytest.raises(PlatformUnavailable):
         await reconciler.fail_orphans()
 
@@ -250,7 +262,7 @@ async def test_running_it_fails_orphans_settles_refunds_and_outlives_an_outage(
     orphan = await bought(buyer, LONG_AGO)
     failed = await buyer.buy()
     platform.break_next("fail_session")
-    platform.break_next("unfinished_sessions")
+    platform.break_next("list_sessions")
     await outbox.fail(failed, "", "", "")
     outbox._not_before.clear()
     async with running(reconciler.run):

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 import httpx
@@ -15,6 +16,7 @@ from support.observers import platform_observers
 from support.service_wire import stubbed
 from wearon.net.whole_answers import MAX_ANSWER_BYTES
 from wearon.platform.base import (
+    OPEN_STATUSES,
     Channel,
     PlatformRefused,
     PlatformUnavailable,
@@ -84,18 +86,19 @@ async def test_whatever_the_function_returns_it_was_carried_out(
     assert await platform.give_back(UserRefund(REF.owner_id, 1, "x"))
 
 
-async def test_one_unreadable_session_does_not_hide_the_others(
-    platform: SupabasePlatform, wire: respx.MockRouter
-) -> None:
-    odd = {**ROW, "id": str(uuid4()), "created_at": None}
-    wire.get("/rest/v1/generation_sessions").respond(json=[odd, ROW])
-    wire.get("/rest/v1/store_generation_sessions").respond(json=[])
+async def test_unreadable_sessions_do_not_hide_the_others(platform: SupabasePlatform, wire: respx.MockRouter) -> None:
+    odd = [{**ROW, "id": str(uuid4()), "credits_used": "many"} for _ in range(3)]
+    pages = iter([odd[:2], [odd[2], ROW], []])
+    route = wire.get("/rest/v1/generation_sessions").mock(side_effect=lambda _: httpx.Response(200, json=next(pages)))
 
     with capture_logs() as logs:
-        found = await platform.unfinished_sessions(NOW, 10)
+        first = await platform.list_sessions(Channel.B2C, OPEN_STATUSES, NOW, 2)
+        rest = await platform.list_sessions(Channel.B2C, OPEN_STATUSES, NOW, 2, after=first[-1])
 
-    assert [session.ref for session in found] == [REF]
-    assert [entry["session_id"] for entry in logs] == [odd["id"]]
+    assert ([session.ref for session in first], rest) == ([REF], [])
+    assert [entry["session_id"] for entry in logs] == [row["id"] for row in odd]
+    behind = [parse_qs(call.request.url.query.decode()).get("or", [""])[0] for call in route.calls]
+    assert [str(row["id"]) in asked for row, asked in zip([odd[1], ROW], behind[1:], strict=True)] == [True, True]
 
 
 async def test_one_unreadable_session_is_an_error_when_it_is_asked_for(

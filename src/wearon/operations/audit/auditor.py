@@ -26,6 +26,7 @@ from wearon.operations.entries import Entry
 from wearon.platform.base import (
     FINAL_STATUSES,
     LEDGERS_AT_ONCE,
+    OPEN_STATUSES,
     PICTURE_URL_SECONDS,
     Channel,
     Platform,
@@ -176,8 +177,9 @@ class Auditor:
             next_from=now - JUST_ENDED,
             suspects=frozenset(finding.session_id for finding in known if finding.kind == Kind.REFUND_OF_ANOTHER),
         )
-        for oldest in await through_outages(lambda: self._platform.unfinished_sessions(now, 1)):
-            audited.hold(oldest.created_at)
+        for channel in Channel:
+            for oldest in await self._page(channel, OPEN_STATUSES, now, 1):
+                audited.hold(oldest.created_at)
         async for batch in self._ended(audited.created_from, now):
             await self._look_at(batch, audited)
             on_progress(audited.sessions)
@@ -203,16 +205,24 @@ class Auditor:
         """All of both channels, in batches whose ledgers can be asked for at once; in the order of creation."""
         for channel in Channel:
             after: Session | None = None
-            while page := await self._page(channel, created_from, created_before, after):
+            while page := await self._page(channel, FINAL_STATUSES, created_before, PAGE, created_from, after):
                 after = page[-1]
                 for start in range(0, len(page), LEDGERS_AT_ONCE):
                     yield page[start : start + LEDGERS_AT_ONCE]
 
     async def _page(
-        self, channel: Channel, created_from: datetime, created_before: datetime, after: Session | None
+        self,
+        channel: Channel,
+        statuses: Sequence[Status],
+        created_before: datetime,
+        limit: int,
+        created_from: datetime | None = None,
+        after: Session | None = None,
     ) -> Sequence[Session]:
         return await through_outages(
-            lambda: self._platform.ended_sessions(channel, created_from, created_before, PAGE, after)
+            lambda: self._platform.list_sessions(
+                channel, statuses, created_before, limit, created_from=created_from, after=after
+            )
         )
 
     async def _look_at(self, batch: Sequence[Session], audited: Audited) -> None:
