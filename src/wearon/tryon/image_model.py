@@ -9,7 +9,7 @@ There are two: `OpenAIImages` in production and the local preview. What they rai
     ├── KeyRejected          401 or 403: our key, an operator's problem; passes when an operator puts it right
     ├── ModelUnavailable     the model is gone, or not for our key: the next one is asked; without one, as KeyRejected
     ├── RequestRefused       any other definite no: the same request will be refused again
-    ├── ServiceUnavailable   5xx, network or time-out, after every retry of the generator's own
+    ├── ServiceUnavailable   5xx, a redirect, network or time-out, after every retry of the generator's own
     │   └── NotAsked         the service is plainly away: nothing was sent
     └── BadAnswer            it was answered, so paid, but there is no picture in it; asking again pays again
 """

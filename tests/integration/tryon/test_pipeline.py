@@ -383,6 +383,24 @@ async def test_what_was_paid_is_on_the_disk_once_before_the_upload(
     assert sorted(path.suffix for path in desk.spooled) == kept
 
 
+async def test_a_paid_answer_waits_while_the_picture_that_it_points_to_is_away(
+    desk: Desk, shop: LocalShop, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await buyer.buy()
+
+    async def away(_: PaidAnswer) -> GeneratedImage:
+        raise ServiceUnavailable("the picture that the answer points to could not connect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.image_model, "read", away)
+        for _ in range(2):
+            assert isinstance(await desk.run(ref), Retry)
+    assert [path.suffix for path in desk.spooled] == [".answer"]
+    assert await desk.run(ref) is None
+    await assert_completed(desk, shop, buyer, ref)
+    assert desk.paid == 1
+
+
 async def test_a_picture_in_storage_is_found_from_another_disk(
     desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
 ) -> None:

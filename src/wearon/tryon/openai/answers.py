@@ -64,6 +64,9 @@ _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 TokenCount = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """The session row's columns are 32-bit integers."""
 
+COST_LIMIT = Decimal(10_000)
+"""USD. The session row's column is numeric(10, 6), and refuses more."""
+
 
 class Picture(BaseModel):
     """One picture of an answer, or where it is."""
@@ -134,6 +137,9 @@ def usage_of(raw: object, model: str | None) -> Usage | None:
         return None
     prices = prices_of(model)
     cost = None if prices is None else _cost(usage, prices)
+    if cost is not None and cost >= COST_LIMIT:
+        log.warning("openai answered with an absurd usage", cost_usd=str(cost))
+        cost = None
     return Usage(usage.input_tokens, usage.output_tokens, cost)
 
 
@@ -232,6 +238,8 @@ def _reason(status: int, headers: Mapping[str, str], details: Mapping[str, str])
 
 
 def _is_about_the_address(status: int, body: bytes, said: ErrorBody) -> bool:
-    """Whether it says nothing about the request: a page of something between the service and us, or "no such path"."""
+    """Whether it says nothing about the request: a page or a redirect of something before the service, or "no such
+    path".
+    """
     is_page = body.lstrip()[:1] == b"<"
-    return (is_page and status >= 400) or status == 405 or (status == 404 and not names_a_model(said))
+    return is_page or status < 400 or status == 405 or (status == 404 and not names_a_model(said))

@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -173,7 +173,7 @@ class OpenAIImages:
         return answer
 
     async def read(self, answer: PaidAnswer) -> GeneratedImage:
-        """The picture in an answer, checked, and its price. Raises BadAnswer."""
+        """The picture in an answer, checked, and its price. Raises BadAnswer, and ServiceUnavailable."""
         if answer.details is not None and answer.model is not None:
             await self._models.answered(answer.model)
             log.info("openai answered", model=answer.model, **answer.details)
@@ -335,8 +335,11 @@ async def _to_its_end(receiving: Coroutine[Any, Any, bytes]) -> bytes:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        done, _ = await asyncio.wait({task}, timeout=LAST_BYTES_S)
-        if not done or task.exception() is not None:
+        until = time.monotonic() + LAST_BYTES_S
+        while not task.done() and (left_s := until - time.monotonic()) > 0:
+            with suppress(asyncio.CancelledError):  # a worker that stops cancels its jobs again and again
+                await asyncio.wait({task}, timeout=left_s)
+        if not task.done() or task.exception() is not None:
             raise
         return task.result()
     finally:

@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from wearon.metrics import Metrics
 from wearon.net.fetch import FetchError
 from wearon.pictures.decode import PictureError
-from wearon.tryon.image_model import BadAnswer, GeneratedImage
+from wearon.tryon.image_model import BadAnswer, GeneratedImage, ServiceUnavailable
 from wearon.tryon.openai.answers import Answer, tokens_of, usage_of
 from wearon.tryon.openai.models import PORTRAIT, Shape
 
@@ -50,7 +50,7 @@ class PaidPictures:
             self._metrics.openai_dollars.inc(float(usage.cost_usd))
 
     async def picture_in(self, answer: Answer, model: str | None) -> GeneratedImage:
-        """The picture, and what it took on that model. Raises BadAnswer."""
+        """The picture, and what it took on that model. Raises BadAnswer, and ServiceUnavailable when it is away."""
         held = answer.data[0].b64_json
         picture = held or await self._fetch(answer.data[0].url)
         return GeneratedImage(await self._checked(picture), usage_of(answer.usage, model), bool(held), model)
@@ -72,7 +72,9 @@ class PaidPictures:
         try:
             return await retrying(self._fetch_url, url)
         except FetchError as error:
-            raise BadAnswer(f"the picture that the answer points to {error.reason}") from None
+            reason = f"the picture that the answer points to {error.reason}"
+            # What passes costs no paid picture: the answer is in the spool.
+            raise (ServiceUnavailable(reason) if error.transient else BadAnswer(reason)) from None
 
     async def _checked(self, picture: bytes) -> bytes:
         try:
