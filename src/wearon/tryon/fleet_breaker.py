@@ -24,7 +24,10 @@ from wearon.tryon.run import Outcome, Run, RunEnded
 log = structlog.get_logger()
 
 UNASKED = {Outcome.ENDED_ELSEWHERE, Outcome.DEAD_LETTER}
-"""Outcomes that say nothing about what is refused. (Neither do runs whose pictures could not be fetched.)"""
+"""Outcomes that say nothing about what is refused."""
+
+UNASKED_FOR = {Reason.PICTURE, Reason.TASK}
+"""Reasons that say nothing about it either: the pictures could not be fetched, or the job could not be read."""
 
 
 class FleetBreaker:
@@ -85,4 +88,4 @@ def _has_asked(run: Run) -> bool:
 
 
 def _shows_nothing(run: Run) -> bool:
-    return run.outcome in UNASKED or run.category is Reason.PICTURE or run.outcome is Outcome.COMPLETED
+    return run.outcome in UNASKED or run.category in UNASKED_FOR or run.outcome is Outcome.COMPLETED

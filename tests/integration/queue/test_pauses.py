@@ -28,7 +28,7 @@ from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys
 from wearon.queue.held_jobs import TakenJob
 from wearon.queue.job_document import session_of_job
-from wearon.queue.jobs import GENERATE, Attempt, write_job
+from wearon.queue.jobs import GENERATE, REJECTS, Attempt, write_job
 from wearon.queue.lease import HeartbeatWritten
 from wearon.queue.pauses import FEW_REFUSALS, FLEET, MAX_NAMED, PROBE_S, Pauses
 from wearon.queue.tenants import tenant_of
@@ -232,6 +232,25 @@ async def test_a_probe_is_no_job_of_a_paused_store(redis_client: Redis, pauses: 
     await let_the_probes_time_come(redis_client)
     await untyped(redis_client).zadd(keys.JOBS, {job_id(paused): 1})
     assert await takes(redis_client) == [other.session_id]
+
+
+@pytest.mark.parametrize("in_its_stores_line", [False, True], ids=["put aside", "where earlier versions put it"])
+async def test_a_probe_is_no_job_that_only_rejects_a_session(
+    redis_client: Redis, pauses: Pauses, in_its_stores_line: bool
+) -> None:
+    redis, store = untyped(redis_client), some_session(Channel.B2B)
+    reject = REJECTS + job_id(store)
+    if in_its_stores_line:
+        await enqueue(redis_client, store)
+        await redis.zadd(keys.LINE + tenant_of(store.channel, store.owner_id), {reject: 0})
+    await redis.zadd(keys.JOBS, {reject: 9e15 if in_its_stores_line else 1})
+    if not in_its_stores_line:
+        await enqueue(redis_client, store)
+    await refuse(pauses)
+    await let_the_probes_time_come(redis_client)
+    assert await takes(redis_client) == [store.session_id]
+    assert (await pauses.list())[FLEET].probe == job_id(store)
+    assert reject in [job.decode() for job in await redis.zrange(keys.JOBS, 0, -1)]
 
 
 async def test_a_success_ends_the_fleets_own_pause_and_only_the_one_that_it_saw(

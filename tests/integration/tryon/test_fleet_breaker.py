@@ -108,9 +108,10 @@ async def test_one_that_asked_after_the_pause_was_seen_ends_it_for_all(
         {"outcome": Outcome.ENDED_ELSEWHERE},
         {"outcome": Outcome.DEAD_LETTER, "category": Reason.TASK},
         {"outcome": Outcome.FAILED, "category": Reason.PICTURE},
+        {"outcome": Outcome.FAILED, "category": Reason.TASK},
         {"outcome": Outcome.COMPLETED},
     ],
-    ids=["ended elsewhere", "dead letter", "picture", "spool"],
+    ids=["ended elsewhere", "dead letter", "picture", "unusable job", "spool"],
 )
 async def test_a_probe_that_asked_nothing_makes_room_for_the_next(one: Process, end: dict[str, Any]) -> None:
     await one.refused()

@@ -71,7 +71,7 @@ local function look_at(job, due)
   local tenant_paused = tenant and is_paused(tenant)
   if tenant_paused or pause then
     if is_past_deadline(job) then return start_if_free(job) end
-    if not tenant_paused and probe and start_if_free(job) then
+    if not tenant_paused and probe and not is_reject(job) and start_if_free(job) then
       note_probe(job)
     else
       redis.call('ZADD', KEYS[1], now + ARGV[8], job)
@@ -122,7 +122,10 @@ local function take_turn(tenant, time)
   local job = redis.call('ZRANGE', line, 0, 0)[1]
   if job then
     redis.call('ZREM', line, job)
-    if redis.call('ZSCORE', KEYS[1], job) and start(job) then
+    local is_there = redis.call('ZSCORE', KEYS[1], job)
+    if is_there and pause and is_reject(job) then -- of an earlier version; it would ask for nothing
+      redis.call('ZADD', KEYS[1], now + ARGV[8], job)
+    elseif is_there and start(job) then
       last_turn = math.max(last_turn, time)
       if pause then note_probe(job) end
       time = time + 1 / (tonumber(weights[tenant]) or 1)
