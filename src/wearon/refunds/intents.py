@@ -1,7 +1,6 @@
 """What is kept of a refund that is owed: an entry of the outbox in Redis, written before anything is done about it."""
 
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -133,18 +132,12 @@ def dump(intent: Intent) -> str:
     return json.dumps(asdict(intent))
 
 
-def load(entry: bytes) -> Intent:
-    """The intent of an entry; fields of a newer version are left out.
-
-    Raises ValueError, KeyError, TypeError or AttributeError.
-    """
-    found = json.loads(entry)
-    known = {field.name: found[field.name] for field in fields(Intent) if field.name in found}
-    return Intent(**known | {"channel": Channel(known["channel"])})
-
-
-def load_or_none(entry: bytes | None) -> Intent | None:
-    """The intent of an entry; None for no entry, and for one that cannot be read."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        return load(entry) if entry else None
-    return None
+def read_intent(entry: bytes | None) -> Intent | None:
+    """The intent of an entry, without fields of a newer version; None for no entry, and for one that cannot be read."""
+    try:
+        found = json.loads(entry or b"")
+        known = {field.name: found[field.name] for field in fields(Intent) if field.name in found}
+        intent = Intent(**known | {"channel": Channel(known["channel"])})
+        return intent if intent.stamp.tzinfo is not None else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

@@ -62,9 +62,8 @@ from wearon.refunds.intents import (
     Settled,
     Settlement,
     dump,
-    load,
-    load_or_none,
     new_intent,
+    read_intent,
 )
 from wearon.refunds.rules import NothingOwed, ReviewNeeded, refund_description, what_is_owed
 from wearon.refunds.store import RefundIntents
@@ -182,8 +181,8 @@ class RefundOutbox(RefundIntents):
 
     async def _begin(self, intent: Intent) -> bool:
         if not await self._redis.hsetnx(keys.REFUNDS, intent.key, dump(intent)):
-            earlier = await self._redis.hget(keys.REFUNDS, intent.key)
-            intent = load(cast("bytes", earlier)) if earlier else intent
+            earlier = cast("bytes | None", await self._redis.hget(keys.REFUNDS, intent.key))
+            intent = read_intent(earlier) or intent
         self._begun[intent.key] = intent
         await self.settle(intent)
         return intent.key not in self._begun
@@ -229,7 +228,7 @@ class RefundOutbox(RefundIntents):
         if entry is None:
             self._forget(intent)  # settled between our reading it and our getting the lock
             return None
-        intent = load_or_none(entry) or intent
+        intent = read_intent(entry) or intent
         try:
             settlement = await self._fail_and_refund(intent, lock)
         except (_RefundInDoubt, _LockLost) as error:

@@ -11,7 +11,7 @@ from wearon.platform.base import SessionRef
 from wearon.queue import keys
 from wearon.queue.audit_log import MAX_NAMED
 from wearon.redis.scripts import load_script
-from wearon.refunds.intents import Intent, NeedsReview, Outstanding, intent_key, load, load_or_none
+from wearon.refunds.intents import Intent, NeedsReview, Outstanding, intent_key, read_intent
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ class RefundIntents:
 
     async def pending(self) -> Sequence[Intent]:
         """All intents that are not settled, oldest first."""
-        return sorted(await self._read(keys.REFUNDS), key=lambda intent: intent.completed_at)
+        return [intent for intent, _ in await self._read(keys.REFUNDS)]
 
     async def outstanding(self) -> Sequence[Outstanding]:
         """The intents in the outbox, each with the last try's error."""
@@ -36,9 +36,7 @@ class RefundIntents:
 
     async def in_review(self) -> Sequence[NeedsReview]:
         """The charges that only a person can settle, oldest first."""
-        reasons = await self._redis.hgetall(keys.REFUNDS_IN_REVIEW)
-        intents = sorted(await self._read(keys.REFUNDS_IN_REVIEW), key=lambda intent: intent.completed_at)
-        return [NeedsReview(intent, json.loads(reasons[intent.key.encode()]).get("why", "")) for intent in intents]
+        return [_needs_review(intent, entry) for intent, entry in await self._read(keys.REFUNDS_IN_REVIEW)]
 
     async def outstanding_of(self, ref: SessionRef) -> Outstanding | None:
         """The session's intent, with the last try's error; None: there is none that can be read."""
@@ -46,16 +44,14 @@ class RefundIntents:
             pipe.hget(keys.REFUNDS, intent_key(ref))
             pipe.hget(keys.REFUND_ERRORS, intent_key(ref))
             entry, error = await pipe.execute()
-        intent = load_or_none(entry)
+        intent = read_intent(entry)
         return None if intent is None else Outstanding(intent, (error or b"").decode(errors="replace"))
 
     async def in_review_of(self, ref: SessionRef) -> NeedsReview | None:
         """The session's case if it needs review; None: there is none that can be read."""
         entry = cast("bytes | None", await self._redis.hget(keys.REFUNDS_IN_REVIEW, intent_key(ref)))
-        intent = load_or_none(entry)
-        if entry is None or intent is None:
-            return None
-        return NeedsReview(intent, str(json.loads(entry).get("why", "")))
+        intent = read_intent(entry)
+        return None if entry is None or intent is None else _needs_review(intent, entry)
 
     async def resolve(self, intents: Sequence[Intent], audit_entry: str) -> Sequence[Intent]:
         """A person has settled the charges: forget the cases. Returns those that were still there.
@@ -71,12 +67,16 @@ class RefundIntents:
             resolved += [intent for intent, was_there in zip(some, there, strict=True) if was_there]
         return resolved
 
-    async def _read(self, name: str) -> Sequence[Intent]:
-        intents = []
+    async def _read(self, name: str) -> Sequence[tuple[Intent, bytes]]:
+        """Intents with their entries, oldest first. One that cannot be read stays, and keeps no other one waiting."""
+        found = []
         for key, entry in cast("dict[bytes, bytes]", await self._redis.hgetall(name)).items():
-            try:
-                intents.append(load(entry))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                # It stays, and the others must not wait for it.
-                log.exception("refund intent cannot be read", intent=key.decode(errors="replace"))
-        return intents
+            if (intent := read_intent(entry)) is None:
+                log.error("refund intent cannot be read", intent=key.decode(errors="replace"))
+            else:
+                found.append((intent, entry))
+        return sorted(found, key=lambda each: each[0].completed_at)
+
+
+def _needs_review(intent: Intent, entry: bytes) -> NeedsReview:
+    return NeedsReview(intent, str(json.loads(entry).get("why", "")))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from wearon.platform.base import Channel, PlatformRefused, SessionRef
 from wearon.queue import keys
 from wearon.queue.worker_files import WorkerFiles
 from wearon.refunds import outbox as refunds
-from wearon.refunds.intents import Intent
+from wearon.refunds.intents import Intent, new_intent
 from wearon.refunds.outbox import LOCK_S, RefundOutbox
 
 pytestmark = pytest.mark.slow
@@ -441,7 +442,19 @@ async def test_one_intent_that_cannot_be_settled_does_not_keep_the_others(
     assert await buyer.balance() == DEMO_CREDITS
 
 
-UNREADABLE: Sequence[bytes] = [b"", b"{", b"[]", b"{}", b"null", b'{"channel": "b2x"}', b"\x80\x04N."]
+_ODD = asdict(new_intent(SessionRef(Channel.B2C, "", ""), "", "", ""))
+
+UNREADABLE: Sequence[bytes] = [
+    b"",
+    b"{",
+    b"[]",
+    b"[" * 100_000,
+    b"{}",
+    b"null",
+    b'{"channel": "b2x"}',
+    b"\x80\x04N.",
+    *(json.dumps(_ODD | {"completed_at": moment}).encode() for moment in (7, "soon", "2026-11-24T12:30:00")),
+]
 
 
 async def test_entries_that_cannot_be_read_stay_and_do_not_keep_the_others(
@@ -455,6 +468,17 @@ async def test_entries_that_cannot_be_read_stay_and_do_not_keep_the_others(
     await new_outbox(redis_client, platform).settle_due()
     assert await buyer.balance() == DEMO_CREDITS
     assert await untyped(redis_client).hlen(keys.REFUNDS) == len(UNREADABLE)
+
+
+@pytest.mark.parametrize("entry", UNREADABLE)
+async def test_an_entry_of_the_session_that_cannot_be_read_gives_way_to_one_that_can(
+    redis_client: Redis, shop: LocalShop, buyer: Buyer, entry: bytes
+) -> None:
+    ref = await buyer.buy()
+    await untyped(redis_client).hset(keys.REFUNDS, f"{ref.channel}:{ref.session_id}", entry)
+    await fail(new_outbox(redis_client, shop.platform), ref)
+    assert (shop.status(ref), await buyer.balance()) == ("failed", DEMO_CREDITS)
+    assert await untyped(redis_client).hlen(keys.REFUNDS) == 0
 
 
 async def test_an_intent_of_a_newer_version_is_settled(

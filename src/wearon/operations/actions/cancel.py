@@ -26,7 +26,7 @@ from wearon.queue.jobs import job_id_of
 from wearon.queue.task import read_task
 from wearon.queue.tenants import tenant_of
 from wearon.redis.scripts import load_script
-from wearon.refunds.intents import Intent, Settled, dump, load_or_none, new_intent
+from wearon.refunds.intents import Intent, Settled, dump, new_intent, read_intent
 from wearon.refunds.outbox import AT_ONCE, RefundOutbox
 from wearon.tryon.retry_policy import CANCELLED_MESSAGE
 
@@ -147,7 +147,7 @@ class Cancellations:
             keys=[keys.JOBS, keys.RUNNING, keys.REFUNDS, keys.JOB + job, keys.STARTS + job],
             args=[job, intent.key, dump(intent), int(now), ref.owner_id, audit_entry],
         )
-        return written and (load_or_none(written) or intent)
+        return written and (read_intent(written) or intent)
 
     async def _settle(self, intent: Intent) -> Cancelled:
         match await self._outbox.settle(intent):
