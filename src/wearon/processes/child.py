@@ -155,7 +155,10 @@ class ChildProcess:
     async def end(self) -> int | None:
         """Kill it and wait until it is gone: what it exited with."""
         self.kill()
-        await asyncio.to_thread(self.join)
+        try:
+            await asyncio.to_thread(self.join)
+        except RuntimeError:  # no thread could be started
+            self.join()
         return self._process.returncode
 
 

@@ -210,8 +210,15 @@ async def test_a_picture_whose_process_is_ended_for_others_sake_gets_another_one
         pool.close()
 
 
-async def test_processes_that_die_between_pictures_are_replaced() -> None:
+@pytest.mark.parametrize("threads", [True, False], ids=["", "no thread can be started"])
+async def test_processes_that_die_between_pictures_are_replaced(threads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     others = set(pool_processes_of(os.getpid()))
+
+    async def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    if not threads:
+        monkeypatch.setattr(asyncio, "to_thread", no_thread)
     pool = PicturePool(2, dependencies=Dependencies())
     await pool.start()
     healthy = zoo.saved(zoo.scene(), "PNG")
