@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from wearon.events import Events
-from wearon.platform.base import OPEN_STATUSES, Channel, Platform, PlatformError, Session, SessionRef
+from wearon.platform.base import OPEN_STATUSES, Channel, Platform, PlatformError, Session, SessionRef, SessionUnreadable
 from wearon.platform.outages import repeat_every
 from wearon.processes.child import ProcessFailed
 from wearon.queue import keys
@@ -121,7 +121,11 @@ class Reconciler:
     async def sweep_spool(self) -> None:
         """Delete what no job will ask for any more. A paid picture whose session is open stays, however old it is."""
         for ref in await self._spool.left_behind(SPOOL_KEEP):
-            session = await self._platform.find_session(ref.channel, ref.session_id)
+            try:
+                session = await self._platform.find_session(ref.channel, ref.session_id)
+            except SessionUnreadable as error:  # it may be open
+                log.warning("picture left in the spool", session_id=ref.session_id, error=str(error))
+                continue
             if session is None or session.ref != ref or session.status not in OPEN_STATUSES:
                 await self._spool.discard(ref)
         await self._spool.sweep(SPOOL_KEEP)

@@ -26,7 +26,7 @@ from support.job_side import (
 )
 from wearon.events import Events
 from wearon.local.credits import DEMO_CREDITS
-from wearon.platform.base import Channel, PlatformUnavailable, SessionRef
+from wearon.platform.base import Channel, PlatformUnavailable, SessionRef, SessionUnreadable
 from wearon.queue import keys
 from wearon.queue.jobs import JobQueue
 from wearon.refunds.outbox import RefundOutbox
@@ -325,3 +325,15 @@ async def test_a_paid_picture_stays_as_long_as_its_session_is_open_or_nobody_can
     assert await spool.load_picture(ref) == PICTURE
     await reconciler.sweep_spool()
     assert await spool.load_picture(ref) is None
+
+
+async def test_a_session_that_cannot_be_read_keeps_its_picture_and_no_other_one_in_the_spool(
+    platform: FaultyPlatform, reconciler: Reconciler, buyer: Buyer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "SPOOL_KEEP", timedelta(seconds=-1))
+    spool = new_spool(tmp_path / "spool")
+    for _ in range(2):
+        await spool.keep_picture(await bought(buyer, timedelta(0), "failed"), PICTURE)
+    platform.break_next("find_session", error=SessionUnreadable("cannot read credits_used"))
+    await reconciler.sweep_spool()
+    assert len(await spool.left_behind(timedelta(seconds=-1))) == 1
