@@ -20,8 +20,8 @@ from wearon.sizing import (
     NoPerson,
     Sex,
     SizeEstimate,
-    annotated_estimate,
-    annotated_estimate_of_two,
+    drawn_estimate,
+    drawn_estimate_of_two,
 )
 
 LIMIT_S = 30.0
@@ -108,9 +108,8 @@ async def _estimate(
         shown.say("measuring")
         if side is not None:
             pair = photo.read_bytes(), side.read_bytes()
-            return await pool.run(annotated_estimate_of_two, *pair, request, timeout=LIMIT_S)
-        answer, drawn = await pool.run(annotated_estimate, photo.read_bytes(), request, timeout=LIMIT_S)
-        return answer, (drawn,)
+            return await pool.run(drawn_estimate_of_two, *pair, request, True, timeout=LIMIT_S)
+        return await pool.run(drawn_estimate, photo.read_bytes(), request, True, timeout=LIMIT_S)
     except NoPerson as error:
         raise CommandError(f"no size can be told from this photo ({error.code}): {error.hint}") from error
     except (PictureError, PoseError) as error:

@@ -7,13 +7,11 @@ Imports pose for the joints, and pictures for what becomes of hostile bytes.
 """
 
 from wearon.sizing.calls import (
-    annotated_estimate,
-    annotated_estimate_of_two,
+    drawn_estimate,
+    drawn_estimate_of_two,
     estimate_size,
     estimate_size_of_two,
     estimate_without_photo,
-    measured_photo,
-    measured_photos,
 )
 from wearon.sizing.chart import DEFAULT_CHART, MeasuredOn, Size, SizeChart, Span, Unit
 from wearon.sizing.chart_warnings import chart_warnings
@@ -70,12 +68,10 @@ __all__ = [
     "Span",
     "Unit",
     "WarningCode",
-    "annotated_estimate",
-    "annotated_estimate_of_two",
     "chart_warnings",
+    "drawn_estimate",
+    "drawn_estimate_of_two",
     "estimate_size",
     "estimate_size_of_two",
     "estimate_without_photo",
-    "measured_photo",
-    "measured_photos",
 ]

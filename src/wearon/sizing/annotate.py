@@ -1,12 +1,14 @@
 """The estimate drawn on its photo: what was seen, where it was measured, and how sure the size is."""
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from wearon.pose import Pose
 from wearon.sizing.estimate import Examination
+from wearon.sizing.measure import Line
 from wearon.sizing.result import SizeEstimate
 from wearon.sizing.sight import Photo
 from wearon.sizing.silhouette import INSIDE
@@ -24,26 +26,28 @@ _FIRST_BODY_JOINT = 11
 """Landmarks before it are the face's: eleven dots on an inch tell nothing."""
 
 
-def draw(examination: Examination, *, with_sizes: bool = True) -> bytes:
-    """The JPEG of the photo from the front, or of what was sent when that cannot be measured."""
-    photo = examination.front.photo if examination.front else examination.photo
-    pose = examination.front.scene.pose if examination.front else None
-    if examination.front is None and examination.side and examination.side.photo is photo:
-        pose = examination.side.pose
-    return _draw(photo, pose, examination, lines=examination.front is not None, with_sizes=with_sizes)
+def draw(examination: Examination, *, with_sizes: bool = True) -> tuple[bytes, ...]:
+    """JPEGs of the photos that the answer was made from, the front's first; of the first that was sent if of none.
+
+    The first one has the size bar when it is drawn `with_sizes`.
+    """
+    front, side = examination.front, examination.side
+    shown: list[tuple[Photo, Pose | None, Mapping[str, Line]]] = []
+    if front:
+        shown.append((front.photo, front.scene.pose, examination.lines))
+    if side:
+        shown.append((side.photo, side.pose, {}))
+    if not shown:
+        shown.append((examination.photo, None, {}))
+    return tuple(
+        _draw(photo, pose, lines, examination.estimate, with_sizes=with_sizes and at == 0)
+        for at, (photo, pose, lines) in enumerate(shown)
+    )
 
 
-def draw_all(examination: Examination, *, with_sizes: bool = True) -> tuple[bytes, ...]:
-    """JPEGs of the photos that the answer was made from, the one from the front first."""
-    pictures = [draw(examination, with_sizes=with_sizes)] if examination.front or not examination.side else []
-    if examination.side:
-        view = examination.side
-        sizes = with_sizes and not pictures
-        pictures.append(_draw(view.photo, view.pose, examination, lines=False, with_sizes=sizes))
-    return tuple(pictures)
-
-
-def _draw(photo: Photo, pose: Pose | None, examination: Examination, *, lines: bool, with_sizes: bool) -> bytes:
+def _draw(
+    photo: Photo, pose: Pose | None, lines: Mapping[str, Line], estimate: SizeEstimate, *, with_sizes: bool
+) -> bytes:
     scale = HEIGHT / photo.picture.height
     picture = photo.picture.resize((round(photo.picture.width * scale), HEIGHT), Image.Resampling.LANCZOS)
     if pose:
@@ -54,10 +58,9 @@ def _draw(photo: Photo, pose: Pose | None, examination: Examination, *, lines: b
     canvas = ImageDraw.Draw(sheet)
     if pose:
         _draw_joints(canvas, pose, scale, left)
-    if lines:
-        _draw_lines(canvas, examination, scale, left)
+    _draw_lines(canvas, lines, estimate, scale, left)
     if with_sizes:
-        _draw_sizes(canvas, examination.estimate, sheet.width)
+        _draw_sizes(canvas, estimate, sheet.width)
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
@@ -80,13 +83,15 @@ def _draw_joints(canvas: ImageDraw.ImageDraw, pose: Pose, scale: float, left: in
             canvas.ellipse((px - 4, py - 4, px + 4, py + 4), fill=_JOINTS, outline=_INK)
 
 
-def _draw_lines(canvas: ImageDraw.ImageDraw, examination: Examination, scale: float, left: int) -> None:
+def _draw_lines(
+    canvas: ImageDraw.ImageDraw, lines: Mapping[str, Line], estimate: SizeEstimate, scale: float, left: int
+) -> None:
     font = ImageFont.load_default(size=20)
-    for name, line in examination.lines.items():
+    for name, line in lines.items():
         ends = [(left + x * scale, y * scale) for x, y in (line.start, line.end)]
         canvas.line(ends, fill=_LINES, width=3)
-        value = getattr(examination.estimate.measurements, name)
-        error = getattr(examination.estimate.standard_errors, name)
+        value = getattr(estimate.measurements, name)
+        error = getattr(estimate.standard_errors, name)
         text = f"{name.removesuffix('_cm')} {value:.1f} ± {error:.1f} cm"
         x, y = max(ends)
         box = canvas.textbbox((x + 10, y), text, font=font, anchor="lm")

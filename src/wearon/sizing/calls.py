@@ -42,8 +42,13 @@ def estimate_without_photo(_detector: "Detector", request: EstimateRequest) -> S
 
 
 @raises(PictureError, NoPerson)
-def annotated_estimate(detector: "Detector", photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
-    """The estimate, and a JPEG of the photo with landmarks, silhouette, measuring lines and size bar.
+def drawn_estimate(
+    detector: "Detector",
+    photo: bytes,
+    request: EstimateRequest,
+    with_sizes: bool,  # noqa: FBT001 - a pose process is called with positions only
+) -> tuple[SizeEstimate, tuple[bytes, ...]]:
+    """The estimate, and a JPEG of the photo with landmarks, silhouette, measuring lines and, if wanted, the size bar.
 
     Raises what `estimate_size` raises.
     """
@@ -51,44 +56,23 @@ def annotated_estimate(detector: "Detector", photo: bytes, request: EstimateRequ
     from wearon.sizing.estimate import examine
 
     examination = examine(detector, photo, request)
-    return examination.estimate, draw(examination)
+    return examination.estimate, draw(examination, with_sizes=with_sizes)
 
 
 @raises(PictureError, NoPerson)
-def annotated_estimate_of_two(
-    detector: "Detector", photo: bytes, side: bytes, request: EstimateRequest
+def drawn_estimate_of_two(
+    detector: "Detector",
+    photo: bytes,
+    side: bytes,
+    request: EstimateRequest,
+    with_sizes: bool,  # noqa: FBT001 - as above
 ) -> tuple[SizeEstimate, tuple[bytes, ...]]:
-    """The estimate, and a JPEG of each photo that was used, the first with the size bar.
-
-    Raises what `estimate_size` raises.
-    """
-    from wearon.sizing.annotate import draw_all
-    from wearon.sizing.estimate import examine
-
-    examination = examine(detector, photo, request, side)
-    return examination.estimate, draw_all(examination)
-
-
-@raises(PictureError, NoPerson)
-def measured_photo(detector: "Detector", photo: bytes, request: EstimateRequest) -> tuple[SizeEstimate, bytes]:
-    """The estimate and the drawn photo without the size bar: for who shows the sizes in another way.
+    """The estimate, and a JPEG of each photo that was used, the first one with the size bar if that is wanted.
 
     Raises what `estimate_size` raises.
     """
     from wearon.sizing.annotate import draw
     from wearon.sizing.estimate import examine
 
-    examination = examine(detector, photo, request)
-    return examination.estimate, draw(examination, with_sizes=False)
-
-
-@raises(PictureError, NoPerson)
-def measured_photos(
-    detector: "Detector", photo: bytes, side: bytes, request: EstimateRequest
-) -> tuple[SizeEstimate, tuple[bytes, ...]]:
-    """The estimate and the drawn photos without the size bar. Raises what `estimate_size` raises."""
-    from wearon.sizing.annotate import draw_all
-    from wearon.sizing.estimate import examine
-
     examination = examine(detector, photo, request, side)
-    return examination.estimate, draw_all(examination, with_sizes=False)
+    return examination.estimate, draw(examination, with_sizes=with_sizes)

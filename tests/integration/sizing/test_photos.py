@@ -18,7 +18,7 @@ from wearon.sizing import (
     RefusalCode,
     SizeEstimate,
     WarningCode,
-    annotated_estimate,
+    drawn_estimate,
     estimate_size,
 )
 from wearon.sizing.evaluate import evaluate_folder, summarise
@@ -217,7 +217,8 @@ async def test_answers_drawings_and_refusals_come_back_from_the_pose_processes()
     await pool.start()
     try:
         request = EstimateRequest(height_cm=172, weight_kg=75)
-        answer, drawing = await pool.run(annotated_estimate, (PEOPLE / "dev_002.jpg").read_bytes(), request, timeout=60)
+        photo = (PEOPLE / "dev_002.jpg").read_bytes()
+        answer, (drawing,) = await pool.run(drawn_estimate, photo, request, True, timeout=60)
         assert answer.recommended_size in ("M", "L")
         assert drawing.startswith(b"\xff\xd8")
         with pytest.raises(NoPerson) as refused:

@@ -19,11 +19,10 @@ from wearon.sizing import (
     SizeEstimate,
     Source,
     WarningCode,
-    annotated_estimate_of_two,
+    drawn_estimate_of_two,
     estimate_size,
     estimate_size_of_two,
     estimate_without_photo,
-    measured_photos,
 )
 from wearon.sizing.evaluate import Given, evaluate_folder, summarise
 
@@ -125,10 +124,10 @@ async def test_all_of_it_comes_back_from_the_pose_processes(both: SizeEstimate) 
     await pool.start()
     try:
         assert await pool.run(estimate_size_of_two, FRONT, SIDE, REQUEST, timeout=60) == both
-        answer, pictures = await pool.run(annotated_estimate_of_two, FRONT, SIDE, REQUEST, timeout=60)
+        answer, pictures = await pool.run(drawn_estimate_of_two, FRONT, SIDE, REQUEST, True, timeout=60)
         assert answer == both
         assert [picture[:2] for picture in pictures] == [b"\xff\xd8"] * 2
-        answer, pictures = await pool.run(measured_photos, FRONT, b"", REQUEST, timeout=60)
+        answer, pictures = await pool.run(drawn_estimate_of_two, FRONT, b"", REQUEST, False, timeout=60)
         assert len(pictures) == 1
         typical = await pool.run(estimate_without_photo, EstimateRequest(168, 80, Sex.FEMALE))
         assert typical.measured_from == (Source.HEIGHT, Source.WEIGHT, Source.SEX)

@@ -22,7 +22,8 @@ def test_it_shows_the_photo_with_lines_on_it_and_sizes_under_it() -> None:
     lines = examination.lines
     assert set(lines) == {"chest_cm", "waist_cm", "hip_cm", "shoulder_cm"}
     assert all(line.start[0] < 160 < line.end[0] for line in lines.values())
-    with Image.open(io.BytesIO(draw(examination))) as drawn:
+    (jpeg,) = draw(examination)
+    with Image.open(io.BytesIO(jpeg)) as drawn:
         assert drawn.format == "JPEG"
         assert drawn.height > HEIGHT
         left = (drawn.width - 640) // 2

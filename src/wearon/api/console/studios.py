@@ -24,9 +24,9 @@ from wearon.sizing import (
     Sex,
     SizeChart,
     SizeEstimate,
+    drawn_estimate,
+    drawn_estimate_of_two,
     estimate_without_photo,
-    measured_photo,
-    measured_photos,
 )
 
 log = structlog.get_logger()
@@ -115,11 +115,12 @@ async def _measure(
     pool: PosePool, photo: bytes, side: bytes, question: EstimateRequest
 ) -> tuple[SizeEstimate, Sequence[bytes]]:
     if side:
-        return await pool.run(measured_photos, photo, side, question, timeout=INFERENCE_LIMIT_S, pictures=2)
+        return await pool.run(
+            drawn_estimate_of_two, photo, side, question, False, timeout=INFERENCE_LIMIT_S, pictures=2
+        )
     if not photo and question.weight_kg is not None:
         return await pool.run(estimate_without_photo, question, timeout=INFERENCE_LIMIT_S), ()
-    answer, drawn = await pool.run(measured_photo, photo, question, timeout=INFERENCE_LIMIT_S)
-    return answer, (drawn,)
+    return await pool.run(drawn_estimate, photo, question, False, timeout=INFERENCE_LIMIT_S)
 
 
 def _data_url(jpeg: bytes) -> str:

@@ -47,7 +47,7 @@ class Pool:
     ready = True
 
     def __init__(self) -> None:
-        self.outcome: Any = (ESTIMATE, b"jpeg")
+        self.outcome: Any = (ESTIMATE, (b"jpeg",))
         self.asked: list[tuple[Any, ...]] = []
         self.pictures: list[int] = []
         self.held: asyncio.Event | None = None
@@ -195,7 +195,8 @@ async def test_a_photo_is_measured_and_drawn(side: Side) -> None:
     assert answer.json()["estimate"]["recommended_size"] == "M"
     assert answer.json()["picture"] == "data:image/jpeg;base64,anBlZw=="
     assert answer.json()["side_picture"] is None
-    ((photo, question),) = side.pool.asked
+    ((photo, question, with_sizes),) = side.pool.asked
+    assert not with_sizes  # the page has a bar of its own
     assert (photo, question.height_cm, question.weight_kg, question.sex) == (b"photo", 178, 70, Sex.FEMALE)
 
 
