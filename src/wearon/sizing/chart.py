@@ -21,8 +21,9 @@ MOST_SIZES = 40
 MOST_PAIRS = 400
 
 MOST_NAMES = 20
-"""Of one object: a line of a chart has thirteen, and each unknown one would be a complaint. Of a list, only the first
-faulty item is complained about: sixteen kilobytes of faults took the event loop 23 ms and gave an answer of 1 MB."""
+"""Names that one object may have: a line of a chart has thirteen, and each unknown one would be a complaint. Of a list,
+only the first faulty item is complained about: sixteen kilobytes of faults took the event loop 23 ms and gave an answer
+of 1 MB."""
 
 CM_PER_INCH = 2.54
 

@@ -3,9 +3,8 @@
 import numpy as np
 
 from wearon.pose import Pose
-from wearon.sizing.features import BANDS, Sighting, hem_step
+from wearon.sizing.features import BANDS, Sighting, garment_over_hips, hem_step
 from wearon.sizing.limbs import knees, knees_are_in
-from wearon.sizing.silhouette import INSIDE, sample
 
 LOOSE_HEM = 0.0105
 """Step of the hem over trunk length: fitting tops up to 0.008 and, in poor pictures, 0.01; loose ones 0.02."""
@@ -16,12 +15,14 @@ SKIRT = 1.0
 """Breadth above the knees over the hips': touching thighs have up to 0.99 (2 of 162 people 1.1), flared dresses 1.15 to
 1.3, and half of the long coats and dresses without a hem that are not refused have more than 1."""
 STOUT_SKIRT = (0.8, 0.93)
-"""And with hips so broad, over trunk length: thighs of broad hips taper more. 1 of the 162 people is beyond both."""
+"""Hips so broad, over trunk length, and what stands for SKIRT then: thighs of broad hips taper more. 1 of the 162
+people is beyond both."""
 STRAIGHT_DOWN = (0.7, 1.03)
 """Hip breadth over trunk length, and the thighs' half way down over the hips', beyond which it is a coat that ends
 above the knees: none of the 162 people, 4 of 263 of another renderer, and half of the coats there."""
 BROAD_COAT = (0.8, 1.06)
-"""And from which nothing is measured: nobody is beyond both but in coats, which were read as XXL with up to 1.00."""
+"""Hips and thighs, as above, beyond which nearly everything is hidden: nobody is beyond both but in coats, which were
+read as XXL with up to 1.00."""
 SKIRT_DOUBT = 2.0
 BROAD_SKIRT_DOUBT = 2.9
 """The latter from BROAD_HIPS on. With the factor for loose clothes, long coats and dresses are then wrong by about what
@@ -39,7 +40,7 @@ def hang_loose(sighting: Sighting) -> bool:
 
 
 def hide_everything(pose: Pose, sighting: Sighting) -> bool:
-    """Whether they hide so much of a broad figure that nothing can be measured."""
+    """Whether they hide so much of a broad figure that what is measured is doubted most."""
     return hangs_straight(pose, sighting) or hangs_broad(sighting, BROAD_COAT)
 
 
@@ -73,9 +74,4 @@ def hangs_straight(pose: Pose, sighting: Sighting) -> bool:
         return False
     ends_at = 1 + knees(sighting)
     levels = np.linspace(ends_at - 0.15, ends_at - 0.03, 7)
-    offsets = np.arange(0.25, 0.8 * hips, 0.5)
-    inside = sample(pose.mask, sighting.axis.places(levels, offsets)) >= INSIDE
-    if not inside[:, :, offsets < 0.1 * hips].all():
-        return False
-    ends = np.where(inside.all(axis=2), offsets.size, np.argmin(inside, axis=2)) * 0.5
-    return bool(np.median(ends.sum(axis=0)) > STRAIGHT_GARMENT * hips)
+    return garment_over_hips(pose, sighting.axis, levels, hips) > STRAIGHT_GARMENT

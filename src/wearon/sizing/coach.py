@@ -19,6 +19,7 @@ from wearon.sizing.features import BANDS, Frame, Sighting, look
 from wearon.sizing.measure import STRETCHED, Front
 from wearon.sizing.refusal import NoPerson, RefusalCode
 from wearon.sizing.request import EstimateRequest
+from wearon.sizing.side import is_side_view
 from wearon.sizing.silhouette import INSIDE, Pixels
 from wearon.sizing.warnings import WarningCode
 
@@ -68,15 +69,13 @@ VISIBLE = 0.5
 UPRIGHT = np.radians(50)
 TILTED = np.radians(10)
 """Twice and a half the largest lean of the synthetic pictures (3.8 degrees)."""
-SIDE_VIEW_SHOULDERS = 0.36
-"""Shoulder breadth over trunk length below which the body is seen from the side; from the front 0.57 to 0.82."""
 TURNED = np.radians(22)
 """Estimated turn; bodies that are turned by up to 15 degrees look turned by up to 20."""
 CHILD_HEAD = 0.92
 """Head top to shoulders over shoulders to hips: adults 0.66 to 0.83, hair included; a six-year-old has about 1."""
 CHILD_EARS = 0.34
-"""And between the ears over shoulders to hips: much hair makes a head high, not broad. Adults 0.20 to 0.29, up to 0.33
-in photographs from near by; a six-year-old has about 0.35 by the usual tables of heads and trunks."""
+"""Between the ears over shoulders to hips, beside CHILD_HEAD: much hair makes a head high, not broad. Adults 0.20 to
+0.29, up to 0.33 in photographs from near by; a six-year-old has about 0.35 by the usual tables of heads and trunks."""
 CHILD_HEIGHT_CM = 140.0
 """A rendered ten-year-old's head is within what adults have: from there on only the height tells. Fewer than one adult
 in a thousand is smaller (3.4 standard deviations below the mean woman of 162)."""
@@ -95,14 +94,15 @@ images have more, and 85 % of those in which a bag was put before one side of th
 OTHER_PERSON = 0.1
 """Area of another silhouette, of the main one's, from which it is no passer-by far behind."""
 RIVAL = 0.5
-"""And from which nobody can say who is meant."""
+"""Area of another silhouette, of the main one's, from which nobody can say who is meant."""
 STRANGE = 2.5
 """Strangeness of the features from which the photo is unlike any that the model knows."""
 NO_BODY = 5.0
-"""And from which it is no body at all: half a person and the like have 20 and more, somebody behind a board 6."""
+"""Strangeness from which it is no body at all: half a person and the like have 20 and more; a board before it, 6."""
 NO_BODY_POSED = 10.0
-"""And from which it is none when a raised arm or a hand on the body says why. Of 92 rendered people with hands on their
-hips or arms held out, 17 were between both: answered with doubt, the range held all of their sizes; beyond, 4 of 7."""
+"""Strangeness from which it is no body although a raised arm or a hand on the body says why. Of 92 rendered people with
+hands on their hips or arms held out, 17 were between both: answered with doubt, the range held all of their sizes;
+beyond, 4 of 7."""
 POSED = frozenset({WarningCode.ARMS_RAISED, WarningCode.BODY_PARTLY_HIDDEN})
 IMPOSSIBLE_STRETCH = 6.0
 """Standard errors of seeming stretch from which it is refused: a picture squeezed to 0.7 or stretched to 1.4."""
@@ -183,7 +183,7 @@ def _refuse_hopeless(pose: Pose, sighting: Sighting) -> None:
         raise NoPerson(RefusalCode.NO_PERSON)
     if abs(sighting.axis.tilt) > UPRIGHT:
         raise NoPerson(RefusalCode.NOT_UPRIGHT)
-    if sighting.shoulder < SIDE_VIEW_SHOULDERS * sighting.axis.length:
+    if is_side_view(pose):
         raise NoPerson(RefusalCode.SIDE_VIEW)
     if limbs.knees_are_in(pose) and (
         limbs.knees(sighting) < limbs.KNEES_OF_SITTING[0] or limbs.straightness(pose) < limbs.BENT_LEG

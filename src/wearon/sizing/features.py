@@ -120,7 +120,7 @@ def look(pose: Pose, pixels: Pixels) -> Sighting:
         upper_arm=_longer(pose, (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW), (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW)),
         forearm=_longer(pose, (Joint.LEFT_ELBOW, Joint.LEFT_WRIST), (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST)),
         thighs=_thighs(pose, axis, outline),
-        skirt=_skirt(pose, axis, outline),
+        skirt=garment_over_hips(pose, axis, _LOWER_THIGHS, max(outline.breadth(*BANDS["hip"]), 1.0)),
         camera_tilt=(heights["toes"] - heights["heels"]) / axis.length,
         traits=front_traits(pose, pixels, axis, outline, down, (top, bottom)),
     )
@@ -229,11 +229,10 @@ def _thighs(pose: Pose, axis: Axis, outline: Profile) -> float:
     return float(inside.sum(axis=(0, 2)).mean()) * 0.5
 
 
-def _skirt(pose: Pose, axis: Axis, outline: Profile) -> float:
-    """Legs have a gap between them somewhere above the knees, or taper."""
-    hips = max(outline.breadth(*BANDS["hip"]), 1.0)
+def garment_over_hips(pose: Pose, axis: Axis, levels: Array, hips: float) -> float:
+    """Breadth over the hips' of what hangs at these levels; 0 when it has a gap, as legs have."""
     offsets = np.arange(0.25, 0.8 * hips, 0.5)
-    inside = sample(pose.mask, axis.places(_LOWER_THIGHS, offsets)) >= INSIDE
+    inside = sample(pose.mask, axis.places(levels, offsets)) >= INSIDE
     if not inside[:, :, offsets < 0.1 * hips].all():
         return 0.0
     ends = np.where(inside.all(axis=2), offsets.size, np.argmin(inside, axis=2)) * 0.5

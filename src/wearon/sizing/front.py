@@ -14,7 +14,7 @@ from wearon.sizing.proportions import leg_breadths, proportions, share
 from wearon.sizing.silhouette import Array, Axis, Pixels, Profile
 
 LEVELS = tuple(round(0.1 + 0.05 * number, 2) for number in range(25))
-"""Of the trunk's axis, shoulders (0) to upper thighs (1.3)."""
+"""Places on the trunk's axis, from the shoulders (0) to the upper thighs (1.3)."""
 
 _LABELS = tuple(f"{level * 100:.0f}" for level in LEVELS)
 _HALF_BAND = 0.025

@@ -14,15 +14,16 @@ STRAIGHT_LEG = 0.95
 """Hip to ankle over hip to knee to ankle, of the more bent leg, below which somebody may sit or walk; the synthetic
 people's have 0.997, and standing ones in photographs, legs crossed, 0.96."""
 BENT_LEG = 0.75
-"""And below which nobody stands: kneeling 0.2, sitting 0.3 to 0.74. A knee bent by 83 degrees."""
+"""Straightness of the more bent leg below which nobody stands: kneeling 0.2, sitting 0.3 to 0.74. A knee bent by 83
+degrees."""
 SHORT_SHIN = 0.5
 """Knee to ankle over hip to knee, with the feet in the picture, below which a shin points away from the camera; 0.57
 and more when standing, whatever the camera's height."""
 HIDDEN_ARM = 0.6
 """Share of the waist's levels at which an arm touches the trunk without a gap."""
 HIDDEN_HAND = 0.3
-"""Share of the hips' levels at which a hand or forearm does: 4 of the 162 synthetic people, held-out arms, and 12 of 17
-whose arms hang at rest."""
+"""Share of the hips' levels at which a hand or forearm touches without a gap: 4 of the 162 synthetic people, held-out
+arms, and 12 of 17 whose arms hang at rest."""
 RAISED_ELBOW = 0.1
 """Level of an elbow, shoulders to hips, above which the arm is raised, and with it the shoulder; 0.45 and more when it
 hangs, 0.3 when both are held out as asked for."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wearon.sizing.bodies import typical
-from wearon.sizing.features import BANDS, NATURAL_WAIST, Frame, Sighting, features
+from wearon.sizing.features import BANDS, NATURAL_WAIST, Frame, Sighting
 from wearon.sizing.legs import Legs, read_legs
 from wearon.sizing.photo_model import FrameModel, photo_model
 from wearon.sizing.reader import Observation, readers
@@ -67,22 +67,6 @@ class Measured:
         return np.asarray(np.sqrt(np.diag(self.covariance)))
 
 
-def measure(
-    sighting: Sighting,
-    frame: Frame,
-    request: EstimateRequest,
-    *,
-    doubt: float = 1.0,
-    model: Mapping[Frame, FrameModel] | None = None,
-) -> Measured:
-    """Girths and shoulder breadth of the person in one picture from the front.
-
-    `doubt` multiplies the standard errors: what the photo's faults cost (see `wearon.sizing.coach`).
-    """
-    values = features(sighting, frame, request.height_cm)
-    return combine(read_front(values, frame, doubt=doubt, model=model), None, request)
-
-
 @dataclass(frozen=True, slots=True)
 class Front:
     """What a picture from the front says, and how strange it is."""
@@ -101,7 +85,10 @@ def read_front(
     doubt: float = 1.0,
     model: Mapping[Frame, FrameModel] | None = None,
 ) -> Front:
-    """What the features of a picture from the front say by themselves."""
+    """What the features of a picture from the front say by themselves.
+
+    `doubt` multiplies the standard errors: what the photo's faults cost (see `wearon.sizing.coach`).
+    """
     shares = (model or photo_model())[frame].predict(values)
     strangeness = max(1.0, shares.strangeness)
     legs = None

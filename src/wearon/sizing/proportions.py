@@ -12,7 +12,7 @@ from wearon.pose import Joint, Pose
 from wearon.sizing.silhouette import INSIDE, Array, Axis, middle
 
 LEG_PLACES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Of the way from the hips to the ankles: where legs and trousers are looked at."""
+"""Where legs and trousers are looked at, of the way from the hips to the ankles."""
 
 _SMALLEST = 0.003
 """Share of the height below which a length is noise."""

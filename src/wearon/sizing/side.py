@@ -49,7 +49,7 @@ class SideSighting:
     front: Array
     """How far the body reaches forwards of the axis, at each of LEVELS."""
     back: Array
-    """And backwards."""
+    """How far it reaches backwards, at each of LEVELS."""
     faces: int
     """1 when it faces the picture's right, -1 when its left."""
     traits: Mapping[str, float]

@@ -5,23 +5,25 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from wearon.pictures.decode import PictureError, decode
 from wearon.pose import Detector, Joint, Pose
-from wearon.sizing.coach import Scene, inspect, second_thoughts
-from wearon.sizing.features import Frame, features
+from wearon.sizing.coach import SMALLEST_TRUNK, Scene, inspect, second_thoughts
+from wearon.sizing.features import features
 from wearon.sizing.measure import Front, read_front, read_side
 from wearon.sizing.reader import Observation
 from wearon.sizing.refusal import NoPerson, RefusalCode
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.side import SideSighting, is_side_view, look_from_the_side
-from wearon.sizing.silhouette import INSIDE
+from wearon.sizing.silhouette import INSIDE, Pixels
 from wearon.sizing.warnings import WarningCode
 
 PHOTO_EDGE = 512
 """Pixels of the longer side. The pose networks look at 256; the silhouette's edges gain nothing from more."""
+
+MOST_LEAN = np.radians(25)
+"""From the side: a trunk that leans further is bent."""
 
 _EVERY_ROW = 8
 """Rows between those that are compared: which half is lighter shows in sixty of them."""
@@ -29,8 +31,6 @@ _EVERY_ROW = 8
 _DARK = 90
 """Mean of all pixels below which a picture without a person is looked at once more, lightened."""
 _LIGHTENED = 150
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class SideView:
 
 
 def open_photo(detector: Detector, data: bytes) -> Photo:
-    """Raises PictureError when the bytes are not a picture."""
+    """Decode a photo and find the people in it. Raises PictureError when the bytes are not a picture."""
     picture = decode(data, PHOTO_EDGE)
     pixels = np.asarray(picture)
     mirrored = seen_mirrored(pixels)
@@ -127,13 +127,9 @@ def from_the_side(photo: Photo) -> SideView:
     if feet >= 1.0 or (pose.mask[[0, 1, -2, -1]] >= INSIDE).any():
         raise NoPerson(RefusalCode.BODY_OUT_OF_FRAME)
     sighting = look_from_the_side(pose, photo.pixels)
-    if abs(sighting.axis.tilt) > _UPRIGHT or sighting.axis.length < _SMALLEST_TRUNK or not _has_depth(sighting):
+    if abs(sighting.axis.tilt) > MOST_LEAN or sighting.axis.length < SMALLEST_TRUNK or not _has_depth(sighting):
         raise NoPerson(RefusalCode.NOT_UPRIGHT)
     return SideView(photo, pose, sighting, read_side(sighting.traits))
-
-
-_UPRIGHT = np.radians(25)
-_SMALLEST_TRUNK = 24.0
 
 
 def _has_depth(sighting: SideSighting) -> bool:
@@ -146,8 +142,3 @@ def apart(front: Observation, side: Observation) -> float:
     off = front.mean - side.mean
     distance = off @ np.linalg.solve(front.covariance + side.covariance, off)
     return float(np.sqrt(distance / len(off)))
-
-
-def is_whole(view: FrontView) -> bool:
-    """Whether the photo shows all of the person."""
-    return view.scene.frame is Frame.FULL

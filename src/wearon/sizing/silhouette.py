@@ -187,7 +187,7 @@ def without_leaks(trunk: Array, levels: Array, tolerance: float) -> Array:
 
 
 def _median(values: Array) -> float:
-    """As numpy's, which takes ten times as long for so few."""
+    """The median; numpy's takes ten times as long for so few."""
     ascending, half = np.sort(values), values.size // 2
     return float(ascending[half] if values.size % 2 else (ascending[half - 1] + ascending[half]) / 2)
 

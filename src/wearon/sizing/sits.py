@@ -93,5 +93,7 @@ def _off(fitting: Fitting, code: OutsideCode, mean: Array, covariance: Array) ->
             body, error = _known(fitting, rule.column, mean, covariance)
             beyond = body - rule.steps[-1].high if code is OutsideCode.TOO_LARGE_FOR_CHART else rule.steps[0].low - body
             found.append((beyond / error, rule.column))
-        if code is OutsideCode.TOO_LARGE_FOR_CHART or (code is OutsideCode.TOO_SMALL_FOR_CHART and found):
-            yield from found if code is OutsideCode.TOO_LARGE_FOR_CHART else [min(found)]
+        if code is OutsideCode.TOO_LARGE_FOR_CHART:
+            yield from found
+        elif code is OutsideCode.TOO_SMALL_FOR_CHART and found:
+            yield min(found)

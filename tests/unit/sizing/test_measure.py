@@ -9,13 +9,18 @@ import pytest
 from support.figures import Figure
 from wearon.pose import Pose
 from wearon.sizing.coach import inspect
-from wearon.sizing.features import LEVELS, Frame, features, look
-from wearon.sizing.measure import MEASURES, Measured, measure
+from wearon.sizing.features import LEVELS, Frame, Sighting, features, look
+from wearon.sizing.measure import MEASURES, Measured, combine, read_front
 from wearon.sizing.reader import readers
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.silhouette import Pixels, profile, trunk_axis, without_leaks
 
 REQUEST = EstimateRequest(height_cm=170)
+
+
+def measure(sighting: Sighting, frame: Frame, request: EstimateRequest, *, doubt: float = 1.0) -> Measured:
+    """Girths and shoulder breadth of the person in one picture from the front."""
+    return combine(read_front(features(sighting, frame, request.height_cm), frame, doubt=doubt), None, request)
 
 
 def _measure(figure: Figure, request: EstimateRequest = REQUEST) -> Measured:
