@@ -68,7 +68,8 @@ class SessionHistories:
         if not term or len(term) > MAX_TERM:
             return []
         sessions = list(await self._platform.search_sessions(term, limit, created_before))
-        if as_uuid(term) is None and (session := await self._of_b2c_request(term)) is not None:
+        session = await self._of_b2c_request(term) if as_uuid(term) is None else None
+        if session is not None and (created_before is None or session.created_at < created_before):
             sessions.append(replace(session, request_id=term))
         sessions.sort(key=lambda session: session.created_at, reverse=True)
         return sessions[:limit]

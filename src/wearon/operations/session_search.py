@@ -25,7 +25,7 @@ from wearon.operations.session_index import (
 )
 from wearon.operations.status import StatusReader
 from wearon.operations.waiting_sessions import WaitingSessions
-from wearon.platform.base import PlatformError
+from wearon.platform.base import PlatformError, Session
 from wearon.platform.session_rows import as_uuid
 
 log = structlog.get_logger()
@@ -35,6 +35,9 @@ MAX_TEXT = 2000
 
 MOST_IDS = 3
 """Ids in a text that the platform is asked for."""
+
+ASKED_AT_ONCE = 500
+"""Rows of one id that the platform is asked for: it gives 1,000 at most, and what it left out would seem not to be."""
 
 SHORTEST_PART = 6
 """Characters: a shorter part of an id stands in too many of them."""
@@ -93,7 +96,7 @@ class SessionSearch:
     ) -> SessionPage | None:
         """The platform's sessions of the ids that stand in the text as a whole; None when it knows none of them."""
         whole = [id_ for id_ in ids if as_uuid(id_)] or ([text] if len(text.split()) == 1 else ids)
-        before = _moment(cursor)
+        before, limit = _moment(cursor), min(limit, ASKED_AT_ONCE)
         try:
             found = [
                 session
@@ -108,13 +111,15 @@ class SessionSearch:
             return None
         if not found and before is None:
             return None
+        # The ids share a cursor: what one of them has too many of must not be older than what another one shows.
+        newest = sorted({session.ref: session for session in found}.values(), key=_created_at, reverse=True)[:limit]
         try:
-            lines = await self._index.lines(session.ref for session in found)
+            lines = await self._index.lines(session.ref for session in newest)
         except RedisError:
             lines = {}
         running = {job.session_id for job in await self._status.running()}
-        page = SessionPage(cursor=found[-1].created_at.isoformat() if len(found) >= limit else "")
-        for session in {session.ref: session for session in found}.values():
+        page = SessionPage(cursor=newest[-1].created_at.isoformat() if len(newest) >= limit else "")
+        for session in newest:
             row = self._histories.summary(session)
             line = lines.get(row.session_id) or SessionLine(
                 session_id=row.session_id,
@@ -131,6 +136,10 @@ class SessionSearch:
             if query.takes(line):
                 page.sessions.append(line)
         return page
+
+
+def _created_at(session: Session) -> datetime:
+    return session.created_at
 
 
 def _line_of_job(job: RunningJob) -> SessionLine:

@@ -4,8 +4,11 @@ The list of sessions, which attempts write, does not say so. Nothing is kept for
 entries of the producers' list and of the tenants' lines, and the jobs that are due again later.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from heapq import nlargest
+from itertools import chain
 from typing import cast
 
 from redis.asyncio import Redis
@@ -25,6 +28,15 @@ MOST_TENANTS = 50
 
 MOST_SET_ASIDE = 200
 """Jobs that are due again later, the first ones: a fleet retries few at once."""
+
+AT_ONCE = 50
+"""Entries that are read between two turns of the event loop: all that may be read of fifty lines take a second."""
+
+BEGAN_BEFORE_MS = 1e13
+"""So much less is the place in its line of a job that has begun before (`queue/scripts/take.lua`)."""
+
+Place = tuple[bytes, float]
+"""A job's id and its place (ms)."""
 
 
 class WaitingSessions:
@@ -50,30 +62,31 @@ class WaitingSessions:
             pipeline.hlen(keys.RUNNING)
             tasks, documents, longest, jobs, running = await pipeline.execute()
         tenants = _tenants(query) or [tenant.decode(errors="replace") for tenant, _ in longest]
-        lines = [*await self._set_aside(), *_of_tasks(documents), *await self._in_lines(tenants, most)]
+        set_aside, in_lines = await self._set_aside(), await self._in_lines(tenants, most)
+        wanted: dict[str, SessionLine] = {}
         text = bool(query.text.strip())
-        wanted = [line for line in lines if query.takes(line) and (has_any(line, ids) or not text)]
-        found = sorted({line.session_id: line for line in wanted}.values(), key=_newest_first)
+        for number, line in enumerate(chain(map(_of_job, set_aside), map(_of_task, documents), map(_of_job, in_lines))):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if line is not None and query.takes(line) and (has_any(line, ids) or not text):
+                wanted[line.session_id] = line
+        found = nlargest(end + 1, wanted.values(), key=_moment)
         return SessionPage(
             sessions=found[begin:end],
             cursor=str(end) if begin < end < len(found) else "",
             kept=tasks + max(0, jobs - running),
         )
 
-    async def _set_aside(self) -> list[SessionLine]:
+    async def _set_aside(self) -> Iterable[Place]:
         answer = await self._script(keys=[keys.RUNNING, keys.JOBS], args=[keys.LINE, MOST, MOST_SET_ASIDE])
         found = cast("list[bytes]", answer)
-        jobs = zip(found[::2], found[1::2], strict=True)
-        lines = (_of_job(job.decode(errors="replace"), float(due_ms)) for job, due_ms in jobs)
-        return [line for line in lines if line is not None]
+        return zip(found[::2], map(float, found[1::2]), strict=True)
 
-    async def _in_lines(self, tenants: Sequence[str], most: int) -> list[SessionLine]:
+    async def _in_lines(self, tenants: Sequence[str], most: int) -> Iterable[Place]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for tenant in tenants:
                 pipeline.zrevrange(keys.LINE + tenant, 0, most - 1, withscores=True)
-            found = cast("list[list[tuple[bytes, float]]]", await pipeline.execute())
-        lines = (_of_job(job.decode(errors="replace"), arrived_ms) for line in found for job, arrived_ms in line)
-        return [line for line in lines if line is not None]
+            return chain.from_iterable(cast("list[list[Place]]", await pipeline.execute()))
 
 
 def _tenants(query: SessionQuery) -> list[str]:
@@ -86,30 +99,32 @@ def _tenants(query: SessionQuery) -> list[str]:
     return []
 
 
-def _newest_first(line: SessionLine) -> float:
-    return -line.at.timestamp()
+def _moment(line: SessionLine) -> datetime:
+    return line.at
 
 
-def _of_tasks(documents: Iterable[bytes]) -> Iterable[SessionLine]:
-    for document in documents:
-        task = read_task(document)
-        if isinstance(task, GenerationTask):
-            ref = task.ref
-            yield SessionLine(
-                session_id=ref.session_id,
-                at=task.created_at or datetime.now(UTC),
-                owner_id=ref.owner_id,
-                request_id=task.request_id,
-                channel=ref.channel.value,
-                status=WAITING,
-            )
+def _of_task(document: bytes) -> SessionLine | None:
+    """The session of a document; None when it is no task."""
+    task = read_task(document)
+    if not isinstance(task, GenerationTask):
+        return None
+    ref = task.ref
+    return SessionLine(
+        session_id=ref.session_id,
+        at=task.created_at or datetime.now(UTC),
+        owner_id=ref.owner_id,
+        request_id=task.request_id,
+        channel=ref.channel.value,
+        status=WAITING,
+    )
 
 
-def _of_job(job: str, arrived_ms: float) -> SessionLine | None:
+def _of_job(place: Place) -> SessionLine | None:
     """The session of a job; None when the job's id names none."""
-    *_, channel, owner_id, session_id = ["", "", *job.split(":")]
+    job, place_ms = place
+    *_, channel, owner_id, session_id = ["", "", *job.decode(errors="replace").split(":")]
     try:
-        at = datetime.fromtimestamp(arrived_ms / 1000, UTC)
+        at = datetime.fromtimestamp((place_ms + BEGAN_BEFORE_MS if place_ms < 0 else place_ms) / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
     if channel not in set(Channel):

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +15,7 @@ from redis.asyncio import Redis
 from support.history_side import HistorySide
 from support.job_side import Buyer, FaultyPlatform, LocalShop, document, untyped
 from support.turns import a_store, push
-from wearon.operations import counters
+from wearon.operations import counters, session_search, waiting_sessions
 from wearon.operations.models import Report, RunningJob
 from wearon.operations.session_index import MAX_CAUSES, STEP, SessionIndex, SessionLine, SessionQuery
 from wearon.platform import outages
@@ -186,6 +188,44 @@ async def test_what_waits_is_listed_from_the_queue_and_paged(
     assert (far.sessions, far.cursor) == ([], "")
 
 
+async def test_what_waits_for_another_attempt_waits_since_it_was_due(side: HistorySide, redis_client: Redis) -> None:
+    began_before, new = a_store(), a_store()
+    (again,), (first,) = await push(redis_client, began_before), await push(redis_client, new)
+    due_ms = round((time.time() - 30) * 1000)
+    # As `take.lua` puts it there: before all jobs that have not begun.
+    await untyped(redis_client).zadd(f"{keys.LINE}{began_before}", {again: due_ms - 1e13})
+    page = await side.search.page(SessionQuery(status="waiting"))
+    assert [line.session_id for line in page.sessions] == [first.rsplit(":", 1)[-1], again.rsplit(":", 1)[-1]]
+    assert page.sessions[1].at.timestamp() == pytest.approx(due_ms / 1000)
+    assert len(await listed(side, status="waiting", since=datetime.now(UTC) - timedelta(minutes=1))) == 2
+
+
+async def test_the_event_loop_turns_while_many_that_wait_are_read(
+    side: HistorySide, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {f"b2c:u:{uuid4()}": time.time() * 1000 + number for number in range(500)}
+    await untyped(redis_client).zadd(f"{keys.LINE}{B2C}", jobs)
+    await untyped(redis_client).zadd(keys.WAITING, {B2C: len(jobs)})
+    turns, read = [0], Counter[int]()
+
+    async def turn() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    def note(place: tuple[bytes, float], of_job: Any = waiting_sessions._of_job) -> SessionLine | None:
+        read[turns[0]] += 1
+        return of_job(place)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(waiting_sessions, "_of_job", note)
+    turning = asyncio.create_task(turn())
+    page = await side.search.page(SessionQuery(status="waiting", since=datetime(2026, 1, 1, tzinfo=UTC)))
+    turning.cancel()
+    assert (len(page.sessions), page.cursor) == (50, "50")
+    assert read.total() == 500
+    assert max(read.values()) <= waiting_sessions.AT_ONCE
+
+
 async def test_what_is_due_again_later_waits_and_what_runs_does_not(side: HistorySide, redis_client: Redis) -> None:
     in_line = (await push(redis_client, B2C, 1))[0].rsplit(":", 1)[-1]
     later, of_store, runs = (str(uuid4()) for _ in range(3))
@@ -299,6 +339,37 @@ async def test_a_users_sessions_do_not_end_at_fifty(side: HistorySide, shop: Loc
     assert sorted(found) == sorted({ref.session_id for ref in refs})
     assert second.cursor == ""
     assert {line.status for line in first.sessions} == {Status.QUEUED.value}
+
+
+async def test_of_several_users_in_one_text_no_session_is_passed_over(side: HistorySide, shop: LocalShop) -> None:
+    refs = []
+    for buyer in (Buyer(shop, Channel.B2C), Buyer(shop, Channel.B2B)):
+        refs += [await buyer.buy() for _ in range(5)]
+    query, found, cursor = SessionQuery(text=f"{refs[-1].owner_id} or {refs[0].owner_id}?"), list[str](), ""
+    for _ in range(10):
+        page = await side.search.page(query, cursor, limit=3)
+        assert len(page.sessions) <= 3
+        found += [line.session_id for line in page.sessions]
+        if not (cursor := page.cursor):
+            break
+    assert (sorted(found), cursor) == (sorted(ref.session_id for ref in refs), "")
+
+
+async def test_a_request_of_b2c_is_on_one_page(side: HistorySide, buyer: Buyer) -> None:
+    await side.run(await buyer.buy())
+    page = await side.search.page(SessionQuery(text="req_test"), limit=1)
+    assert len(page.sessions) == 1
+    assert (await side.search.page(SessionQuery(text="req_test"), page.cursor, limit=1)).sessions == []
+
+
+async def test_more_than_the_platform_gives_at_once_has_another_page(
+    side: HistorySide, shop: LocalShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_search, "ASKED_AT_ONCE", 2)
+    buyer = Buyer(shop, Channel.B2C)
+    refs = [await buyer.buy() for _ in range(3)]
+    page = await side.search.page(SessionQuery(text=refs[0].owner_id), limit=5000)
+    assert (len(page.sessions), bool(page.cursor)) == (2, True)
 
 
 async def test_it_is_found_while_the_platform_is_away(
