@@ -10,6 +10,7 @@ import typer
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import AsJson, CommandError, Yes, confirm, plain, print_json, say
 from wearon.cli.progress import progress
+from wearon.operations.words import plural
 
 if TYPE_CHECKING:
     from wearon.operations.actions.cancel import Cancellations
@@ -65,7 +66,7 @@ def _cancel_waiting(store: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"store_id": store, **{outcome.value: number for outcome, number in sorted(found.items())}})
         return
-    say(f"store {plain(store)}: {found.total()} sessions")
+    say(f"store {plain(store)}: {plural(found.total(), 'session')}")
     for outcome, number in sorted(found.items()):
         say(f"{number:>7}  {outcome.sentence}")
 

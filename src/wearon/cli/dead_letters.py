@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -86,7 +86,7 @@ def list_letters(
         rows = [(letter.id, letter.at, letter.session_id or "-", letter.reason) for letter in letters]
         print_table("", ("id", "at", "session", "reason"), rows, texts=["reason"])
     else:
-        out.print("There are no dead letters.")
+        out.print(f"There are no dead letters{' of this group' if group else ''}{' behind those' if skip else ''}.")
 
 
 @app.command()
@@ -137,6 +137,8 @@ def retry(
         confirm(f"Push {pushed} of {len(done)} documents again?", yes=yes)
         done = _in_parts("Pushing again", lambda actions, by, at: actions.retry_some(group, by, at), quiet=as_json)
         _tell(done, "", quiet=as_json)
+    if group and not done:
+        raise CommandError(f"there is no group {group}")
     if as_json:
         told = [{"id": letter.id, "session_id": letter.session_id} for letter in done if letter.fate == "pushed"]
         kept = [{"id": letter.id, "why": FATES[letter.fate]} for letter in done if letter.fate != "pushed"]
@@ -261,7 +263,6 @@ def _minute(at: str) -> str:
 
 def _readable(payload: str) -> str:
     try:
-        document: Any = json.loads(payload)
-    except ValueError:
+        return json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
         return payload
-    return json.dumps(document, indent=2, ensure_ascii=False)

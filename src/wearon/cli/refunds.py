@@ -32,7 +32,7 @@ Session = Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Only t
 
 @app.command("list")
 def list_refunds(
-    limit: Annotated[int, typer.Option(min=1, help="How many of each kind to print at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="How many of each kind to print at most; --json has all.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List outstanding refunds, oldest first, and apart from them those that need review.

@@ -70,8 +70,9 @@ def _show(page: "SessionPage", limit: int) -> None:
     for line in page.sessions:
         say(_line(line, whole=not out.is_terminal or out.width >= WIDE))
     if page.cursor:
+        # To the microsecond: sessions that ended within the same second are not passed over.
         errors.print(
-            f"[dim]There are more: --limit {2 * limit}, or --until {page.sessions[-1].at:%Y-%m-%dT%H:%M:%S}[/]"
+            f"[dim]There are more: --limit {2 * limit}, or --until {page.sessions[-1].at:%Y-%m-%dT%H:%M:%S.%fZ}[/]"
         )
     if not page.sessions:
         raise CommandError("no such session is known" + (_kept(page) if page.kept_since else ""))

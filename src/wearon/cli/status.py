@@ -21,8 +21,8 @@ def status(
 ) -> None:
     """Show what waits, what runs and what is wrong, live until Ctrl-C.
 
-    Into a pipe it is printed once. Printed once, the exit status is 1 unless the fleet's status is ok: Redis does not
-    answer, or a refund is late.
+    Into a pipe it is printed once. Printed once, the exit status is 1 unless the fleet's status is ok: while Redis does
+    not answer, a refund is late, no worker runs what waits, or anything else is critical.
 
     Example: wearon status --once
     """

@@ -102,7 +102,7 @@ def _of_the_queues(queues: Queues | None) -> Iterator[tuple[str, str]]:
     yield "waiting", f"{plural(queues.tasks, 'task')}{oldest}, {queues.taken} taken, {plural(queues.jobs, 'job')}"
     if queues.longest_lines:
         lines = ", ".join(f"{tenant} {jobs}" for tenant, jobs in queues.longest_lines.items())
-        yield "by tenant", lines
+        yield "by tenant", plain(lines)
     yield "running", str(queues.running)
     yield "dead letters", _worry(queues.dead_letters, "yellow")
     late = (queues.oldest_refund_s or 0.0) > LATE_S
@@ -128,7 +128,7 @@ def _of_the_model(fleet: FleetStatus) -> Iterator[tuple[str, str]]:
         took = "" if openai.p50_s is None else f", half of them within {openai.p50_s:.0f} s"
         most = "" if openai.p95_s is None else f", 95 % within {openai.p95_s:.0f} s"
         wanted = dict.fromkeys(process.image_models[0].name for process in fleet.processes if process.image_models)
-        named = f"wanted: {visible(', '.join(wanted))}; " if wanted else ""
+        named = f"wanted: {plain(', '.join(wanted))}; " if wanted else ""
         yield "image model", f"{named}{plural(openai.calls, 'call')} in the last hour{took}{most}"
         wait = f"; the next must wait for {openai.next_slot_in_s:.1f} s" if openai.next_slot_in_s > 0 else ""
         yield "rate limit", f"{openai.used_last_minute} of {openai.requests_per_minute} in the last minute{wait}"

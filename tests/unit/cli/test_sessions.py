@@ -51,6 +51,13 @@ def test_no_id_is_cut_in_a_pipe_or_at_80_columns() -> None:
     assert len(narrow.replace("[dim]", "").replace("[/]", "")) <= 80
 
 
+def test_the_next_page_passes_nothing_over(capsys: pytest.CaptureFixture[str]) -> None:
+    last = LINE.model_copy(update={"at": AT.replace(microsecond=700_001)})
+    module._show(SessionPage(sessions=[last], cursor="1"), 1)
+    until = capsys.readouterr().err.split("--until ")[1].strip()
+    assert read_moment(until, AT) == last.at
+
+
 def test_its_options_are_one_question(asked: list[SessionQuery]) -> None:
     options = [
         "--status",

@@ -12,6 +12,7 @@ from wearon.operations.incident_model import Cost
 from wearon.operations.incidents import KINDS
 from wearon.operations.models import (
     FleetStatus,
+    ImageModel,
     ImageModelUse,
     Minute,
     Process,
@@ -140,6 +141,12 @@ def test_local_mode_has_no_price_and_asks_no_image_model() -> None:
 def test_names_of_others_are_not_taken_for_markup() -> None:
     job = a_fleet().running[0].model_copy(update={"step": "[red]x[/]"})
     assert "[red]x[/]" in shown(a_fleet(running=[job]), width=140)
+    queues = a_fleet().queues
+    assert queues is not None
+    lines = queues.model_copy(update={"longest_lines": {"b2b:[/b2c]": 3}})
+    assert "b2b:[/b2c] 3" in shown(a_fleet(queues=lines), width=140)
+    asks = a_fleet().processes[0].model_copy(update={"image_models": [ImageModel(name="[/draw]")]})
+    assert "wanted: [/draw]; " in shown(a_fleet(processes=[asks]), width=140)
 
 
 def test_it_fits_into_a_small_terminal() -> None:
