@@ -174,6 +174,11 @@ def _read(raw: bytes) -> DeadLetter:
     """Fields of a newer version are left out; what is no dead letter is shown as one."""
     try:
         found = json.loads(raw)
-        return DeadLetter(**{field.name: found[field.name] for field in fields(DeadLetter) if field.name in found})
+        known = {field.name: found[field.name] for field in fields(DeadLetter) if field.name in found}
+        if not all(
+            isinstance(value, str) for name, value in known.items() if name != "session_id" or value is not None
+        ):
+            raise TypeError("a dead letter has texts only")
+        return DeadLetter(**known)
     except (ValueError, TypeError, RecursionError):
         return DeadLetter(_id_of(raw), "", "this entry is no dead letter", raw.decode(errors="replace"))

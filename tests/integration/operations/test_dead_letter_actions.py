@@ -69,6 +69,18 @@ async def test_they_are_counted_by_cause_and_producer_version(redis_client: Redi
     assert [letter.reason for letter in await actions.list(2, 1, newer.id)] == [NEWER, NEWER]
 
 
+async def test_what_others_wrote_is_listed_as_no_dead_letter(redis_client: Redis, actions: DeadLetterActions) -> None:
+    id_ = await add(redis_client, document(some_session()), MISSING)
+    texts = {"id": "a", "at": "2026-11-30", "reason": "r", "payload": "{}"}
+    odd = [{**texts, name: value} for name, value in {"payload": {"a": 1}, "reason": ["r"], "at": 5, "id": 6}.items()]
+    foreign = [*map(json.dumps, odd), "null", "[1]", b"\xff\xfe", json.dumps({**texts, "session_id": 7})]
+    await untyped(redis_client).lpush(keys.DEAD_LETTERS, *foreign)
+    assert {letter.reason for letter in (await actions.list(100))[:-1]} == {"this entry is no dead letter"}
+    found = await actions.groups()
+    assert (found.letters, found.usable) == (1 + len(foreign), 1)
+    assert (await actions.find(id_)).reason == MISSING
+
+
 async def test_only_what_would_not_come_back_is_pushed_and_the_dry_run_says_so_before(
     redis_client: Redis, actions: DeadLetterActions, buyer: Buyer, platform: FaultyPlatform
 ) -> None:
