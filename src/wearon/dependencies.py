@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 FORGOTTEN_AFTER_S = 600.0
 """A refusal that was neither repeated nor followed by a success: nothing asks for that any more. A job that is retried
@@ -59,7 +60,7 @@ class Refusal(BaseModel):
     """A Dependency; a report of a newer version may name one that is not known here."""
     words: str
     """A short clause for operators, without secrets, such as "Supabase refuses our key"."""
-    since_s: float
+    since_s: Annotated[float, Field(le=1e9, allow_inf_nan=False)]
     """Seconds since the first refusal that no success has followed."""
     kind: str = RefusalKind.REFUSED
     """A RefusalKind; a report of another version may have none, or one that is not known here."""

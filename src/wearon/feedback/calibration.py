@@ -5,6 +5,7 @@ them for it, with Wilson's interval around either end. Only what is beyond the w
 """
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ LEAST_DIFFERENCE = 0.05
 
 LEVEL = 0.95
 """Of the intervals; and in so many of 100 reports on good probabilities there is no finding at all."""
+
+_COUNT = re.compile(rb"-?[0-9]{1,18}")
+"""As Redis counts."""
 
 TESTS_A_ROW = 3
 """Right, larger and smaller."""
@@ -111,7 +115,7 @@ def read_cells(counters: Mapping[bytes, bytes]) -> Iterable[Cell]:
     found: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for name, value in counters.items():
         match name.decode(errors="replace").split(" "):
-            case [store, garment, band, counter] if value.lstrip(b"-").isdigit():
+            case [store, garment, band, counter] if _COUNT.fullmatch(value):
                 found[store, garment, band][counter] += int(value)
     for (store, garment, band), counts in found.items():
         verdicts = {verdict: max(0, counts[verdict]) for verdict in Verdict}

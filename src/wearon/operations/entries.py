@@ -8,6 +8,7 @@ import structlog
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from wearon.observability.kept_lines import LogLine
+from wearon.operations.readable import Moment
 from wearon.refunds.intents import Settlement
 from wearon.tryon.input_images import InputImage
 from wearon.tryon.retry_policy import Reason
@@ -23,13 +24,13 @@ class RunEntry(BaseModel):
     """One run, written at its end."""
 
     kind: Literal["run"] = "run"
-    at: datetime
+    at: Moment
     worker: str = ""
     request_id: str = ""
     attempt: int = 1
     pushed_at: datetime | None = None
-    handed_over_at: datetime | None = None
-    began_at: datetime
+    handed_over_at: Moment | None = None
+    began_at: Moment
     steps: list[Step] = []
     outcome: Outcome
     reason: str = ""
@@ -49,7 +50,7 @@ class SettlementEntry(BaseModel):
     """A refund that was settled outside of a run."""
 
     kind: Literal["refund"] = "refund"
-    at: datetime
+    at: Moment
     worker: str = ""
     refund: Settlement
 
@@ -58,7 +59,7 @@ class DeadLetterEntry(BaseModel):
     """A document that named the session and went to the dead letters."""
 
     kind: Literal["dead_letter"] = "dead_letter"
-    at: datetime
+    at: Moment
     worker: str = ""
     letter: str = ""
     reason: str = ""

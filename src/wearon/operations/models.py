@@ -9,12 +9,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from wearon.dependencies import Refusal
 from wearon.observability.kept_lines import LogLine
 from wearon.operations.audit.books import Books
 from wearon.operations.incident_model import Incident
+from wearon.operations.readable import Count, Moment, Seconds
 from wearon.operations.retention.rounds import Round
 from wearon.queue.pauses import Pause
 from wearon.supervisor import Component, ComponentHealth
@@ -38,14 +39,14 @@ class RunningJob(BaseModel):
     """Not part of a worker's own report."""
     step: str
     """start, photos, rate_limit, generate, upload, complete, refund."""
-    step_s: float
+    step_s: Seconds
     """Since the step began."""
-    age_s: float
+    age_s: Seconds
     """Since the attempt began."""
-    attempt: int
+    attempt: Count
     owner_id: str = ""
-    began_at: datetime | None = None
-    steps: list[tuple[str, float, float | None]] = []
+    began_at: Moment | None = None
+    steps: list[tuple[str, Seconds, Seconds | None]] = []
     """The attempt's steps in the order in which they began: name, seconds since the attempt began, how long it took;
     None: it is under way."""
 
@@ -62,20 +63,20 @@ class Process(BaseModel):
     host: str
     pid: int
     version: str
-    capacity: int
+    capacity: Count
     """Jobs that it runs at most; 0 for a process that runs none."""
-    busy: int
+    busy: Count
     beat_age_s: float = 0.0
     """Since the heartbeat; like `worker` not part of the report, but of what its lease says."""
-    loop_lag_s: float = 0.0
+    loop_lag_s: Seconds = 0.0
     """The longest delay of its event loop between the last two heartbeats."""
     memory_mb: float | None = None
     """Resident; None where there is no /proc."""
     parts: list[Component] = []
     refusals: list[Refusal] = []
-    last_refused: dict[str, AwareDatetime] = {}
+    last_refused: dict[str, Moment] = {}
     """Code of an incident such as `supabase_rest_away` -> the last refusal of that kind, granted again or not."""
-    answered_again: dict[str, AwareDatetime] = {}
+    answered_again: dict[str, Moment] = {}
     """Code -> when the first success followed such a refusal; no entry while it is refused."""
     image_models: list[ImageModel] = []
     """The wanted one, then its fallbacks; empty in a process that runs no jobs, and in local mode."""
@@ -84,7 +85,7 @@ class Process(BaseModel):
 class Report(Process):
     """What a process writes about itself into Redis with each heartbeat."""
 
-    calls_last_minute: int = 0
+    calls_last_minute: Count = 0
     """Requests to the image model."""
     jobs: list[RunningJob] = []
 

@@ -46,6 +46,11 @@ tenant is paused."""
 
 MAX_NEAR_CRON = 20
 
+FIRST_YEAR = 2000
+
+LONGEST_COUNT = 19
+"""Digits of the greatest number that HINCRBY makes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -185,10 +190,11 @@ def _pushed_at(document: bytes) -> datetime | None:
 
 
 def _moment(text: str) -> datetime | None:
-    try:
-        return in_utc(datetime.fromisoformat(text))
-    except (ValueError, TypeError, OverflowError):
-        return None
+    """None for what is no moment of ours: a program that leaves `created_at` out may write 0001-01-01 for it."""
+    with suppress(ValueError, TypeError, OverflowError):
+        moment = in_utc(datetime.fromisoformat(text))
+        return moment if moment.year >= FIRST_YEAR else None
+    return None
 
 
 def _age_s(moment: datetime | None, at: datetime) -> float | None:
@@ -210,10 +216,11 @@ def _seconds_until(slot_us: bytes, at: datetime) -> float:
 
 
 def _counts(flat: Sequence[bytes]) -> Counts:
+    """The counters of a minute or a day; what is no number, or longer than Redis counts, was not written by us."""
     counts = {}
     for name, value in _pairs(flat).items():
         with suppress(ValueError):
-            counts[name.decode(errors="replace")] = int(value)
+            counts[name.decode(errors="replace")] = int(value) if len(value) <= LONGEST_COUNT else 0
     return counts
 
 

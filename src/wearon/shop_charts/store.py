@@ -28,7 +28,8 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """Of a store, such as its uuid, and of a chart."""
 
 REFERENCE = re.compile(rf"({NAME})/({NAME})")
-_KEPT = re.compile(rb"([0-9]{1,15}) ([0-9]{1,15}) (.*)", re.DOTALL)
+_KEPT = re.compile(rb"([0-9]{1,15}) ([0-9]{1,14}) (.*)", re.DOTALL)
+"""Version, time in ms (the last one is of the year 5138), document."""
 
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
@@ -160,7 +161,8 @@ class ChartStore:
     async def stores(self) -> Mapping[str, int]:
         """How many charts each store keeps."""
         found = cast("Mapping[bytes, bytes]", await self._redis.hgetall(keys.CHART_STORES))
-        return {store.decode(errors="replace"): int(count) for store, count in sorted(found.items())}
+        counts = {store: int(count) if count.isdigit() else 0 for store, count in found.items()}
+        return {store.decode(errors="replace"): counts[store] for store in sorted(counts)}
 
     async def list(self, store: str) -> Sequence[ChartSummary]:
         """The charts of a store, by name. Raises UnreadableChart."""

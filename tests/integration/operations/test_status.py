@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -177,6 +178,34 @@ async def test_numbers_that_no_script_of_ours_wrote_hide_nothing(redis_client: R
     assert found.queues.tasks == 1
     assert found.queues.longest_lines == {"a": 0, "b": 0, "c": 0, "d": 4, "e": 0, "b2c": 4}
     assert found.next_slot_in_s == 0.0
+
+
+async def test_numbers_and_times_beyond_all_measure_are_not_believed(redis_client: Redis) -> None:
+    huge, year_1 = "9" * 400, "0001-01-01T00:00:00Z"
+    await untyped(redis_client).hset(minute_key(datetime.now(UTC)), mapping={"call_ms": huge, "completed": 1})
+    await untyped(redis_client).lpush(keys.TASKS, json.dumps({"created_at": year_1}))
+    job: dict[str, Any] = {"session_id": "s", "request_id": "r", "channel": "b2c", "step": "photos", "step_s": 1e300}
+    reports: dict[str, dict[str, Any]] = {
+        "hangs": {"jobs": [{**job, "age_s": 1.0, "attempt": 1}]},
+        "began": {"jobs": [{**job, "step_s": 1.0, "age_s": 1.0, "attempt": 1, "began_at": year_1}]},
+        "slots": {"capacity": int(huge)},
+        "refused": {"refusals": [{"dependency": "redis", "words": "no", "since_s": 1e300}]},
+        "sound": {"jobs": [{**job, "step_s": 1.0, "age_s": 1.0, "attempt": 1}]},
+    }
+    for name, report in reports.items():
+        found = {"host": "h", "pid": 1, "version": "9", "capacity": 1, "busy": 1, **report}
+        await untyped(redis_client).hset(keys.REPORTS, name, json.dumps(found))
+        await untyped(redis_client).zadd(keys.WORKERS, {name: (time.time() + 10) * 1000})
+    book = {"next_from": "2026-11-30T00:00:00", "history_from": "2026-11-30T00:00:00Z"}  # the one without a zone
+    await untyped(redis_client).hset(keys.BOOKS, "summary", json.dumps(book))
+    times = dict.fromkeys(("at", "pass_from", "whole_from"), "2026-11-30T00:00:00Z")
+    await redis_client.set(keys.RETENTION, json.dumps({"hours": 1e300, **times}))
+    now = await look(redis_client)
+    assert now.queues is not None
+    assert (now.queues.tasks, now.queues.oldest_task_s) == (1, None)
+    assert (now.last_hour[-1].completed, now.last_hour[-1].openai_s) == (1, 0.0)
+    assert [process.worker for process in now.processes] == ["sound"]
+    assert (now.books, now.retention) == (None, None)
 
 
 async def test_what_cannot_be_read_is_named_once(redis_client: Redis) -> None:

@@ -124,7 +124,9 @@ async def test_charts_of_a_store_and_stores_are_bounded(charts: Counting, monkey
     assert await charts.stores() == {"a": 2, "b": 1}
 
 
-@pytest.mark.parametrize("foreign", [b"", b"1 2", b"x y z", b'1 5 {"sizes": [], "of_a_newer": "version"}', b"\xff"])
+@pytest.mark.parametrize(
+    "foreign", [b"", b"1 2", b"x y z", b"5 999999999999999 {}", b'1 5 {"sizes": [], "of_a_newer": "version"}', b"\xff"]
+)
 async def test_what_is_no_chart_is_named_and_takes_nothing_along(
     charts: Counting, remembered: ChartCache, redis_client: Redis, foreign: bytes
 ) -> None:
@@ -136,6 +138,8 @@ async def test_what_is_no_chart_is_named_and_takes_nothing_along(
         await remembered.find(SHIRTS)
     assert (await remembered.find(ChartReference("acme", "good"))).chart == OTHER
     assert (await charts.put(SHIRTS, OTHER, OPERATOR)).chart == OTHER
+    await redis_client.hset(keys.CHART_STORES, "other", foreign)
+    assert await charts.stores() == {"acme": 1, "other": 0}
 
 
 async def test_a_chart_costs_one_read_a_minute_and_a_change_is_seen_after_it(

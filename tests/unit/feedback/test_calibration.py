@@ -4,7 +4,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wearon.feedback.calibration import (
@@ -135,6 +135,7 @@ def test_a_band_begins_where_the_widget_changes(right: int, band: str) -> None:
     assert BANDS[-1] == 0.8
 
 
+@example({b"s g b right": b"--5", b"s g b larger": b"9" * 5000, b"s g b stated_right": b"9" * 400})
 @given(st.dictionaries(st.binary(max_size=30), st.binary(max_size=10)))
 def test_what_others_wrote_into_the_counters_does_no_harm(foreign: dict[bytes, bytes]) -> None:
     ours = {b" top 0.8-1.0 right": b"2", b" top 0.8-1.0 stated_right": b"1700"}

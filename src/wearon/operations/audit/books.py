@@ -1,9 +1,10 @@
 """What an audit finds, and what is kept of the last one: the same models in Redis, in the status and as JSON."""
 
-from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel
+
+from wearon.operations.readable import Moment
 
 
 class Kind(StrEnum):
@@ -41,7 +42,7 @@ class Finding(BaseModel):
     session_id: str
     channel: str
     owner_id: str
-    created_at: datetime
+    created_at: Moment
     detail: str
     """One clause for people."""
 
@@ -49,11 +50,11 @@ class Finding(BaseModel):
 class Books(BaseModel):
     """The last audit, in short."""
 
-    at: datetime | None = None
+    at: Moment | None = None
     """When it ended; None: none has ended yet."""
-    next_from: datetime
+    next_from: Moment
     """Sessions created before this moment have been audited; the next audit begins here."""
-    history_from: datetime
+    history_from: Moment
     """What ended before this moment is not compared with the history: Redis may have been emptied since."""
     sessions: int = 0
     """How many it looked at."""

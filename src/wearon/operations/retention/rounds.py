@@ -1,20 +1,23 @@
 """What a round of deleting old pictures did, and how far the deletion has come: the same model in Redis and as JSON."""
 
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from wearon.operations.readable import Moment
 
 
 class Round(BaseModel):
     """The newest round. A pass over the whole storage takes one round, or several when there is much to do."""
 
-    hours: float
+    hours: Annotated[float, Field(gt=0, le=24 * 365)]
     """Pictures that are older are deleted."""
-    at: datetime
+    at: Moment
     """When it ended."""
-    pass_from: datetime
+    pass_from: Moment
     """When the pass began that it belongs to."""
-    whole_from: datetime
+    whole_from: Moment
     """When the last whole pass began: what was too old by then is gone. Before there was one: when the first began."""
     next_folder: str = ""
     """Where the next round goes on; empty: this one has ended its pass."""
