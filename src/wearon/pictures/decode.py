@@ -65,7 +65,11 @@ ALMOST = 0.95
 _ANSWER_EDGE = 4096
 """Larger than any picture that an image model makes."""
 
-_ANSWER_QUALITY = 95
+_ANSWER_QUALITIES = (95, 90, 80, 70, 60)
+"""The first with which it can be stored. Noise of 4096 x 4096 pixels, the worst there is, can be with the last."""
+
+STORED_BYTES = 10 * 1024 * 1024
+"""The bucket takes no larger object: a picture that is paid for would wait for ever."""
 
 ENOUGH_ROWS = 0.75
 """Of a picture that was cut off. People stand in the middle: the last quarter holds their feet (or, in a photo stored
@@ -113,7 +117,7 @@ def prepare(data: bytes, max_edge: int = PREPARED_EDGE, quality: int = PREPARED_
 
 @raises(PictureError)
 def ensure_jpeg(data: bytes) -> bytes:
-    """The bytes as they are when they are a whole JPEG, else a JPEG made from them.
+    """The bytes as they are when they are a whole JPEG of at most `STORED_BYTES`, else such a JPEG made from them.
 
     (A JPEG without end marker is made anew: not every viewer shows it.) For the image model's answers: what is cut
     off is refused, the customer has paid for all of it.
@@ -122,12 +126,17 @@ def ensure_jpeg(data: bytes) -> bytes:
     """
     with _decoding():
         bare = _bare(data)
-        if data.startswith(_JPEG) and _JPEG_END in data:
+        if data.startswith(_JPEG) and _JPEG_END in data and len(data) <= STORED_BYTES:
             image = _open(bare)
             image.draft("L", (1, 1))  # all of it is read; drawing it small and grey takes a third of the time
             image.load()
             return data
-        return to_jpeg(_finish(_whole(bare, _ANSWER_EDGE), bare, _ANSWER_EDGE), _ANSWER_QUALITY)
+        picture = _finish(_whole(bare, _ANSWER_EDGE), bare, _ANSWER_EDGE)
+        for quality in _ANSWER_QUALITIES:
+            jpeg = to_jpeg(picture, quality)
+            if len(jpeg) <= STORED_BYTES:
+                break
+        return jpeg
 
 
 def decode(data: bytes, max_edge: int) -> Image.Image:

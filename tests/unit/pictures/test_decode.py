@@ -132,6 +132,17 @@ def test_wherever_a_progressive_file_is_cut_the_whole_picture_comes_out_or_none(
     assert difference.getextrema()[1] < 30  # type: ignore[operator] # typed for all modes
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_paid_picture_is_made_small_enough_for_the_bucket(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wearon.pictures.decode.STORED_BYTES", 400_000)
+    noise = Image.merge("RGB", [Image.effect_noise((700, 700), 128) for _ in range(3)])
+    data = zoo.saved(noise, kind, quality=100)
+    made = ensure_jpeg(data)
+    assert len(made) <= 400_000 < len(data)
+    assert Image.open(io.BytesIO(made)).size == (700, 700)
+    assert ensure_jpeg(made) == made
+
+
 @pytest.mark.parametrize("specimen", zoo.hopeless(), ids=lambda specimen: specimen.name)
 @pytest.mark.parametrize("function", [prepare, ensure_jpeg])
 def test_everything_else_is_refused_with_its_reason(function: object, specimen: zoo.Hopeless) -> None:
