@@ -102,7 +102,7 @@ class JobFinder:
 def _described(document: bytes) -> Location:
     job = read_job(document)
     task = check_task(job.payload) if isinstance(job, Job) else None
-    queued_ms = job.enqueued_ms if isinstance(job, Job) else 0
+    queued_ms = (job.enqueued_ms if isinstance(job, Job) else None) or 0
     return Location(
         Place.NOT_FOUND,
         task=task if isinstance(task, GenerationTask) else None,

@@ -7,8 +7,7 @@ to that one. Any other that cannot be read becomes a dead letter, and the sessio
 
 import json
 from dataclasses import dataclass
-from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from wearon.platform.base import Channel
@@ -24,33 +23,25 @@ MAX_NAME = 100
 QUOTED_BYTES = 16 * 1024
 """Of what cannot be read, in a dead letter: escaped it is up to four times as long, and a letter is cut at 64 KB."""
 
+FAR = 1e15
+"""No number in a job is so large, though moments are in milliseconds."""
+
+N = TypeVar("N", int, float)
+
 QUOTED_ID = 500
 """Characters of a job's id in a dead letter: ours have a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that can be run here."""
+    """What a job makes its worker do."""
 
     function: str
     payload: dict[str, Any]
-    progress: dict[str, Any]
-    """What earlier attempts wrote down, perhaps those of a newer worker: what is no number in it is left out."""
-    enqueued_ms: int
-
-    def attempt(self, number: int, started_at: float) -> Attempt:
-        """Attempt `number`, which begins now."""
-        known = {name: value for name, value in self.progress.items() if isinstance(value, int | float)}
-        numbers = {name: value for name, value in known.items() if isfinite(value)}
-        return Attempt(
-            first_started_at=float(numbers.get("first_started_at", 0.0)),
-            rate_limited=int(numbers.get("rate_limited", 0)),
-            retried=int(numbers.get("put_back", 0)),
-            unanswered=int(numbers.get("unanswered", 0)),
-            number=max(1, number),
-            queued_at=self.enqueued_ms / 1000 or None,
-            started_at=started_at,
-        )
+    attempt: Attempt
+    """The one that begins when it is read."""
+    enqueued_ms: int | None = None
+    """None: it stands for a job that cannot be read, so it is not written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +59,8 @@ class BadJob:
     request_id: str = ""
 
 
-def read_job(data: bytes) -> Job | NewerJob | BadJob:
-    """The job in a document, or what is wrong with it. Never raises."""
+def read_job(data: bytes, number: int = 1, started_at: float | None = None) -> Job | NewerJob | BadJob:
+    """The job in a document, with its attempt `number`, or what is wrong with it. Never raises."""
     if not data:
         return BadJob("its data is missing")
     try:
@@ -89,8 +80,26 @@ def read_job(data: bytes) -> Job | NewerJob | BadJob:
         return BadJob("its arguments are not those of its function", request_id)
     if _is_newer(payload.get("version"), KNOWN_VERSION):
         return NewerJob("its task is of a newer version")
-    enqueued_ms = found.get("et")
-    return Job(function, payload, progress, enqueued_ms if isinstance(enqueued_ms, int) else 0)
+    enqueued_ms = _number(found.get("et"))
+    return Job(function, payload, _attempt(progress, enqueued_ms, number, started_at), enqueued_ms)
+
+
+def _attempt(progress: dict[str, Any], enqueued_ms: int, number: int, started_at: float | None) -> Attempt:
+    """With what earlier attempts wrote down, perhaps those of a newer worker."""
+    return Attempt(
+        first_started_at=_number(progress.get("first_started_at"), float),
+        rate_limited=_number(progress.get("rate_limited")),
+        retried=_number(progress.get("put_back")),
+        unanswered=_number(progress.get("unanswered")),
+        number=max(1, number),
+        queued_at=enqueued_ms / 1000 or None,
+        started_at=started_at,
+    )
+
+
+def _number(value: object, kind: type[N] = int) -> N:
+    """The number that was written; 0 for anything else, also for one that is none of ours."""
+    return kind(value) if isinstance(value, int | float) and 0 <= value < FAR else kind(0)
 
 
 def _is_newer(version: object, known: int) -> bool:

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -60,21 +59,6 @@ class JobEnded:
     """An event: an attempt has ended here, so a slot is free."""
 
     job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What a job makes this worker do. `enqueued_ms` is None for one that cannot be read, so is not written again."""
-
-    function: str
-    payload: dict[str, Any]
-    attempt: Attempt
-    enqueued_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """The decision that a job is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +247,8 @@ class JobWorker:
 
     async def _run(self, job: TakenJob) -> None:
         """One attempt of a job, and its end in Redis."""
-        call: _Call | None = None
-        end: _Done | _Again = _Again(LEAVE_TO_NEWER_S, counts=False)
+        call: Job | None = None
+        again: _Again | None = _Again(LEAVE_TO_NEWER_S, counts=False)
         try:
             call = self._call_for(job)
             if call is not None:
@@ -273,18 +257,18 @@ class JobWorker:
                     log.warning("job is kept: only this process has what was paid for it", delay_s=retry.delay_s)
                     await asyncio.sleep(retry.delay_s)
                     retry = await self._call(call)
-                end = _Done() if retry is None else self._again(job, call, retry)
+                again = None if retry is None else self._again(job, call, retry)
         except asyncio.CancelledError:
             log.info("job handed back", job_id=job.job_id)
-            end = self._again(job, call, Retry(0.0)) if call else _Again(0.0)
+            again = self._again(job, call, Retry(0.0)) if call else _Again(0.0)
         except Exception:
             log.exception("job could not be begun, it is run again", job_id=job.job_id)
-            end = _Again(PAUSE_AFTER_ERROR_S)
+            again = _Again(PAUSE_AFTER_ERROR_S)
         if not job.taken_elsewhere:
-            await to_its_end(self._write_end(job, end))
+            await to_its_end(self._write_end(job, again))
         await self._events.publish(JobEnded(job.job_id))
 
-    async def _call(self, call: _Call) -> Retry | None:
+    async def _call(self, call: Job) -> Retry | None:
         """Call the job's function, within the trace of the task or of its session."""
         trace = self._tracing.entry(
             call.function,
@@ -304,22 +288,21 @@ class JobWorker:
             log.exception("job function failed, it is run again")
             return Retry(0.0 if limit.expired() else PAUSE_AFTER_ERROR_S)
 
-    def _call_for(self, job: TakenJob) -> _Call | None:
-        """What the job makes this worker do; None when it is left to a newer worker."""
-        document = read_job(job.document)
-        if isinstance(document, NewerJob):
-            if self._newer_jobs.leave(job.job_id, document.why):
+    def _call_for(self, job: TakenJob) -> Job | None:
+        """None: the job is left to a newer worker."""
+        found = read_job(job.document, job.starts, job.taken_at)
+        if isinstance(found, NewerJob):
+            if self._newer_jobs.leave(job.job_id, found.why):
                 return None
-            document = BadJob(f"{document.why}, and no newer worker has taken it")
-        if isinstance(document, Job):
-            return _Call(document.function, document.payload, self._attempt(job, document), document.enqueued_ms)
-        log.error("job cannot be run: its session is failed", job_id=job.job_id, why=document.why)
+            found = BadJob(f"{found.why}, and no newer worker has taken it")
+        if isinstance(found, Job):
+            return replace(found, attempt=self._attempt(job, found.attempt))
+        log.error("job cannot be run: its session is failed", job_id=job.job_id, why=found.why)
         attempt = Attempt(job.taken_at, number=job.starts, started_at=job.taken_at)
-        return _Call(REJECT, rejection(job.job_id, document, job.document), attempt)
+        return Job(REJECT, rejection(job.job_id, found, job.document), attempt)
 
-    def _attempt(self, job: TakenJob, document: Job) -> Attempt:
+    def _attempt(self, job: TakenJob, attempt: Attempt) -> Attempt:
         """What earlier attempts wrote down, or what only this process remembers of a later one."""
-        attempt = document.attempt(job.starts, job.taken_at)
         remembered = self._held.unwritten.pop(job.job_id, attempt)
         if remembered.retried > attempt.retried:
             attempt = replace(
@@ -331,7 +314,7 @@ class JobWorker:
             )
         return attempt if attempt.first_started_at else replace(attempt, first_started_at=job.taken_at)
 
-    def _again(self, job: TakenJob, call: _Call, retry: Retry) -> _Again:
+    def _again(self, job: TakenJob, call: Job, retry: Retry) -> _Again:
         if call.enqueued_ms is None:
             return _Again(retry.delay_s)
         later = self._held.unwritten[job.job_id] = replace(
@@ -342,9 +325,8 @@ class JobWorker:
         )
         return _Again(retry.delay_s, write_job(call.function, call.payload, later, call.enqueued_ms))
 
-    async def _write_end(self, job: TakenJob, end: _Done | _Again) -> None:
+    async def _write_end(self, job: TakenJob, again: _Again | None) -> None:
         """This worker runs the job no more. When Redis is away, a later heartbeat finds it beside our name."""
-        again = end if isinstance(end, _Again) else None
         name = job_id_bytes(job.job_id)
         arguments: Sequence[str | bytes | int] = [
             self._held.worker_id,

@@ -657,9 +657,11 @@ async def test_a_count_of_starts_that_is_no_number_begins_anew(redis_client: Red
 async def test_progress_of_a_newer_version_is_understood_as_far_as_it_goes(redis_client: Redis) -> None:
     job = ScriptedJob()
     ref = some_session()
-    progress = {"first_started_at": 12.0, "rate_limited": 2, "put_back": float("inf"), "mood": "fine"}
+    odd = {"put_back": float("inf"), "unanswered": 10**400, "mood": "fine"}
+    progress = {"first_started_at": 12.0, "rate_limited": 2, **odd}
     await redis_client.set(f"arq:job:{job_id(ref)}", stored([task_fields(ref), progress]))
     await redis_client.zadd(keys.JOBS, {job_id(ref): 1})
     async with running_worker(redis_client, job):
         await job.wait_for_starts(1)
     assert (job.attempts[0].first_started_at, job.attempts[0].rate_limited) == (12.0, 2)
+    assert (job.attempts[0].retried, job.attempts[0].unanswered) == (0, 0)
