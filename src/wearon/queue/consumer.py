@@ -16,9 +16,10 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
 from wearon.events import Events
-from wearon.platform.base import Channel, SessionRef
+from wearon.platform.base import Channel
 from wearon.queue import keys
 from wearon.queue.dead_letters import DeadLetters
+from wearon.queue.job_document import rejection
 from wearon.queue.jobs import GENERATE, REJECT, REJECTS, Enqueued, JobQueue, job_id_of
 from wearon.queue.lease import HeartbeatWritten
 from wearon.queue.pending import PendingTasks
@@ -183,7 +184,7 @@ class Consumer:
         refusal = None
         if task.channel is Channel.B2B and (limit := self._queue.limits.store_a_day):
             reason = f"the store has had its {limit} tasks for today"
-            refusal = _rejection(task.ref, task.request_id, task.traceparent, reason) | {"over_daily_limit": True}
+            refusal = rejection(task.ref, task.request_id, reason, task.traceparent, over_daily_limit=True)
         return Enqueued(document, job_id_of(task.ref), GENERATE, task.model_dump(mode="json"), task.trace_id, refusal)
 
     async def _reject(self, document: bytes, rejected: Rejected) -> Enqueued | None:
@@ -199,7 +200,7 @@ class Consumer:
         if ref is None:
             await self._queue.drop(document)
             return None
-        payload = _rejection(ref, rejected.request_id, rejected.traceparent, f"unusable task: {rejected.reason}")
+        payload = rejection(ref, rejected.request_id, f"unusable task: {rejected.reason}", rejected.traceparent)
         return Enqueued(document, REJECTS + job_id_of(ref), REJECT, payload, rejected.trace_id)
 
     async def _enqueue(self, batch: Sequence[Enqueued]) -> None:
@@ -217,15 +218,3 @@ class Consumer:
                 channel=task.payload["channel"],
                 trace_id=task.trace_id,
             )
-
-
-def _rejection(ref: SessionRef, request_id: str, traceparent: str | None, reason: str) -> dict[str, object]:
-    """The payload of a REJECT job."""
-    return {
-        "channel": ref.channel.value,
-        "owner_id": ref.owner_id,
-        "session_id": ref.session_id,
-        "request_id": request_id,
-        "reason": reason,
-        "traceparent": traceparent,
-    }

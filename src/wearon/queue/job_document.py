@@ -6,11 +6,12 @@ to that one. Any other that cannot be read becomes a dead letter, and the sessio
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from wearon.platform.base import Channel
+from wearon.platform.base import Channel, SessionRef
 from wearon.queue.jobs import GENERATE, REJECT, Attempt
 from wearon.queue.task import KNOWN_VERSION
 
@@ -111,26 +112,35 @@ def session_of_job(job_id: str) -> str:
     return job_id.rsplit(":", 1)[-1]
 
 
-def rejection(job_id: str, bad: BadJob, data: bytes) -> dict[str, Any]:
-    """The payload of a REJECT job: what the dead letter shows, and the session that the job's id names, if any."""
-    reason = f"unusable job: {bad.why}"
-    quoted = {"job_id": job_id[:QUOTED_ID], "data": data[:QUOTED_BYTES].decode(errors="backslashreplace")}
-    *_, channel, owner_id, session_id = ["", "", "", *job_id.split(":")]
-    if channel not in set(Channel) or not owner_id or not _is_uuid(session_id):
-        return {"reason": f"{reason}, and its id names no session", **quoted}
+def rejection(
+    ref: SessionRef, request_id: str, reason: str, traceparent: str | None = None, **more: object
+) -> dict[str, Any]:
+    """The payload of a REJECT job."""
     return {
-        "channel": channel,
-        "owner_id": owner_id,
-        "session_id": session_id,
-        "request_id": bad.request_id,
+        "channel": ref.channel.value,
+        "owner_id": ref.owner_id,
+        "session_id": ref.session_id,
+        "request_id": request_id,
         "reason": reason,
-        **quoted,
+        "traceparent": traceparent,
+        **more,
     }
 
 
-def _is_uuid(text: str) -> bool:
+def rejected_session(payload: Mapping[str, Any]) -> SessionRef | None:
+    """The session that a REJECT job is about; None: it names none."""
     try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+        ref = SessionRef(Channel(payload["channel"]), payload["owner_id"], str(UUID(payload["session_id"])))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
+    return ref if ref.owner_id else None
+
+
+def rejection_of_job(job_id: str, bad: BadJob, data: bytes) -> dict[str, Any]:
+    """The payload of a REJECT job for the session that a job's id names, if any, with what the dead letter shows."""
+    reason = f"unusable job: {bad.why}"
+    quoted = {"job_id": job_id[:QUOTED_ID], "data": data[:QUOTED_BYTES].decode(errors="backslashreplace")}
+    named = zip(("session_id", "owner_id", "channel"), reversed(job_id.split(":")), strict=False)
+    if (ref := rejected_session(dict(named))) is None:
+        return {"reason": f"{reason}, and its id names no session", **quoted}
+    return rejection(ref, bad.request_id, reason, **quoted)

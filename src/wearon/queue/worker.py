@@ -23,7 +23,7 @@ from wearon.events import Events
 from wearon.observability.tracing import Tracing
 from wearon.queue import keys
 from wearon.queue.held_jobs import STARTS_KEPT_S, HeldJobs, JobTakenElsewhere, TakenJob, job_id_bytes, job_id_text
-from wearon.queue.job_document import BadJob, Job, NewerJob, read_job, rejection, session_of_job
+from wearon.queue.job_document import BadJob, Job, NewerJob, read_job, rejection_of_job, session_of_job
 from wearon.queue.jobs import REJECT, Attempt, JobFunction, Retry, write_job
 from wearon.queue.lease import HeartbeatWritten
 from wearon.queue.limits import NO_LIMITS, Limits
@@ -299,7 +299,7 @@ class JobWorker:
             return replace(found, attempt=self._attempt(job, found.attempt))
         log.error("job cannot be run: its session is failed", job_id=job.job_id, why=found.why)
         attempt = Attempt(job.taken_at, number=job.starts, started_at=job.taken_at)
-        return Job(REJECT, rejection(job.job_id, found, job.document), attempt)
+        return Job(REJECT, rejection_of_job(job.job_id, found, job.document), attempt)
 
     def _attempt(self, job: TakenJob, attempt: Attempt) -> Attempt:
         """What earlier attempts wrote down, or what only this process remembers of a later one."""

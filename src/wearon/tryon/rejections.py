@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 from wearon.platform.base import SessionRef
+from wearon.queue.job_document import rejected_session
 from wearon.queue.jobs import Attempt
 from wearon.queue.task import Rejected
 from wearon.tryon.retry_policy import INTERNAL_MESSAGE, STORE_LIMIT_MESSAGE, Fail, Reason
 from wearon.tryon.run import Run, Runs
-from wearon.tryon.sessions import Sessions, rejected_session
+from wearon.tryon.sessions import Sessions
 
 
 class Rejections:

@@ -7,15 +7,12 @@ that the job is still this worker's.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
 
 import structlog
 
 from wearon.platform.base import (
     OPEN_STATUSES,
     BucketRefused,
-    Channel,
     Completion,
     Platform,
     PlatformError,
@@ -172,11 +169,3 @@ class Sessions:
             await self._platform.requeue_session(ref)
         except PlatformError as error:
             log.warning("session stays `processing` while it waits", error=str(error))
-
-
-def rejected_session(payload: dict[str, Any]) -> SessionRef | None:
-    """The session that a REJECT job is about; None: it names none."""
-    try:
-        return SessionRef(Channel(payload["channel"]), payload["owner_id"], str(UUID(payload["session_id"])))
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None

@@ -42,7 +42,7 @@ from wearon.platform import outages
 from wearon.platform.base import Channel, PlatformError, PlatformRefused, PlatformUnavailable, SessionRef
 from wearon.platform.supabase_answers import Refusal
 from wearon.queue.dead_letters import DeadLetters
-from wearon.queue.job_document import BadJob, rejection
+from wearon.queue.job_document import BadJob, rejection_of_job
 from wearon.queue.jobs import Attempt, JobQueue, Retry
 from wearon.tryon import reconciler as reconciling
 from wearon.tryon.deliveries import Deliveries
@@ -684,7 +684,7 @@ async def test_an_unusable_task_fails_its_session(desk: Desk, shop: LocalShop, b
         {},
         {"channel": "b2c", "owner_id": 1, "session_id": 2},
         {"channel": []},
-        rejection("\udcffodd", BadJob("its data is missing"), b"\xff\x1b[2J"),
+        rejection_of_job("\udcffodd", BadJob("its data is missing"), b"\xff\x1b[2J"),
     ],
 )
 async def test_a_rejection_that_names_nobody_is_a_dead_letter_and_the_end_of_it(
@@ -701,11 +701,11 @@ async def test_a_job_that_cannot_be_read_fails_its_session_and_is_a_dead_letter(
     desk: Desk, shop: LocalShop, buyer: Buyer
 ) -> None:
     ref = await buyer.buy()
-    payload = rejection(job_id(ref), BadJob("its data cannot be read"), b"[")
+    payload = rejection_of_job(job_id(ref), BadJob("its data cannot be read"), b"[")
     await desk.rejections.reject(payload, desk.attempt)
     await assert_failed(desk, shop, buyer, ref, INTERNAL_MESSAGE)
     nobody = some_session()
-    payload = rejection(job_id(nobody), BadJob("its data is missing"), b"")
+    payload = rejection_of_job(job_id(nobody), BadJob("its data is missing"), b"")
     await desk.rejections.reject(payload, desk.attempt)
     letters = {letter.session_id: letter.reason for letter in await desk.dead_letters.list()}
     assert letters == {
