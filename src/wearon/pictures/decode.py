@@ -107,12 +107,12 @@ class PictureError(ValueError):
 
 
 @raises(PictureError)
-def prepare(data: bytes, max_edge: int = PREPARED_EDGE, quality: int = PREPARED_QUALITY) -> bytes:
-    """A picture as the image model gets it: JPEG, upright, sRGB, no metadata, at most `max_edge` pixels long.
+def prepare(data: bytes) -> bytes:
+    """A picture as the image model gets it: JPEG, upright, sRGB, no metadata, at most `PREPARED_EDGE` pixels long.
 
     Raises PictureError.
     """
-    return to_jpeg(decode(data, max_edge), quality)
+    return to_jpeg(decode(data, PREPARED_EDGE))
 
 
 @raises(PictureError)

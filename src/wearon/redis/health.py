@@ -33,8 +33,8 @@ _KINDS = {
 class RedisHealth:
     """The health of one Redis. A process has one, shared by its clients: what one connection learns holds for all."""
 
-    def __init__(self, dependencies: Dependencies | None = None) -> None:
-        self.dependencies = dependencies or Dependencies()
+    def __init__(self) -> None:
+        self.dependencies = Dependencies()
         self.broken_at = float("-inf")
         """Connections opened before this moment (monotonic clock) are not used again: they may lead to a server that
         is gone or no primary any more, and would each take a time-out to say so."""

@@ -10,6 +10,7 @@ There is one deadline, the same for an outage and for a refusal: `RetryPolicy.de
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,26 +66,19 @@ class Refused(StrEnum):
     @classmethod
     def by(cls, error: BaseException) -> "Refused | None":
         """What the error shows to be refused; None: it is about something else."""
-        return next((refused for kind, refused in _REFUSALS if isinstance(error, kind)), None)
+        return next((refused for refused, (kind, _) in _REFUSALS.items() if isinstance(error, kind)), None)
 
     @property
     def words(self) -> str:
         """A clause for operators."""
-        return _REFUSAL_WORDS[self]
+        return _REFUSALS[self][1]
 
 
-_REFUSALS: tuple[tuple[type[BaseException], Refused], ...] = (
-    (KeyRejected, Refused.KEY),
-    (QuotaExhausted, Refused.QUOTA),
-    (ModelUnavailable, Refused.MODEL),
-    (BucketRefused, Refused.BUCKET),
-)
-
-_REFUSAL_WORDS = {
-    Refused.KEY: "OpenAI refuses our key",
-    Refused.QUOTA: "OpenAI has no money left to our account",
-    Refused.MODEL: "no image model can be used",
-    Refused.BUCKET: "Supabase's bucket takes no pictures",
+_REFUSALS: Mapping[Refused, tuple[type[Exception], str]] = {
+    Refused.KEY: (KeyRejected, "OpenAI refuses our key"),
+    Refused.QUOTA: (QuotaExhausted, "OpenAI has no money left to our account"),
+    Refused.MODEL: (ModelUnavailable, "no image model can be used"),
+    Refused.BUCKET: (BucketRefused, "Supabase's bucket takes no pictures"),
 }
 
 
