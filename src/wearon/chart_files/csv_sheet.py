@@ -5,13 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from wearon.chart_files.cells import Reading, UnreadableCell, normal, read_cell, unit_in_words
-from wearon.chart_files.csv_tables import Cell, Row, Table
-from wearon.chart_files.headings import (
-    Heading,
-    is_for_children,
-    read_heading,
-    read_title,
-)
+from wearon.chart_files.csv_tables import Cell, Row, Table, padded
+from wearon.chart_files.headings import Heading, is_for_children, read_heading, read_title
 from wearon.chart_files.problems import NOT_FOR_CHILDREN, Place, UnusableFile, quoted
 from wearon.chart_files.sheet import Line, Sheet, Told
 from wearon.chart_files.words import Other
@@ -103,7 +98,7 @@ def _read_table(table: Table, names: str | None, sheet: Sheet, lines: list[Line]
             raise UnusableFile(NOT_FOR_CHILDREN.format(f"the column {quoted(column.cell.text)}"))
     naming = _naming(columns, table.rows, names)
     measured = _measured(columns, naming, sheet)
-    rows = [_padded(row, len(columns)) for row in table.rows]
+    rows = [padded(row, len(columns)) for row in table.rows]
     units = {index: columns[index].heading.unit for index in measured}
     if rows and (stated := _units_of(rows[0], measured)):
         units, rows = {**units, **stated}, rows[1:]
@@ -182,10 +177,6 @@ def _measured(columns: Sequence[_Column], naming: int, sheet: Sheet) -> Sequence
 def _hint(heading: Heading, sheet: Sheet) -> None:
     flat = heading.laid_flat or None
     sheet.told = sheet.told.over(Told(measured_on=heading.measured_on, laid_flat=flat))
-
-
-def _padded(row: Row, width: int) -> Row:
-    return [*row, *(Cell("", row[0].row, column) for column in range(len(row) + 1, width + 1))]
 
 
 def _units_of(row: Row, measured: Sequence[int]) -> dict[int, Unit] | None:

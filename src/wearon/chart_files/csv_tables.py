@@ -132,8 +132,12 @@ def _transposed(rows: Sequence[Row]) -> list[Row]:
     first = next((n for n, row in enumerate(lines) if isinstance(read_heading(row[0].text).meaning, Column)), 0)
     above, table = lines[: max(first - 1, 0)], lines[max(first - 1, 0) :]
     width = max(map(len, table), default=0)
-    padded = [[*row, *(Cell("", row[0].row, column) for column in range(len(row) + 1, width + 1))] for row in table]
-    return [*above, *map(list, zip(*padded, strict=True))]
+    return [*above, *map(list, zip(*(padded(row, width) for row in table), strict=True))]
+
+
+def padded(row: Row, width: int) -> Row:
+    """The row with empty cells up to that width."""
+    return [*row, *(Cell("", row[0].row, column) for column in range(len(row) + 1, width + 1))]
 
 
 def _said(row: Row) -> bool:

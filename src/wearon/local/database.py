@@ -18,10 +18,10 @@ BUSY_SECONDS = 10.0
 
 
 class LocalDatabase:
-    """Close it: until then, its thread keeps the process alive."""
+    """The database of one folder. Close it: until then, its thread keeps the process alive."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
-        """Use `open`."""
+        """Take over an open connection; `open` makes one."""
         self._connection = connection
         self._turn = asyncio.Lock()  # one connection: statements of two transactions must not mix
 

@@ -57,7 +57,7 @@ class LocalPlatform(SessionMoves):
     """
 
     def __init__(self, database: LocalDatabase, pictures: SignedFolder, clock: Callable[[], float]) -> None:
-        """Use `open`."""
+        """Take over what `open` has made."""
         self._database = database
         self._credits = LocalCredits(database, self._now)
         self._pictures = pictures

@@ -6,7 +6,7 @@ FILE = "serve.url"
 
 
 def remember(home: Path, public_url: str) -> None:
-    """Written when `serve` has started."""
+    """Keep the URL of a `serve` that has started."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = home / FILE
     file.touch(mode=0o600)
@@ -14,7 +14,7 @@ def remember(home: Path, public_url: str) -> None:
 
 
 def recall(home: Path) -> str | None:
-    """The last one's URL; whether it still runs is for the caller to find out."""
+    """The URL of the last `serve`; whether that still runs is for the caller to find out."""
     try:
         return (home / FILE).read_text().strip() or None
     except OSError:

@@ -107,7 +107,7 @@ class Body:
         return across, straight - self._slope_at(straight) * across / self.trunk_length
 
     def to_picture(self, across: Floats, level: Floats) -> Floats:
-        """(n, 2): the other way round."""
+        """Places on the trunk to pixels (n, 2)."""
         straight = level + self._slope_at(level) * across / self.trunk_length
         return np.asarray(
             self.origin + across[:, None] * self.across + straight[:, None] * self.trunk_length * self.along

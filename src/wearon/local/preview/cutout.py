@@ -100,7 +100,7 @@ def _inside(lab: Floats, sensitivity: float, *, worn: bool) -> Mask:
     tint = _CLEARLY_COLOURED + _OF_ITS_COLOUR * np.linalg.norm(background[..., 1:], axis=-1)
     clear = (colour > tint) | (lightness < -_CLEARLY_DARKER) | (lightness > _CLEARLY_LIGHTER * nearness)
     inside = _divide(lab, reached, clear)
-    filled = _filled(_without_specks(inside))
+    filled = _filled(without_specks(inside, _SPECK))
     return filled & ~_holes(filled, near, clear, worn=worn) if filled.any() else filled
 
 
@@ -187,13 +187,14 @@ def _deep_inside(depth: Floats) -> Mask:
     return np.asarray((depth > 0.55 * around) & (depth > 0.18 * deepest))
 
 
-def _without_specks(inside: Mask) -> Mask:
-    opened = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, disc(1))
+def without_specks(mask: Mask, share: float) -> Mask:
+    """The mask without pieces smaller than that share of the largest one."""
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc(1))
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(opened)
     if count < 2:
-        return np.zeros_like(inside)
+        return np.zeros_like(mask)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    return np.isin(pieces, 1 + np.flatnonzero(areas >= _SPECK * areas.max()))
+    return np.isin(pieces, 1 + np.flatnonzero(areas >= share * areas.max()))
 
 
 def _filled(inside: Mask) -> Mask:

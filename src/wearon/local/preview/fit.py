@@ -192,16 +192,11 @@ class Fit:
 
     def _sleeve_edges(self, sleeve: Sleeve, arm: Arm, steps: Floats) -> tuple[Floats, Floats]:
         """(n, 2) each: the outer and the inner edge in the cut-out, from the armhole on."""
-        left, right = (
-            self._edge_from(sleeve, polynomial, start, steps)
-            for polynomial, start in self._edges_and_starts(sleeve, arm)
+        outer, inner = (sleeve.left_edge, sleeve.right_edge)[:: -arm.side]
+        return (
+            self._edge_from(sleeve, outer, sleeve.shoulder, steps),
+            self._edge_from(sleeve, inner, sleeve.armpit, steps),
         )
-        return (left, right) if arm.side < 0 else (right, left)
-
-    @staticmethod
-    def _edges_and_starts(sleeve: Sleeve, arm: Arm) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-        starts = (sleeve.shoulder, sleeve.armpit) if arm.side < 0 else (sleeve.armpit, sleeve.shoulder)
-        return (sleeve.left_edge, starts[0]), (sleeve.right_edge, starts[1])
 
     @staticmethod
     def _edge_from(sleeve: Sleeve, polynomial: Floats, start: Floats, steps: Floats) -> Floats:

@@ -16,7 +16,7 @@ DRAWING_TIMEOUT_S = 15.0
 
 ATTEMPTS = 4
 FIRST_PAUSE_S = 1.0
-"""Then 2 and 4 s: a pose process that has to be started is there by then."""
+"""Before the second attempt, 2 and 4 s before the others: a pose process that has to be started is there by then."""
 
 
 class PreviewModel:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wearon.local.preview.body import Arm, Body, Floats, Mask
-from wearon.local.preview.cutout import disc
+from wearon.local.preview.cutout import disc, without_specks
 from wearon.pose import Joint
 
 Pixels = NDArray[np.float32]
@@ -27,6 +27,8 @@ _DEEPEST_NECKLINE = 0.3
 """Level to which an old neckline is cleared for a new one: the armpits'."""
 _HAIR = 16.0
 """CIELAB units around the hair's own colour."""
+_CRUMB = 0.1
+"""Of the largest piece of a bare arm: smaller ones are prints and shadows of skin's colour."""
 
 
 class Skin:
@@ -72,7 +74,7 @@ class Skin:
             return np.zeros_like(self._body.inside)
         skin = self._body.arm_zone(arm, start=0.5, ease=1.2) & self._like_skin
         was_covered = self._body.arm_zone(arm, start=0.5) & self._old_sleeves
-        forearm = _without_crumbs(skin | was_covered)
+        forearm = without_specks(skin | was_covered, _CRUMB)
         return forearm if sleeve else forearm | (self._body.arm_zone(arm, start=0.1) & self._body.beside_trunk)
 
     def without_old_sleeves(self) -> Pixels:
@@ -151,12 +153,3 @@ def _to_lab(rgb: Pixels | Floats) -> Pixels:
 def _touching(mask: Mask, seed: Mask) -> Mask:
     _, pieces = cv2.connectedComponents(mask.astype(np.uint8))
     return np.asarray(mask & np.isin(pieces, np.unique(pieces[seed & mask])))
-
-
-def _without_crumbs(mask: Mask) -> Mask:
-    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc(1))
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(opened)
-    if count < 2:
-        return np.zeros_like(mask)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    return np.isin(pieces, 1 + np.flatnonzero(areas > 0.1 * areas.max()))
