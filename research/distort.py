@@ -14,9 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from extract_features import DATA, SEED, feature_rows, spoilt_row, through_jpeg, write_rows
+from extract_features import SEED, TEXTS, feature_rows, spoilt_row, through_jpeg
 from numpy.typing import NDArray
 from PIL import Image
+from tables import write_packed
 
 from wearon.pictures.decode import decode
 from wearon.pose import Detector, Joint, Pose
@@ -43,7 +44,7 @@ def main(pictures: Path) -> None:
                 rows += feature_rows(detector, picture, person, kind)
             else:
                 rows.append(spoilt_row(detector, picture, person, kind))
-    write_rows(DATA / "distorted.csv.gz", rows)
+    write_packed("distorted.csv.gz", TEXTS, rows)
     print(f"{len(rows)} rows from {len(truth)} pictures and {len(DISTORTIONS)} distortions")
 
 

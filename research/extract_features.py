@@ -9,7 +9,6 @@ whether it is the mirror image that an estimate looks at.
 """
 
 import csv
-import gzip
 import io
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tables import DATA, write_packed
 
 from wearon.pictures.decode import decode
 from wearon.pose import Detector, Joint, Pose
@@ -27,7 +27,6 @@ from wearon.sizing.refusal import NoPerson
 from wearon.sizing.request import EstimateRequest
 from wearon.sizing.sight import PHOTO_EDGE, seen_mirrored
 
-DATA = Path(__file__).parent / "data"
 SEED = 20261124
 TEXTS = ("image", "variant", "frame", "warnings")
 """Columns that are no features. `warnings`: the photo coach's, with spaces between."""
@@ -47,7 +46,7 @@ def main(pictures: Path) -> None:
         whole = person["category"] != "knee_crop"
         for variant, picture in variants(data, detector, rng, whole=whole):
             rows += feature_rows(detector, picture, person, variant)
-    write_rows(DATA / "features.csv.gz", rows)
+    write_packed("features.csv.gz", TEXTS, rows)
     write_truth(truth)
     print(f"{len(rows)} rows from {len(truth)} pictures")
 
@@ -125,14 +124,6 @@ def write_truth(truth: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, list(truth[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(truth)
-
-
-def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
-    names = sorted({name for row in rows for name in row} - set(TEXTS))
-    with gzip.GzipFile(path, "wb", mtime=0) as packed, io.TextIOWrapper(packed, newline="") as text:
-        writer = csv.DictWriter(text, [*TEXTS, *names])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

@@ -11,15 +11,14 @@ their features and truth.
 """
 
 import csv
-import gzip
-import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tables import DATA, write_packed
 
 from wearon.pictures.decode import decode
 from wearon.pose import Detector
@@ -31,7 +30,6 @@ from wearon.sizing.request import EstimateRequest
 from wearon.sizing.side import look_from_the_side
 from wearon.sizing.sight import PHOTO_EDGE, people_in, seen_mirrored
 
-DATA = Path(__file__).parent / "data"
 KEPT = (
     "image", "side_image", "person", "visit", "category", "sex", "height_cm", "weight_kg", "chest_cm", "waist_cm",
     "hip_cm", "shoulder_cm", "crotch_level_cm", "size", "skin", "top", "bottom", "hold",
@@ -56,11 +54,11 @@ def main(clean: Path, phones: Path, renders: Path) -> None:
                 person = {"person": f"{number}", **person, "set": name}
                 rows += list(_rows_of(detector, folder, person))
                 people.append(person)
-    _write_rows(DATA / "views.csv.gz", TEXTS, rows)
+    write_packed("views.csv.gz", TEXTS, rows)
     _write_people(people)
     print(f"{len(rows)} rows from {len(people)} pictures of people from the front")
     seen = list(_rows_of_renders(detector, renders))
-    _write_rows(DATA / "renders.csv.gz", (*KEPT, *TEXTS), seen)
+    write_packed("renders.csv.gz", (*KEPT, *TEXTS), seen)
     print(f"{len(seen)} rows of our own renders")
 
 
@@ -110,17 +108,6 @@ def _features(detector: Detector, view: str, pixels: Pixels, person: dict[str, s
 
 def _rounded(values: Mapping[str, float]) -> dict[str, object]:
     return {name: round(value, 4) for name, value in values.items()}
-
-
-def _write_rows(file: Path, texts: Sequence[str], rows: list[dict[str, object]]) -> None:
-    names = sorted({name for row in rows for name in row} - set(texts))
-    with (
-        gzip.GzipFile(file, "wb", mtime=0) as packed,
-        io.TextIOWrapper(packed, newline="") as text,
-    ):
-        writer = csv.DictWriter(text, [*dict.fromkeys(texts), *names], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _write_people(people: list[dict[str, str]]) -> None:

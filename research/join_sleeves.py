@@ -7,18 +7,17 @@ Only rows of the sample are used; the survey's other rows stay unseen.
 """
 
 import csv
-import gzip
-import io
 import sys
 from pathlib import Path
 
-SAMPLE = Path(__file__).parent / "data" / "ansur2.csv.gz"
+from tables import read_packed, write_packed
+
+SAMPLE = "ansur2.csv.gz"
 SLEEVE = "sleeveoutseam"
 
 
 def main(female: Path, male: Path) -> None:
-    with gzip.open(SAMPLE, "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_packed(SAMPLE)
     lengths = [name for name in rows[0] if name.endswith("_cm") and not name.startswith(SLEEVE)]
     sleeves = {}
     for sex, path in (("F", female), ("M", male)):
@@ -30,13 +29,7 @@ def main(female: Path, male: Path) -> None:
                 sleeves[key] = int(person[SLEEVE]) / 10
     for row in rows:
         row[f"{SLEEVE}_cm"] = str(sleeves[row["sex"], *(round(float(row[name]) * 10) for name in lengths)])
-    with (
-        gzip.GzipFile(SAMPLE, "wb", mtime=0) as packed,
-        io.TextIOWrapper(packed, newline="") as text,
-    ):
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_packed(SAMPLE, list(rows[0]), rows)
     print(f"{len(rows)} rows")
 
 

@@ -8,14 +8,11 @@ src/wearon/sizing/lengths.json. The synthetic people's truth has the level of th
 checked without a photo only. Same inputs, same numbers.
 """
 
-import csv
-import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from tables import Table, population, read_people, read_table
+from tables import Table, population, read_packed, read_people, read_table
 from views import SCALES, Process, left_out_views
 
 from wearon.sizing import evaluate, legs
@@ -28,7 +25,6 @@ from wearon.sizing.reader import Linear
 from wearon.sizing.request import EstimateRequest, Sex
 from wearon.sizing.silhouette import Array
 
-DATA = Path(__file__).parent / "data"
 SEED = 20261130
 FOLDS = 9
 RIDGE = 50.0
@@ -76,8 +72,7 @@ def main() -> None:
 
 
 def read_survey() -> tuple[dict[str, Array], list[Sex]]:
-    with gzip.open(DATA / "ansur2.csv.gz", "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_packed("ansur2.csv.gz")
     table = {name: np.array([float(row[name]) for row in rows]) for name in (*KNOWN, *SURVEYED, "weightkg")}
     return table, [evaluate.SEXES[row["sex"]] for row in rows]
 
@@ -121,10 +116,7 @@ def line(values: Array, wanted: Array) -> Array:
 def cross_validated(pictures: Table, wanted: Array) -> Array:
     """Best guesses of what is left open, from other people's pictures."""
     values = pictures.standard()[0][:, pictures.columns(FEATURES)]
-    persons = np.unique(pictures.people)
-    fold = dict(zip(np.random.default_rng(SEED).permutation(persons), np.arange(len(persons)) % FOLDS, strict=True))
-    folds = np.array([fold[person] for person in pictures.people])
-    found = np.empty(len(values))
+    folds, found = pictures.folds(SEED, FOLDS), np.empty(len(values))
     for number in range(FOLDS):
         out = folds == number
         fit = line(values[~out], wanted[~out])

@@ -1,7 +1,8 @@
-"""The table of views and the people in it, as `extract_views.py` wrote them."""
+"""Files of research/data: packed tables as such, and the table of views with the people in it (`extract_views.py`)."""
 
 import csv
 import gzip
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,21 @@ from wearon.sizing.reader import FARTHEST, People
 from wearon.sizing.silhouette import Array
 
 DATA = Path(__file__).parent / "data"
+
+
+def read_packed(name: str) -> list[dict[str, str]]:
+    """The rows of a table in DATA."""
+    with gzip.open(DATA / name, "rt", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_packed(name: str, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a table in DATA: these columns first, all others of the rows sorted. The same rows make the same bytes."""
+    others = sorted({column for row in rows for column in row} - set(columns))
+    with gzip.GzipFile(DATA / name, "wb", mtime=0) as packed, io.TextIOWrapper(packed, newline="") as text:
+        writer = csv.DictWriter(text, [*dict.fromkeys(columns), *others], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @dataclass(frozen=True)
@@ -40,13 +56,21 @@ class Table:
     def columns(self, pattern: str) -> list[int]:
         return [number for number, name in enumerate(self.names) if re.fullmatch(pattern, name)]
 
+    def folds(self, seed: int, count: int) -> Array:
+        """Each row's fold, 0 to `count` - 1; all rows of a person are in one."""
+        persons = np.unique(self.people)
+        order = np.random.default_rng(seed).permutation(persons)
+        fold = dict(zip(order, np.arange(len(persons)) % count, strict=True))
+        return np.array([fold[person] for person in self.people])
+
     def like(self, centre: Array, scale: Array) -> Array:
         """Features standardised and held as another table's."""
         return np.clip((self.values - centre) / scale, -FARTHEST, FARTHEST)
 
     def standard(self) -> tuple[Array, Array, Array]:
+        """Features standardised and held as this table's own, their means and standard deviations."""
         centre, scale = self.values.mean(axis=0), self.values.std(axis=0) + 1e-4
-        return np.clip((self.values - centre) / scale, -FARTHEST, FARTHEST), centre, scale
+        return self.like(centre, scale), centre, scale
 
 
 def read_people() -> list[dict[str, str]]:
@@ -57,8 +81,7 @@ def read_people() -> list[dict[str, str]]:
 def read_table(view: str, people: Sequence[dict[str, str]]) -> Table:
     column, flag = {"front": ("image", "seen_mirrored"), "side": ("side_image", "side_seen_mirrored")}[view]
     truth = {(person["set"], person[column]): person for person in people}
-    with gzip.open(DATA / "views.csv.gz", "rt", newline="") as file:
-        found = [row for row in csv.DictReader(file) if row["view"] == view]
+    found = [row for row in read_packed("views.csv.gz") if row["view"] == view]
     texts = {"set", "image", "view", "variant", "warnings", "height"}
     names = tuple(name for name in found[0] if name not in texts and all(row[name] for row in found))
     rows = [truth[row["set"], row["image"]] for row in found]
@@ -77,8 +100,7 @@ def read_table(view: str, people: Sequence[dict[str, str]]) -> Table:
 
 def read_renders(view: str, table: Table) -> Table:
     """Our own renders (see research/renders), a row a picture, with the features of another table of that view."""
-    with gzip.open(DATA / "renders.csv.gz", "rt", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["view"] == view]
+    rows = [row for row in read_packed("renders.csv.gz") if row["view"] == view]
     return Table(
         table.names,
         np.array([[float(row[name]) for name in table.names] for row in rows]),

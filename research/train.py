@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from tables import DATA, read_packed, read_people
 
 from wearon.sizing import bodies, evaluate, photo_model
 from wearon.sizing.bodies import Population, typical
@@ -30,7 +31,6 @@ from wearon.sizing.request import EstimateRequest, Sex
 from wearon.sizing.silhouette import Array
 from wearon.sizing.warnings import WarningCode
 
-DATA = Path(__file__).parent / "data"
 SEED = 20261124
 FOLDS = 9
 REPEATS = 5
@@ -116,20 +116,17 @@ def read_truth() -> list[dict[str, str]]:
     """Of the first set; and of the phones' pictures, that whole pictures of both are usual."""
     with (DATA / "truth.csv").open(newline="") as file:
         truth = list(csv.DictReader(file))
-    with (DATA / "people.csv").open(newline="") as file:
-        return truth + [person for person in csv.DictReader(file) if person["set"] == "phones"]
+    return truth + [person for person in read_people() if person["set"] == "phones"]
 
 
 def read_rows(truth: Sequence[Mapping[str, str]]) -> dict[Frame, Rows]:
     index = {person["image"]: number for number, person in enumerate(truth)}
     found: dict[Frame, list[dict[str, str]]] = {frame: [] for frame in Frame}
     for name in ("features.csv.gz", "distorted.csv.gz"):
-        with gzip.open(DATA / name, "rt", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["frame"]:
-                    found[Frame(row["frame"])].append(row)
-    with gzip.open(DATA / "views.csv.gz", "rt", newline="") as file:
-        phones = [row for row in csv.DictReader(file) if (row["set"], row["view"]) == ("phones", "front")]
+        for row in read_packed(name):
+            if row["frame"]:
+                found[Frame(row["frame"])].append(row)
+    phones = [row for row in read_packed("views.csv.gz") if (row["set"], row["view"]) == ("phones", "front")]
     found[Frame.FULL] += [{name: row[name] for name in found[Frame.FULL][0] if name in row} for row in phones]
     texts = {"image", "variant", "frame", "warnings"}
     return {
@@ -259,8 +256,7 @@ def fit_shift(sex: Sex) -> Array:
 
     The slopes are of both sexes, and held near nothing.
     """
-    with (DATA / "people.csv").open(newline="") as file:
-        people = [row for row in csv.DictReader(file) if row["weight_kg"] and row["visit"] == "1"]
+    people = [row for row in read_people() if row["weight_kg"] and row["visit"] == "1"]
     heights, weights = (np.array([float(row[name]) for row in people]) for name in ("height_cm", "weight_kg"))
     of = [evaluate.SEXES[row["sex"]] for row in people]
     told = np.array([typical(one, h, w, shifted=False)[0][0] for one, h, w in zip(of, heights, weights, strict=True)])

@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from tables import Table, population, read_people, read_renders, read_table
@@ -27,7 +26,6 @@ from wearon.sizing.request import EstimateRequest
 from wearon.sizing.silhouette import Array
 from wearon.sizing.warnings import WarningCode
 
-DATA = Path(__file__).parent / "data"
 SEED = 20261129
 FOLDS = 10
 """Of the gate alone: what it says of a picture must come from people other than its own."""
@@ -173,8 +171,7 @@ class Process:
                         continue
                     score = self.likelihood(tried)
                     if score > best + 1e-4:
-                        best, better = score, tried
-                        found = better
+                        best, found = score, tried
             print(f"{self.view}: {best:.4f}", flush=True)
         return found
 
@@ -228,10 +225,7 @@ def fit_gate(table: Table, used: Sequence[int]) -> tuple[Linear, Array]:
     values = table.values[:, columns]
     centre, scale = values.mean(axis=0), values.std(axis=0) + 1e-4
     standard = np.clip((values - centre) / scale, -FARTHEST, FARTHEST)
-    persons = np.unique(table.people)
-    fold = dict(zip(np.random.default_rng(SEED).permutation(persons), np.arange(len(persons)) % FOLDS, strict=True))
-    folds = np.array([fold[person] for person in table.people])
-    found = np.empty(len(standard))
+    folds, found = table.folds(SEED, FOLDS), np.empty(len(standard))
     for number in range(FOLDS):
         out = folds == number
         found[out] = standard[out] @ _line(standard[~out], table.phones[~out])
