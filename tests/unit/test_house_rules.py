@@ -148,7 +148,7 @@ WITHIN = {
         "worker_files": set(),
         "lease": {"held_jobs", "keys", "lease_keeper", "pauses", "worker_files"},
         "worker": {"held_jobs", "job_document", "jobs", "keys", "lease", "limits", "newer_jobs", "pauses", "task"},
-        "consumer": {"dead_letters", "jobs", "keys", "lease", "pending", "task", "worker"},
+        "consumer": {"dead_letters", "job_document", "jobs", "keys", "lease", "pending", "task", "worker"},
         "arq_command_line": {"jobs", "keys", "worker"},
         "__init__": set(),
     },
