@@ -30,7 +30,7 @@ class Tokens:
     async def check(self, scope: Scope, wanted: frozenset[Role]) -> Role | JSONResponse:
         """The role that the request's bearer token proves, if it is one of `wanted`; else the refusal."""
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not token:  # not a guess
+        if scheme.lower() != "bearer" or not token:  # not a guess
             return refuse(401, "Missing or wrong bearer token")
         address = address_of(scope)
         wait_s = self.guesses.turn(address)

@@ -17,6 +17,7 @@ from wearon.cli.settings import settings_or_error
 from wearon.local.producer import new_request_id, task_document
 from wearon.observability.logging import configure_logs
 from wearon.platform.base import Channel, Platform, PlatformError, Session, SessionRef, Status
+from wearon.platform.session_rows import as_uuid
 from wearon.queue import keys
 from wearon.settings import Mode, Settings
 
@@ -90,7 +91,10 @@ async def _enqueue(settings: Settings, order: Order, shown: Shown, *, follow: bo
         await redis.ping()  # before a credit is taken
         platform, ref, task = await _prepare(stack, settings, order)
         await redis.lpush(keys.TASKS, task)
-        return await _follow(platform, ref, READ_EVERY_S[settings.wearon_mode] if follow else None, shown)
+        try:
+            return await _follow(platform, ref, READ_EVERY_S[settings.wearon_mode] if follow else None, shown)
+        except PlatformError as error:
+            raise CommandError(f"the task was pushed, but its session cannot be read: {error}") from error
 
 
 async def _prepare(stack: AsyncExitStack, settings: Settings, order: Order) -> tuple[Platform, SessionRef, str]:
@@ -126,6 +130,8 @@ async def _name_session(
 
     if order.session_id is None or order.owner_id is None:
         raise CommandError("in production the session exists already: name it with --session and --owner")
+    if as_uuid(order.session_id) is None or as_uuid(order.owner_id) is None:
+        raise CommandError("--session and --owner are uuids")
     if not all(is_url(picture) for picture in order.pictures):
         raise CommandError("in production pictures are URLs, such as signed Storage URLs")
     platform = await open_platform(stack, settings, "", command_telemetry(settings))

@@ -57,7 +57,7 @@ def ids_in(text: str) -> Sequence[str]:
 
 
 class SessionSearch:
-    """Lists sessions, newest first. Raises redis errors and PlatformError."""
+    """Lists sessions, newest first. Raises redis errors and PlatformError, and ValueError for another list's cursor."""
 
     def __init__(
         self, index: SessionIndex, waiting: WaitingSessions, histories: SessionHistories, status: StatusReader
@@ -77,6 +77,8 @@ class SessionSearch:
             return known
         if text and not ids:
             return SessionPage()
+        if cursor and not cursor.isdigit():
+            raise ValueError("that is no cursor of this list")
         jobs = [_line_of_job(job) for job in await self._status.running()]
         running = [line for line in jobs if query.takes(line) and (not ids or has_any(line, ids))]
         if query.status == RUNNING:

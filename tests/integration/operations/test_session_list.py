@@ -362,6 +362,11 @@ async def test_a_request_of_b2c_is_on_one_page(side: HistorySide, buyer: Buyer) 
     assert (await side.search.page(SessionQuery(text="req_test"), page.cursor, limit=1)).sessions == []
 
 
+async def test_the_cursor_of_another_list_is_no_outage(side: HistorySide) -> None:
+    with pytest.raises(ValueError, match="no cursor"):
+        await side.search.page(EVERYTHING, "2026-11-24T18:00:00+00:00")
+
+
 async def test_more_than_the_platform_gives_at_once_has_another_page(
     side: HistorySide, shop: LocalShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -435,9 +435,10 @@ async def test_where_estimates_need_a_token_nothing_but_health_is_open() -> None
             refused = await client.post("/estimate-body", json=BODY, headers=header)
             assert refused.status_code == 401
         assert (await client.get("/openapi.json")).status_code == 401
-        allowed = await client.post("/estimate-body", json=BODY, headers={"Authorization": "Bearer s3cret"})
-        assert allowed.status_code == 200
-        assert len(api.fetcher.asked) == 1
+        for scheme in ("Bearer", "bearer"):  # RFC 9110: in any case
+            allowed = await client.post("/estimate-body", json=BODY, headers={"Authorization": f"{scheme} s3cret"})
+            assert allowed.status_code == 200
+        assert len(api.fetcher.asked) == 2
 
 
 async def test_guessing_bearer_tokens_is_limited_and_the_right_one_gets_through() -> None:

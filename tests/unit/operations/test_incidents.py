@@ -189,10 +189,16 @@ def test_when_all_is_well_there_is_no_incident() -> None:
         (worker(beat_age_s=9), True, "heartbeat_late", "w sent its last heartbeat 9 s ago"),
         (worker(loop_lag_s=1.5), True, "loop_lag", "w stood still for 1.5 s."),
         (
-            fleet(last_hour=[Minute(at=NOON, completed=5, failed=5)], failures_by_reason={"openai": 5}),
+            fleet(
+                last_hour=[
+                    Minute(at=NOON, completed=5, failed=5, causes={"failed:openai.refused.generate": 5}),
+                    Minute(at=NOON, failed=9, causes={"failed:openai.moderated.generate": 9}),
+                ],
+                failures_by_reason={"moderation": 9, "openai": 5},
+            ),
             True,
             "generations_fail",
-            "5 of 10 generations of the last 15 minutes failed, most often for: openai.",
+            "5 of 10 generations of the last 15 minutes failed, most often for: openai.refused.generate.",
         ),
         (books(refund_missing=2), False, "books_refund_missing", "2 failed sessions were not refunded."),
         (books(refunded_twice=1), True, "books_refund_wrong", "1 refund is not as it should be."),

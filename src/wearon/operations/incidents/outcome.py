@@ -52,7 +52,7 @@ def find(fleet: FleetStatus) -> Iterator[Incident]:
     lately = fleet.last_hour[-LATELY:]
     if not lately:
         return
-    yield from _failures(fleet, lately)
+    yield from _failures(lately)
     for tenant, count in _sum(lately, "picture").items():
         if count >= OF_ONE_STORE:
             store = tenant.partition(":")[2]
@@ -77,18 +77,18 @@ def find(fleet: FleetStatus) -> Iterator[Incident]:
         yield RATE_LIMIT.incident(title, lately[-LIMITED].at)
 
 
-def _failures(fleet: FleetStatus, lately: list[Minute]) -> Iterator[Incident]:
+def _failures(lately: list[Minute]) -> Iterator[Incident]:
     """Count failures, without those of the safety filter and of unusable pictures, which are expected."""
-    expected = sum(count for cause, count in _sum(lately, "failed").items() if cause.startswith(EXPECTED))
+    causes = _sum(lately, "failed")
+    expected = sum(causes.pop(cause) for cause in list(causes) if cause.startswith(EXPECTED))
     failed = sum(minute.failed for minute in lately) - expected
     ended = failed + sum(minute.completed for minute in lately)
     fewest, share = MANY_FAILED
     if failed < fewest or failed < share * ended:
         return
-    most = next(iter(fleet.failures_by_reason), "")
-    title = f"{failed} of {ended} generations of the last {LATELY} minutes failed"
+    most = "".join(f", most often for: {cause}" for cause, _ in causes.most_common(1))
     yield FAIL.incident(
-        f"{title}, most often for: {most}." if most else f"{title}.",
+        f"{failed} of {ended} generations of the last {LATELY} minutes failed{most}.",
         lately[0].at,
         affected=failed,
         of=ended,
