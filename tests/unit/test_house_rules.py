@@ -223,9 +223,8 @@ WITHIN = {
     },
     "operations/actions": {
         "errors": set(),
-        "in_words": set(),
-        "dead_letters": {"errors", "in_words"},
-        "refunds": {"errors", "in_words"},
+        "dead_letters": {"errors"},
+        "refunds": {"errors"},
         "cancel": {"errors"},
         "pause": {"errors"},
         "__init__": set(),

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -59,11 +59,7 @@ async def _answer(metrics: Metrics, fleet: FleetStatus | None) -> Response:
 
 def _text(metrics: Metrics, fleet: FleetStatus | None) -> bytes:
     text = generate_latest(metrics.registry)
-    if fleet is None:
-        return text
-    registry = CollectorRegistry()
-    registry.register(StatusCollector(fleet))
-    return text + generate_latest(registry)
+    return text if fleet is None else text + generate_latest(StatusCollector(fleet))
 
 
 class StatusCollector(Collector):

@@ -113,20 +113,19 @@ async def _answer(request: Request, services: ApiServices, upload: Upload) -> Si
         with span("upload"):
             asked = await _read(request, upload)
         chosen = await choose_chart(asked.body.chart, asked.body.size_chart, services)
-        question, ids = asked.body.question(chosen.chart), services.shops.estimate_ids
+        question = asked.body.question(chosen.chart)
         if len(asked.photos) == 1:
             with span("pose"):
                 answer = await place.run(asked.photos[0], question, timeout=INFERENCE_LIMIT_S)
-            return chosen.identify(answer, ids)
-    # It is another kind of call than the place was for.
-    with span("pose"):
-        if not asked.photos:
+    # Else it is another kind of call than the place was for.
+    if not asked.photos:
+        with span("pose"):
             answer = await pool.run(estimate_without_photo, question, timeout=INFERENCE_LIMIT_S)
-            return chosen.identify(answer, ids)
+    elif len(asked.photos) > 1:
         front, side = asked.photos
-        with pool.place(estimate_size_of_two, pictures=2) as place_for_two:
+        with span("pose"), pool.place(estimate_size_of_two, pictures=2) as place_for_two:
             answer = await place_for_two.run(front, side, question, timeout=INFERENCE_LIMIT_S)
-    return chosen.identify(answer, ids)
+    return chosen.identify(answer, services.shops.estimate_ids)
 
 
 @dataclass(frozen=True, slots=True)

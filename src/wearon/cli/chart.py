@@ -21,7 +21,7 @@ from wearon.cli.chart_file import (
     usable_chart,
 )
 from wearon.cli.connections import Connections, run_connected
-from wearon.cli.output import CommandError, Yes, confirm, errors, plain, print_json, print_text, say, write_file
+from wearon.cli.output import AsJson, CommandError, Yes, confirm, errors, plain, print_json, print_text, say, write_file
 from wearon.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
 Chart = Annotated[str, typer.Argument(metavar="STORE/NAME", help="The chart, as estimates name it.")]
 
 

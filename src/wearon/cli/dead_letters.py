@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -183,37 +183,29 @@ def discard(
 
 
 def _retry_each(ids: Sequence[str], *, as_json: bool) -> None:
-    found = _act(lambda actions, by: _push_again(actions, ids, by))
-    if as_json:
-        done = [{"id": letter.id, "session_id": letter.session_id} for letter in found.pushed]
-        print_json({"pushed": done, "refused": [{"id": id_, "why": why} for id_, why in found.refused.items()]})
-    else:
-        for letter in found.pushed:
-            say(f"{plain(letter.id)}: pushed again")
-    if found.refused:
-        raise CommandError("\n".join(found.refused.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """Letters that were pushed, and by id why others were not."""
-
-    pushed: Sequence[DeadLetter]
-    refused: Mapping[str, str]
-
-
-async def _push_again(actions: DeadLetterActions, ids: Sequence[str], by: Actor) -> Retried:
     """Push one by one, so that a letter that cannot be pushed does not stop the others."""
-    from wearon.operations.actions.errors import NotPossible
-
-    pushed: list[DeadLetter] = []
     refused: dict[str, str] = {}
-    for letter_id in ids:
-        try:
-            pushed.append(await actions.retry(letter_id, by))
-        except NotPossible as error:
-            refused[letter_id] = str(error)
-    return Retried(pushed, refused)
+
+    async def push(actions: DeadLetterActions, by: Actor) -> Sequence[DeadLetter]:
+        from wearon.operations.actions.errors import NotPossible
+
+        pushed = []
+        for letter_id in ids:
+            try:
+                pushed.append(await actions.retry(letter_id, by))
+            except NotPossible as error:
+                refused[letter_id] = str(error)
+        return pushed
+
+    pushed = _act(push)
+    if as_json:
+        done = [{"id": letter.id, "session_id": letter.session_id} for letter in pushed]
+        print_json({"pushed": done, "refused": [{"id": id_, "why": why} for id_, why in refused.items()]})
+    else:
+        for letter in pushed:
+            say(f"{plain(letter.id)}: pushed again")
+    if refused:
+        raise CommandError("\n".join(refused.values()))
 
 
 def _in_parts(

@@ -1,6 +1,7 @@
 """`wearon doctor`."""
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -42,20 +43,8 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _describe(diagnosis: "Diagnosis") -> dict[str, Any]:
-    return {
-        "mode": diagnosis.mode.value,
-        "status": diagnosis.level.value,
-        "findings": [
-            {
-                "check": finding.check,
-                "level": finding.level.value,
-                "message": finding.message,
-                "hint": finding.hint or None,
-                "breaks": finding.breaks.value if finding.breaks else None,
-            }
-            for finding in diagnosis.findings
-        ],
-    }
+    findings = [{**asdict(finding), "hint": finding.hint or None} for finding in diagnosis.findings]
+    return {"mode": diagnosis.mode, "status": diagnosis.level, "findings": findings}
 
 
 def _print(diagnosis: "Diagnosis") -> None:

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import AsJson, CommandError, out, plain, print_json, say
+from wearon.cli.tables import print_table
 from wearon.operations.words import plural
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def session(
     if as_json:
         print_json({"sessions": [summary.model_dump(mode="json") for summary in found]})
     else:
-        out.print(_list(found))
+        _list(found)
 
 
 async def _find(connections: Connections, term: str) -> "tuple[Sequence[SessionSummary], SessionHistory | None]":
@@ -61,19 +62,13 @@ async def _find(connections: Connections, term: str) -> "tuple[Sequence[SessionS
     return found, await sessions.read(found[0].session_id) if len(found) == 1 else None
 
 
-def _list(found: "Sequence[SessionSummary]") -> Table:
-    table = Table(
-        Column("session", no_wrap=True), "channel", "status", "created (UTC)", "what the shopper read", box=SIMPLE
-    )
-    for summary in found:
-        table.add_row(
-            plain(summary.session_id),
-            plain(summary.channel),
-            plain(summary.status),
-            f"{summary.created_at:%Y-%m-%d %H:%M:%S}",
-            plain(summary.error_message or "-"),
-        )
-    return table
+def _list(found: "Sequence[SessionSummary]") -> None:
+    headings = ("session", "channel", "status", "created (UTC)", "what the shopper read")
+    rows = [
+        (one.session_id, one.channel, one.status, f"{one.created_at:%Y-%m-%d %H:%M:%S}", one.error_message or "-")
+        for one in found
+    ]
+    print_table("", headings, rows, texts=headings[-1:])
 
 
 def _tell(history: "SessionHistory") -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,8 @@ from wearon.resources.descriptors import Budget, open_now
 from wearon.supervisor import Component
 from wearon.tryon.run import Run
 
+VERSION = version("wearon")
+
 MAX_JOBS = 100
 """Jobs listed in a report, the longest running first: at most some 50 KB a heartbeat. `busy` counts them all."""
 
@@ -25,50 +28,33 @@ MAX_TEXT = 200
 """Characters of a request id or an error."""
 
 
+@dataclass
 class Reporter:
-    """Makes the reports of this process. `capacity` is 0 for one that runs no jobs."""
+    """Makes the reports of this process."""
 
-    def __init__(
-        self,
-        worker_id: str,
-        live_view: LiveView,
-        capacity: int,
-        *,
-        components: Callable[[], Sequence[Component]] = tuple,
-        refusals: Callable[[], Sequence[Refusal]] = tuple,
-        last_refused: Callable[[], Mapping[str, datetime]] = dict,
-        answered_again: Callable[[], Mapping[str, datetime]] = dict,
-        take_ended: Callable[[], Sequence[EndedRefusal]] = tuple,
-        last_days: Callable[[], Mapping[str, date | None]] = dict,
-        take_longest_lag: Callable[[], float] = lambda: 0.0,
-        silent_s: Callable[[], float] = lambda: 0.0,
-        budget: Budget | None = None,
-    ) -> None:
-        """`last_days` names the image models with their last days.
-
-        `take_ended` returns the refusals that are over since its last call.
-        `take_longest_lag` returns the longest delay of the event loop since its last call, and `silent_s` for how long
-        this process has not written to Redis (0: it need not), both in seconds.
-        """
-        self.worker_id = worker_id
-        self.silent_s = silent_s
-        self.take_ended = take_ended
-        self._live_view = live_view
-        self._capacity = capacity
-        self._components = components
-        self._refusals = refusals
-        self._last_refused = last_refused
-        self._answered_again = answered_again
-        self._last_days = last_days
-        self._take_longest_lag = take_longest_lag
-        self._budget = budget
-        self._host = socket.gethostname()
-        self._version = version("wearon")
-        self._lag_s = 0.0
+    worker_id: str
+    live_view: LiveView
+    capacity: int
+    """0 for a process that runs no jobs."""
+    _: KW_ONLY
+    components: Callable[[], Sequence[Component]] = tuple
+    refusals: Callable[[], Sequence[Refusal]] = tuple
+    last_refused: Callable[[], Mapping[str, datetime]] = dict
+    answered_again: Callable[[], Mapping[str, datetime]] = dict
+    take_ended: Callable[[], Sequence[EndedRefusal]] = tuple
+    """The refusals that are over since its last call."""
+    last_days: Callable[[], Mapping[str, date | None]] = dict
+    """The image models with their last days."""
+    take_longest_lag: Callable[[], float] = float
+    """The longest delay of the event loop since its last call, in seconds."""
+    silent_s: Callable[[], float] = float
+    """For how long this process has not written to Redis; 0: it need not."""
+    budget: Budget | None = None
+    _lag_s: float = field(default=0.0, init=False)
 
     def beat(self) -> str:
         """The report that goes with a heartbeat, as JSON."""
-        self._lag_s = self._take_longest_lag()
+        self._lag_s = self.take_longest_lag()
         report = self.report()
         for refusal in report.refusals:
             refusal.words = refusal.words[:MAX_TEXT]
@@ -76,38 +62,30 @@ class Reporter:
 
     def report(self) -> Report:
         """The process at this moment."""
-        running = self._live_view.running
+        running = self.live_view.running
         return Report(
             worker=self.worker_id,
-            host=self._host,
+            host=socket.gethostname(),
             pid=os.getpid(),
-            version=self._version,
-            capacity=self._capacity,
+            version=VERSION,
+            capacity=self.capacity,
             busy=len(running),
-            calls_last_minute=self._live_view.calls_last_minute,
+            calls_last_minute=self.live_view.calls_last_minute,
             loop_lag_s=round(self._lag_s, 4),
             memory_mb=resident_mb(),
-            parts=[component.model_copy() for component in self._components()],
-            refusals=list(self._refusals()),
-            last_refused=dict(self._last_refused()),
-            answered_again=dict(self._answered_again()),
-            image_models=[ImageModel(name=name, last_day=day) for name, day in self._last_days().items()],
+            parts=[component.model_copy() for component in self.components()],
+            refusals=list(self.refusals()),
+            last_refused=dict(self.last_refused()),
+            answered_again=dict(self.answered_again()),
+            image_models=[ImageModel(name=name, last_day=day) for name, day in self.last_days().items()],
             jobs=[_running_job(run) for run in running[:MAX_JOBS]],
         )
 
     def descriptors(self) -> Descriptors | None:
         """Open files and connections of this process; None where they are not shared out."""
-        budget = self._budget
-        if budget is None:
+        if self.budget is None:
             return None
-        return Descriptors(
-            limit=budget.limit,
-            open=open_now(),
-            paid_work=budget.paid_work,
-            downloads=budget.downloads,
-            http=budget.http,
-            needed=budget.needed,
-        )
+        return Descriptors(**asdict(self.budget), needed=self.budget.needed, open=open_now())
 
 
 def resident_mb() -> float | None:

@@ -24,7 +24,7 @@ from wearon.operations.models import (
     SessionSummary,
 )
 from wearon.operations.reasons import CANCELLED, CREDIT, advise
-from wearon.operations.refund_history import RefundFacts, tell_refund
+from wearon.operations.refund_history import tell_refund
 from wearon.operations.status import StatusReader
 from wearon.operations.time_line import Underway, tell_events
 from wearon.platform.base import OPEN_STATUSES, Channel, Platform, Session, SessionRef, Status
@@ -85,7 +85,7 @@ class SessionHistories:
         is_open = session.status in OPEN_STATUSES
         location = await self._jobs.find(session.ref) if is_open else None
         running = await self._running(session.ref) if is_open else None
-        refund = tell_refund(await self._refund_facts(session), self._clean)
+        refund = await self._refund(session)
         last_run = next((entry for entry in reversed(entries) if isinstance(entry, RunEntry)), None)
         reason = _reason(session, last_run)
         summary = self.summary(session)
@@ -149,12 +149,13 @@ class SessionHistories:
         canonical = as_uuid(session_id or "")
         return await self._platform.find_session(Channel.B2C, canonical) if canonical else None
 
-    async def _refund_facts(self, session: Session) -> RefundFacts:
+    async def _refund(self, session: Session) -> RefundHistory:
         if session.status is not Status.FAILED:
-            return RefundFacts(session)
+            return tell_refund(session, self._clean)
         ledger = await self._platform.ledger_entries(session)
-        return RefundFacts(
+        return tell_refund(
             session,
+            self._clean,
             [LedgerLine(type=line.type.value, description=self._without_address(line.description)) for line in ledger],
             await self._refunds.outstanding_of(session.ref),
             await self._refunds.in_review_of(session.ref),

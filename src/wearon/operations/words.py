@@ -9,6 +9,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h"
 
 
+def group_in_words(group: str | None) -> str:
+    """How entries of the audit log name a group, or that an action was for all."""
+    return "all" if group is None else f"group {group}"
+
+
 def plural(number: int, noun: str) -> str:
     """`1 task`, `2 tasks`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

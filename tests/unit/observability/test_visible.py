@@ -210,7 +210,7 @@ def tell_progress() -> None:
 
 VIEWS: dict[str, Callable[[], Any]] = {
     "session": lambda: session._tell(STORY),
-    "sessions": lambda: output.out.print(session._list([SUMMARY])),
+    "sessions": lambda: session._list([SUMMARY]),
     "status": lambda: output.out.print(status_view.draw(FLEET)),
     "refunds": tell_refunds,
     "doctor": tell_diagnosis,

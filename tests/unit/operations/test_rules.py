@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wearon.operations.counters import BOUNDS_S, of_run, percentile_s
 from wearon.operations.entries import MAX_ENTRIES, RunEntry
 from wearon.operations.models import LedgerLine, RefundState
-from wearon.operations.refund_history import RefundFacts, tell_refund
+from wearon.operations.refund_history import tell_refund
 from wearon.operations.time_line import tell_events
 from wearon.platform.base import Channel, Session, SessionRef, Status
 from wearon.refunds.intents import Intent, NeedsReview, Outstanding, Settled, Settlement
@@ -67,7 +67,8 @@ def test_a_failed_run_is_counted_by_reason_and_with_its_refund() -> None:
 
 
 def told(**facts: Any) -> RefundState:
-    return tell_refund(RefundFacts(**{"session": SESSION} | facts), str).state
+    fields: dict[str, Any] = {"session": SESSION, "clean": str, **facts}
+    return tell_refund(**fields).state
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.PENDING, Status.PROCESSING, Status.COMPLETED])
@@ -88,7 +89,7 @@ def test_where_the_credit_is() -> None:
 
 def test_what_is_told_of_a_refund_is_cleaned() -> None:
     clean: Callable[[str], str] = lambda text: text.replace("ann@example.com", "***")  # noqa: E731
-    story = tell_refund(RefundFacts(SESSION, outstanding=Outstanding(INTENT, "refused ann@example.com")), clean)
+    story = tell_refund(SESSION, clean, outstanding=Outstanding(INTENT, "refused ann@example.com"))
     assert story.last_error == "refused ***"
 
 
@@ -98,7 +99,7 @@ def run_entry(attempt: int, second: float, outcome: Outcome = Outcome.RETRIED) -
 
 
 def events(*entries: RunEntry) -> list[str]:
-    refund = tell_refund(RefundFacts(SESSION), str)
+    refund = tell_refund(SESSION, str)
     return [event.title for event in tell_events(replace(SESSION, completed_at=None), entries, refund)]
 
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from wearon.operations.actions.errors import NotPossible, NotThere
-from wearon.operations.actions.in_words import group_in_words
 from wearon.operations.dead_letter_groups import (
     BulkLetter,
     BulkStep,
@@ -15,6 +14,7 @@ from wearon.operations.dead_letter_groups import (
     group_of,
     task_of,
 )
+from wearon.operations.words import group_in_words
 from wearon.platform.base import Platform
 from wearon.queue.audit_log import Action, Actor, AuditLog
 from wearon.queue.dead_letters import DeadLetter, DeadLetters, Entry

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from wearon.operations.actions.errors import NotThere
-from wearon.operations.actions.in_words import group_in_words
 from wearon.operations.refund_groups import Refunds
+from wearon.operations.words import group_in_words
 from wearon.queue.audit_log import Action, Actor, AuditLog
 from wearon.refunds.intents import Intent, NeedsReview
 from wearon.refunds.outbox import AT_ONCE, RefundOutbox

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from wearon.operations.audit.books import Finding, Kind
 from wearon.operations.entries import Entry, RunEntry
+from wearon.operations.words import plural
 from wearon.platform.base import LedgerEntry, LedgerEntryType, Session, Status
 from wearon.platform.session_moves import COST_STEP
 from wearon.refunds.rules import NothingOwed, ReviewNeeded, what_is_owed
@@ -69,13 +70,13 @@ def _amounts(refunds: Sequence[LedgerEntry], taken: int) -> Iterator[tuple[Kind,
     refunded = sum(amounts) if len(amounts) == len(refunds) else taken * len(refunds)
     if refunded != taken:
         kind = Kind.REFUNDED_TWICE if len(refunds) > 1 and refunded > taken else Kind.REFUND_AMOUNT
-        yield kind, f"{_many(len(refunds), 'refund')} of {refunded} in all, and {_many(taken, 'credit')} taken"
+        yield kind, f"{plural(len(refunds), 'refund')} of {refunded} in all, and {plural(taken, 'credit')} taken"
 
 
 def _completed(facts: Facts) -> Iterator[tuple[Kind, str]]:
     refunds = [entry for entry in facts.ledger if entry.type is LedgerEntryType.REFUND]
     if refunds:
-        yield Kind.REFUND_OF_COMPLETED, f"the ledger has {_many(len(refunds), 'refund')}"
+        yield Kind.REFUND_OF_COMPLETED, f"the ledger has {plural(len(refunds), 'refund')}"
     if facts.has_picture is False:
         yield Kind.PICTURE_MISSING, f"nothing is at {facts.session.ref.picture_path}"
     if facts.history is None:
@@ -100,7 +101,3 @@ def _runs(history: Sequence[Entry]) -> Sequence[RunEntry]:
 
 def _cents(cost: Decimal | None) -> Decimal | None:
     return None if cost is None else cost.quantize(COST_STEP)
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

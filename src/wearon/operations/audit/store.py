@@ -1,6 +1,5 @@
 """The last audit of the fleet, in Redis, and whose turn it is to make the next one."""
 
-import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -54,12 +53,12 @@ class BookStore:
 
     async def write(self, books: Books, findings: Sequence[Finding]) -> None:
         """Keep this audit instead of the last one."""
-        listed = json.dumps([finding.model_dump(mode="json") for finding in findings[:MOST_KEPT]])
+        listed = _FINDINGS.dump_json(list(findings[:MOST_KEPT]))
         await self._redis.hset(keys.BOOKS, mapping={SUMMARY: books.model_dump_json(), FINDINGS: listed})
 
     async def outstanding(self) -> set[str]:
         """The keys of all refund intents that are not settled."""
-        return {key.decode() for key in cast("list[bytes]", await self._redis.hkeys(keys.REFUNDS))}
+        return {key.decode(errors="replace") for key in cast("list[bytes]", await self._redis.hkeys(keys.REFUNDS))}
 
     async def histories(self, session_ids: Sequence[str]) -> Iterable[Sequence[Entry]]:
         """The history of each session, with one command for all of them."""
