@@ -219,7 +219,7 @@ class _Measured:
 
 
 async def _ask(scene: Scene, url: str, callers: int, seconds: float, *, heed: bool = True) -> list[Answer]:
-    """So many callers ask, each one thing after the other, for so long; `heed`: `Retry-After`."""
+    """Let callers ask, each one thing after the other, for some seconds; `heed`: they wait as `Retry-After` says."""
     photos = [scene.stand_in.picture_url(f"{number}.jpg") for number in range(len(PEOPLE))]
     stop = time.perf_counter() + seconds
     answers: list[Answer] = []

@@ -29,7 +29,7 @@ SETTLE_S = 0.5
 """From the begin of a phase until its answers count."""
 
 STOPPED_S = 1.0
-"""As long as the pose processes may be stopped, as a rule, without being taken for dead."""
+"""How long the pose processes may be stopped, as a rule, without being taken for dead."""
 
 HURRIED_S = 0.05
 

@@ -45,7 +45,7 @@ def rss_bytes(pid: int) -> int:
 
 
 def pss_bytes(pid: int) -> int:
-    """The same with shared pages counted once: what ending the tree would free."""
+    """Memory of a process and its children with shared pages counted once: what ending the tree would free."""
     return sum(_memory(process, full=True) for process in tree(pid))
 
 

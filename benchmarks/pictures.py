@@ -26,7 +26,7 @@ def photo(width: int, height: int, sample: Sample = WOMAN_M) -> bytes:
 
 
 def twelve_megapixels() -> bytes:
-    """As the cameras of most phones make it."""
+    """A photo as the cameras of most phones make it."""
     return photo(3000, 4000)
 
 

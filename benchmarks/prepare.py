@@ -13,7 +13,7 @@ from wearon.pictures.decode import PREPARED_EDGE, PREPARED_QUALITY, prepare
 
 
 async def run(scale: Scale) -> Result:
-    """Ours, libvips, Pillow, in turn, on the same picture."""
+    """Prepare one picture by our code, by libvips and by Pillow in turn."""
     data = scale.pick(pictures.twelve_megapixels, pictures.two_megapixels)()
     ours: list[float] = []
     vips: list[float] = []

@@ -35,7 +35,7 @@ FLEETS = (1, 10, 100)
 """Workers, whose slots are all full."""
 
 TENANTS, WAITING = 1_000, 100_000
-"""So many wait in the tenants' lines, however many run."""
+"""Tenants, and how many jobs wait in their lines, however many run."""
 
 TAKER = "taker"
 """A worker whose slots are free, beside those that only beat."""
@@ -213,7 +213,7 @@ class Fleet:
         self._taken.append((taken[0].decode(), taken[1].decode(), int(taken[2])))
 
     async def end(self) -> None:
-        """It has done it."""
+        """End the job that was taken last, as a worker that has done it."""
         job, token, starts = self._taken.pop()
         ended = await self._end(
             keys=[keys.RUNNING, keys.JOBS, keys.JOB + job, keys.STARTS + job, keys.REFUNDS],

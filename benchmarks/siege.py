@@ -63,7 +63,7 @@ class _Measured:
         self.memory: list[float] = []
 
     async def batch(self, scene: Scene, worker: Worker, tasks: int, seconds: float) -> None:
-        """So many tasks, and callers for so long."""
+        """Push tasks, and let callers ask for some seconds."""
         scene.stand_in.reset(OPENAI_S)
         began, until = time.monotonic(), time.monotonic() + seconds
         with machine.watching_memory(worker.pid) as peak:

@@ -67,11 +67,11 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP's is one
-        """See asyncio."""
+        """Keep the connection, to answer on it."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio."""
+        """Collect what comes, and answer a request that is whole."""
         self._buffer += data
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:

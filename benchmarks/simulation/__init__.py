@@ -5,7 +5,8 @@ from benchmarks.scale import Scale
 
 
 async def run(scale: Scale) -> Result:
-    """See `check.run`. Imported here, so that the fleet on paper is tested without what the other benchmarks need."""
+    """Compare a simulated worker with a real one."""
+    # Imported here, so that the fleet on paper is tested without what the other benchmarks need.
     from benchmarks.simulation import check
 
     return await check.run(scale)

@@ -43,7 +43,7 @@ BODY_BYTES_PER_FRAMING_BYTE = 32
 this share of itself."""
 
 FIELDS = 100
-"""Of one head; browsers behind proxies send thirty."""
+"""Fields that one head may have; browsers behind proxies send thirty."""
 
 FED_AT_ONCE = 4096
 """Bytes between two looks at the bounds above: the parser calls us 700 times for them at most, in 0.2 ms."""

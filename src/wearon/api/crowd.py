@@ -15,7 +15,7 @@ A_SECOND = 100.0
 fewer: 64 of them come back in a second."""
 
 PROMPT = 100
-"""Of them, that are sent at once after a second without any."""
+"""Refusals that are sent at once after a second without any."""
 
 LONGEST_PAUSE_S = 0.9
 """The promise of an answer in under a second holds for refusals, too."""
@@ -28,7 +28,7 @@ HURRIED_WAIT_S = 0.25
 """For their requests: less than what makes an honest caller's answer late."""
 
 CLIENTS = 4096
-"""That are remembered; the longest silent one is forgotten first."""
+"""Clients that are remembered; the longest silent one is forgotten first."""
 
 
 class Guest(Protocol):

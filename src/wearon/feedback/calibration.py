@@ -30,7 +30,7 @@ LEVEL = 0.95
 """Of the intervals; and in so many of 100 reports on good probabilities there is no finding at all."""
 
 _COUNT = re.compile(rb"-?[0-9]{1,18}")
-"""As Redis counts."""
+"""A counter as Redis writes it."""
 
 TESTS_A_ROW = 3
 """Right, larger and smaller."""

@@ -21,7 +21,7 @@ MOST_A_DAY = 5000
 """Estimates of one day that are heard of: 0.23 MB, for 100 days."""
 
 MOST_COUNTERS = 20_000
-"""Of one month, 2 MB: up to eight a store, garment type and band of confidence."""
+"""Counters of one month, 2 MB: up to eight a store, garment type and band of confidence."""
 
 MONTHS = 13
 """How long they are kept: each month can be compared with that of the year before."""

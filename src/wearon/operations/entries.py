@@ -17,7 +17,7 @@ from wearon.tryon.run import Outcome, Step
 log = structlog.get_logger()
 
 MAX_ENTRIES = 30
-"""Of one session, the newest: an outage of an hour causes hundreds of attempts."""
+"""Entries of one session that are kept, the newest: an outage of an hour causes hundreds of attempts."""
 
 
 class RunEntry(BaseModel):

@@ -34,7 +34,7 @@ STEP = 500
 """Lines that one command looks at."""
 
 MOST_STEPS = 20
-"""Of one call; who wants more asks again with the cursor."""
+"""Commands of one call; who wants more asks again with the cursor."""
 
 MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 
@@ -45,7 +45,7 @@ MAX_ID = 100
 """Characters of a request id or a worker's: a line is at most some 0.9 KB."""
 
 MAX_CAUSES = 8
-"""Of one session, the newest; each stands there once."""
+"""Causes of one session that are kept, the newest; each stands there once."""
 
 MAX_NEEDLES = 8
 """Texts that are looked for at once."""

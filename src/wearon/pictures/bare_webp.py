@@ -45,7 +45,7 @@ tell. Their number stands behind much that would have to be decoded, so it is ta
 class _Chunk:
     kind: bytes
     length: int
-    """As it says; the last one of a file may have less."""
+    """Bytes that the chunk says it has; the last one of a file may have fewer."""
     content: bytes
 
     @property

@@ -52,7 +52,8 @@ MAX_PIXELS = 50_000_000
 """The largest phone pictures in use; 200 MB decoded. Of most PNGs and WebPs it is fewer: see `Bare.work_s`."""
 
 MAX_EDGE = 65_535
-"""As long as a JPEG's edge can be. A PNG of one column of 50 million pixels costs seconds, and shows no person."""
+"""Pixels of the longest edge that a JPEG can have. A PNG of one column of 50 million pixels costs seconds, and shows no
+person."""
 
 PREPARED_EDGE = 1024
 """What the image model looks at: more is scaled down on its side."""

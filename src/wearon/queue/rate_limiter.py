@@ -43,7 +43,7 @@ class Turn:
 
     wait_s: float
     model: str | None = None
-    """Which to ask; None: all are passed over, and nothing was reserved."""
+    """The model to ask; None: all are passed over, and nothing was reserved."""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """Models that are not asked now, and why."""
 

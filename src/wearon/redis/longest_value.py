@@ -10,7 +10,8 @@ LONGEST_VALUE_BYTES = 64 * 1024 * 1024
 enough: a document of that length delays others by a quarter of a second on a busy machine."""
 
 QUERY_BUFFER_BYTES = 2 * LONGEST_VALUE_BYTES
-"""Of one connection: a value with what surrounds it, or the commands of one transaction, which Valkey counts here."""
+"""What one connection may send at once: a value with what surrounds it, or the commands of one transaction, which
+Valkey counts here."""
 
 SETTINGS = {"proto-max-bulk-len": LONGEST_VALUE_BYTES, "client-query-buffer-limit": QUERY_BUFFER_BYTES}
 """By the names that redis.conf, CONFIG and the command line have for them."""

@@ -19,10 +19,10 @@ from wearon.sizing import SizeChart
 
 MOST_STORES = 1000
 MOST_CHARTS = 50
-"""Of one store."""
+"""Stores, and charts of one store, that are kept."""
 
 MAX_CHART_BYTES = 32 * 1024
-"""As JSON with all figures written as ranges; a request has half of it. A usual chart has 1 KB."""
+"""A chart as JSON with all figures written as ranges; a request has half of it. A usual chart has 1 KB."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """Of a store, such as its uuid, and of a chart."""

@@ -186,7 +186,7 @@ class Readers:
 
     people: People
     of_sex: Mapping[Sex, People]
-    """Of one sex: for who says that alone."""
+    """The people of one sex, for who says that alone."""
     front: Reader
     side: Reader
 

@@ -15,7 +15,8 @@ STARVED_S = 30.0
 """A deployment that stops all workers before it starts new ones takes less."""
 
 HANGS_AFTER_S = {"start": 60.0, "photos": 90.0, "generate": 150.0, "upload": 120.0, "complete": 60.0, "refund": 60.0}
-"""Of one step. A generation takes 10-60 s (95 % within 41 s), the others well under one; downloads end after 30 s."""
+"""How long a step may take before it hangs. A generation takes 10-60 s (95 % within 41 s), the others well under one;
+downloads end after 30 s."""
 
 NO_WORKER = IncidentKind(
     "no_worker",

@@ -33,7 +33,7 @@ FLAGGED = frozenset({"moderation_blocked", "content_policy_violation", "content_
 FLAGGED_ELSEWHERE = frozenset(
     {"content_filter", "contentfilter", "responsibleaipolicyviolation", "contentpolicyviolationerror"}
 )
-"""Azure's names of the same, and LiteLLM's."""
+"""Names that Azure and LiteLLM have for a refusal by the safety filter."""
 
 VAGUE_CODES = frozenset(
     {"error", "api_error", "bad_request", "badrequest", "invalid_request_error", "server_error", "internal_error",

@@ -28,7 +28,7 @@ Fidelity = Literal["low", "high"]
 Complexity = Literal["low", "medium", "high"]
 
 PHOTO = "photo"
-"""As a size: the one nearest to the shape of the shopper's own photo."""
+"""The size that is nearest to the shape of the shopper's own photo."""
 
 STANDARD_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 
