@@ -4,7 +4,7 @@
 
 Reads research/data (features.csv.gz and the spoilt pictures of distorted.csv.gz). Every picture is measured by a model
 that was fitted without its person. The factors of all codes are fitted together, by the likelihood of the errors under
-the model's own covariance, and judged on people left out. Prints the table; whoever agrees writes it into the coach.
+the model's own covariance, and judged on people left out. Prints the table: if you agree, write it into the coach.
 """
 
 import math

@@ -5,7 +5,7 @@
 Reads research/data (views.csv.gz, people.csv and renders.csv.gz, see extract_views.py), writes
 src/wearon/sizing/views.json, and prints tables of all kinds of pictures. Every figure is of people left out: of a
 Gaussian process that answer has a closed form, so each person is left out alone. `--search` looks for better scales of
-the groups of features, by the likelihood of the errors on people left out, and prints them: whoever agrees writes them
+the groups of features, by the likelihood of the errors on people left out, and prints them: if you agree, write them
 into SCALES. Same inputs, same numbers.
 """
 

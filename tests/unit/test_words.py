@@ -19,7 +19,9 @@ PAGES = sorted(
     {ROOT / ".env.example", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")}
     | {*ROOT.glob("monitoring/*.yml")}
 )
-MODULES = sorted(SOURCE.rglob("*.py"))
+MODULES = sorted(
+    module for folder in (SOURCE, ROOT / "benchmarks", ROOT / "research") for module in folder.rglob("*.py")
+)
 
 INSTEAD = {
     r"\bput(s|ting)? back\b": "retried",
@@ -69,7 +71,7 @@ def test_pages_use_the_glossary(page: Path) -> None:
     assert found_in(text) == []
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.relative_to(SOURCE).as_posix())
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.relative_to(ROOT).as_posix())
 def test_docstrings_and_comments_use_the_glossary(module: Path) -> None:
     assert [(word, text[:80]) for text in prose_of(module) for word in found_in(text)] == []
     assert [text for text in prose_of(module) if ONLY_REFERS.fullmatch(text.strip())] == []
