@@ -28,7 +28,7 @@ class Deliveries:
         """What was paid for before: in the spool, or stored by an attempt that then was cut off."""
         if picture := await self._picture_in_the_spool(ref):
             return picture
-        return await self._sessions.stored_picture(ref) if attempt.number > 1 else None
+        return await self._sessions.stored_picture(ref) if attempt.number > 1 or attempt.retried else None
 
     async def _picture_in_the_spool(self, ref: SessionRef) -> FinishedPicture | None:
         if not await self._spool.holds(ref):

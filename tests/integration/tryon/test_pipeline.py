@@ -401,14 +401,17 @@ async def test_a_paid_answer_waits_while_the_picture_that_it_points_to_is_away(
     assert desk.paid == 1
 
 
+@pytest.mark.parametrize("a_day_later", [False, True], ids=["at once", "when starts are forgotten"])
 async def test_a_picture_in_storage_is_found_from_another_disk(
-    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer
+    desk: Desk, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, a_day_later: bool
 ) -> None:
     ref = await buyer.buy()
     platform.break_next("complete_session")
     await desk.run(ref)
     for path in desk.spooled:
         path.unlink()
+    if a_day_later:
+        desk.attempt = replace(desk.attempt, number=1)
     assert await desk.run(ref) is None
     await assert_completed(desk, shop, buyer, ref)
     assert desk.paid == 1
