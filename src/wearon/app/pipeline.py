@@ -1,14 +1,13 @@
 """Builds the pipeline of a process that runs jobs, with the pool of processes that prepare its pictures."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from wearon.app.base import Base
 from wearon.app.image_model import open_image_model
 from wearon.pictures.pool import PicturePool
 from wearon.platform.base import SessionRef
-from wearon.queue.jobs import JobFunction
+from wearon.queue.jobs import GENERATE, REJECT, JobFunction
 from wearon.queue.pauses import Pauses
 from wearon.tryon.deliveries import Deliveries
 from wearon.tryon.fleet_breaker import FleetBreaker
@@ -20,20 +19,13 @@ from wearon.tryon.sessions import Sessions
 from wearon.tryon.spool import Spool
 
 
-@dataclass(frozen=True, slots=True)
-class JobFunctions:
-    """What a process that runs jobs does."""
-
-    generate: JobFunction
-    reject: JobFunction
-    deliver: Callable[[SessionRef], Awaitable[None]]
-    """Finishes a session whose paid picture is in the spool and whose job is lost."""
-
-
 async def open_pipeline(
     stack: AsyncExitStack, base: Base, sessions: Sessions, spool: Spool, worker_id: str
-) -> JobFunctions:
-    """Make the pipeline; what it needs is closed with `stack`."""
+) -> tuple[Mapping[str, JobFunction], Callable[[SessionRef], Awaitable[None]]]:
+    """Make the job functions, and what finishes a session whose paid picture is in the spool and whose job is lost.
+
+    What they need is closed with `stack`.
+    """
     settings, telemetry = base.settings, base.telemetry
     pictures = PicturePool(settings.picture_processes, dependencies=telemetry.dependencies)
     stack.callback(pictures.close)
@@ -58,4 +50,4 @@ async def open_pipeline(
         base.runs,
         breaker.is_paused,
     )
-    return JobFunctions(pipeline.generate, rejections.reject, deliveries.deliver)
+    return {GENERATE: pipeline.generate, REJECT: rejections.reject}, deliveries.deliver

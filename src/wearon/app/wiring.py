@@ -5,6 +5,7 @@ Everything is made here once and handed on; whatever must be closed goes onto th
 
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 
 from wearon.app.base import Base
 from wearon.app.image_model import open_last_days
-from wearon.app.pipeline import JobFunctions, open_pipeline
+from wearon.app.pipeline import open_pipeline
 from wearon.app.readers import make_audit_log, make_history_store, make_sessions, make_status_reader, recorded_events
 from wearon.local.platform import LocalPlatform
 from wearon.local.producer import LocalProducer
@@ -28,7 +29,7 @@ from wearon.operations.status import StatusReader
 from wearon.queue.consumer import Consumer
 from wearon.queue.dead_letters import DeadLetters
 from wearon.queue.held_jobs import HeldJobs
-from wearon.queue.jobs import GENERATE, REJECT, JobQueue
+from wearon.queue.jobs import JobFunction, JobQueue
 from wearon.queue.lease import HEARTBEAT_S, LEASE_S, Lease
 from wearon.queue.lease_keeper import LeaseKeeper
 from wearon.queue.lease_renewal import Kept
@@ -112,8 +113,7 @@ async def open_job_side(
     worker = deliver = None
     if held is not None:
         sessions = Sessions(base.platform, outbox, dead_letters, lease.confirm, base.runs)
-        functions = await open_pipeline(stack, base, sessions, spool, worker_id)
-        deliver = functions.deliver
+        functions, deliver = await open_pipeline(stack, base, sessions, spool, worker_id)
         worker = _make_worker(base, held, functions, spool)
     queue = JobQueue(redis, _limits(settings))
     reconciler = Reconciler(redis, base.platform, queue, outbox, spool, events, deliver)
@@ -136,12 +136,12 @@ def _limits(settings: Settings) -> Limits:
     return Limits(settings.store_concurrency, settings.store_daily_limit, settings.b2c_weight, settings.store_weights)
 
 
-def _make_worker(base: Base, held: HeldJobs, functions: JobFunctions, spool: Spool) -> JobWorker:
+def _make_worker(base: Base, held: HeldJobs, functions: Mapping[str, JobFunction], spool: Spool) -> JobWorker:
     telemetry = base.telemetry
     worker = JobWorker(
         base.redis,
         held,
-        {GENERATE: functions.generate, REJECT: functions.reject},
+        functions,
         slots=base.settings.worker_concurrency,
         job_timeout_s=job_timeout_s(base.settings),
         deadline_s=base.settings.generation_deadline_s,

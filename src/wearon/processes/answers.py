@@ -14,6 +14,7 @@ import functools
 import json
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -106,13 +107,11 @@ def decode(answer: bytes, function: Callable[..., R]) -> Returned[R] | Raised:
 
 def _error(content: dict[str, Any], known: Sequence[type[Exception]]) -> Exception:
     kinds = {**_BUILT_IN, **{kind.__name__: kind for kind in known}}
-    kind = kinds.get(content["error"])
-    if kind is None:
-        return ChildError(f"{content['error']}: {content['text']}")
-    try:
-        return kind(*content["args"])
-    except Exception:  # noqa: BLE001 (an error's constructor may refuse what it is given in any way)
-        return ChildError(f"{content['error']}: {content['text']}")
+    name = str(content["error"])
+    with suppress(Exception):  # an error's constructor may refuse what it is given in any way
+        if name in kinds:
+            return kinds[name](*content["args"])
+    return ChildError(f"{name}: {content['text']}")
 
 
 def _short(value: object) -> object:
