@@ -139,7 +139,7 @@ WITHIN = {
         "rate_limiter": {"keys"},
         "dead_letters": {"keys"},
         "pending": {"dead_letters", "keys", "task"},
-        "jobs": {"keys", "limits"},
+        "jobs": {"dead_letters", "keys", "limits"},
         "job_document": {"jobs", "task"},
         "newer_jobs": set(),
         "held_jobs": {"jobs", "keys"},

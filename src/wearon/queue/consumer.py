@@ -18,9 +18,9 @@ from structlog.contextvars import bound_contextvars
 from wearon.events import Events
 from wearon.platform.base import Channel
 from wearon.queue import keys
-from wearon.queue.dead_letters import DeadLetters
+from wearon.queue.dead_letters import DeadLetter, DeadLetters
 from wearon.queue.job_document import rejection
-from wearon.queue.jobs import GENERATE, REJECT, REJECTS, Enqueued, JobQueue, job_id_of
+from wearon.queue.jobs import GENERATE, REJECT, REJECTS, Enqueued, EnqueueResult, JobQueue, job_id_of
 from wearon.queue.lease import HeartbeatWritten
 from wearon.queue.pending import PendingTasks
 from wearon.queue.task import Rejected, read_task
@@ -164,57 +164,50 @@ class Consumer:
 
     async def _accept(self, documents: Sequence[bytes]) -> Sequence[BadKey]:
         """Make jobs of pending documents. One that waits until a key is corrected stays; the others go on."""
-        stuck: list[BadKey] = []
         batch: list[Enqueued] = []
         for document in documents:
             await asyncio.sleep(0)  # reading a hundred takes some milliseconds
-            try:
-                if (enqueued := await self._read(document)) is not None:
-                    batch.append(enqueued)
-            except BadKey as error:
-                stuck.append(error)
-        if batch:
-            await self._enqueue(batch)
-        return stuck
+            batch.append(self._read(document))
+        if not batch or (await self._enqueue(batch)).letters_fit:
+            return ()
+        try:
+            await self._redis.llen(keys.DEAD_LETTERS)  # says what is wrong with it
+        except BadKey as error:
+            return [error for task in batch if task.letter]
+        return ()
 
-    async def _read(self, document: bytes) -> Enqueued | None:
+    def _read(self, document: bytes) -> Enqueued:
         task = read_task(document)
         if isinstance(task, Rejected):
-            return await self._reject(document, task)
+            return _rejected(document, task)
         refusal = None
         if task.channel is Channel.B2B and (limit := self._queue.limits.store_a_day):
             reason = f"the store has had its {limit} tasks for today"
             refusal = rejection(task.ref, task.request_id, reason, task.traceparent, over_daily_limit=True)
         return Enqueued(document, job_id_of(task.ref), GENERATE, task.model_dump(mode="json"), task.trace_id, refusal)
 
-    async def _reject(self, document: bytes, rejected: Rejected) -> Enqueued | None:
-        """Keep the document where people look; the session that it names is failed by a job of its own."""
-        ref = rejected.ref
-        with bound_contextvars(trace_id=rejected.trace_id):
-            await self._dead_letters.add(
-                document,
-                rejected.reason,
-                session_id=ref.session_id if ref else None,
-                request_id=rejected.request_id,
-            )
-        if ref is None:
-            await self._queue.drop(document)
-            return None
-        payload = rejection(ref, rejected.request_id, f"unusable task: {rejected.reason}", rejected.traceparent)
-        return Enqueued(document, REJECTS + job_id_of(ref), REJECT, payload, rejected.trace_id)
-
-    async def _enqueue(self, batch: Sequence[Enqueued]) -> None:
+    async def _enqueue(self, batch: Sequence[Enqueued]) -> EnqueueResult:
         free_slots = self._worker.free_slots if self._worker else 0
-        lengths = await self._queue.enqueue(batch, free_slots=free_slots)
-        self._depth, self._tasks_left = lengths.jobs, lengths.tasks
-        if self._worker is not None and (free_slots > 0 or lengths.rejects > 0):
+        done = await self._queue.enqueue(batch, free_slots=free_slots)
+        self._depth, self._tasks_left = done.jobs, done.tasks
+        if self._worker is not None and (free_slots > 0 or done.rejects > 0):
             self._worker.wake_up()
+        for place in done.lettered:
+            with bound_contextvars(trace_id=batch[place].trace_id):
+                if letter := batch[place].letter:
+                    await self._dead_letters.announce(letter)
         for task in (task for task in batch if task.function == GENERATE):
-            log.info(
-                "task taken",
-                task_id=task.payload.get("task_id"),
-                session_id=task.payload["session_id"],
-                request_id=task.payload["request_id"],
-                channel=task.payload["channel"],
-                trace_id=task.trace_id,
-            )
+            named = {name: task.payload.get(name) for name in ("task_id", "session_id", "request_id", "channel")}
+            log.info("task taken", **named, trace_id=task.trace_id)
+        return done
+
+
+def _rejected(document: bytes, rejected: Rejected) -> Enqueued:
+    """Keep the document where people look; the session that it names is failed by a job of its own."""
+    ref, request_id, reason = rejected.ref, rejected.request_id, rejected.reason
+    session_id = ref.session_id if ref else None
+    letter = DeadLetter.of(document, reason, session_id=session_id, request_id=request_id)
+    if ref is None:
+        return Enqueued(document, letter=letter)
+    payload = rejection(ref, request_id, f"unusable task: {reason}", rejected.traceparent)
+    return Enqueued(document, REJECTS + job_id_of(ref), REJECT, payload, rejected.trace_id, letter=letter)

@@ -44,6 +44,22 @@ class DeadLetter:
     session_id: str | None = None
     request_id: str = ""
 
+    @classmethod
+    def of(cls, document: bytes, reason: str, *, session_id: str | None = None, request_id: str = "") -> "DeadLetter":
+        """A new one, with as much of the document as is kept."""
+        return cls(
+            id=_id_of(document),
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            reason=reason,
+            payload=document[:MAX_PAYLOAD_BYTES].decode(errors="replace"),
+            session_id=session_id,
+            request_id=request_id,
+        )
+
+    def dump(self) -> str:
+        """The entry in Redis."""
+        return json.dumps(asdict(self))
+
     @property
     def is_whole(self) -> bool:
         """Whether the payload is the document as it was pushed: not cut, and no byte of it replaced."""
@@ -80,16 +96,9 @@ class DeadLetters:
         self, document: bytes, reason: str, *, session_id: str | None = None, request_id: str = ""
     ) -> DeadLetter:
         """Keep the document and say so in the log. Raises redis errors."""
-        letter = DeadLetter(
-            id=_id_of(document),
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            reason=reason,
-            payload=document[:MAX_PAYLOAD_BYTES].decode(errors="replace"),
-            session_id=session_id,
-            request_id=request_id,
-        )
+        letter = DeadLetter.of(document, reason, session_id=session_id, request_id=request_id)
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.lpush(keys.DEAD_LETTERS, json.dumps(asdict(letter)))
+            pipe.lpush(keys.DEAD_LETTERS, letter.dump())
             pipe.ltrim(keys.DEAD_LETTERS, 0, MAX_LETTERS - 1)
             await pipe.execute()
         await self.announce(letter)

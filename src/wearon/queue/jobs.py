@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 
 from wearon.platform.base import SessionRef
 from wearon.queue import keys
+from wearon.queue.dead_letters import MAX_LETTERS, DeadLetter
 from wearon.queue.limits import NO_LIMITS, Limits
 from wearon.redis.scripts import load_script
 
@@ -100,20 +101,22 @@ def job_id_of(ref: SessionRef) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """A pending document, and the job that it is to become."""
+    """A pending document, and what it is to become: a job, a dead letter, or both."""
 
     document: bytes
-    job_id: str
-    function: str
-    payload: Mapping[str, Any]
+    job_id: str = ""
+    """Empty: it becomes no job."""
+    function: str = REJECT
+    payload: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str | None = None
     refusal: Mapping[str, Any] | None = None
     """Payload of the REJECT job that it becomes instead when its store has had its jobs for today."""
+    letter: DeadLetter | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class QueueLengths:
-    """How much waits after documents were enqueued."""
+class EnqueueResult:
+    """What came of enqueuing documents, and how much waits then."""
 
     jobs: int
     """Waiting for their turn, deferred and running."""
@@ -121,19 +124,22 @@ class QueueLengths:
     """In the producers' list."""
     rejects: int
     """How many of the documents became jobs that only reject a session."""
+    letters_fit: bool = True
+    """False: no dead letter can be kept, so the documents that are to become one are still pending."""
+    lettered: Sequence[int] = ()
+    """Places in the batch of the documents whose dead letters were added."""
 
 
 class JobQueue:
     """The consumer's side: makes jobs, and knows what the queue holds."""
 
     def __init__(self, redis: Redis, limits: Limits = NO_LIMITS) -> None:
-        self._redis = redis
         self.limits = limits
         self._enqueue = redis.register_script(load_script("queue", "enqueue"))
         self._known = redis.register_script(load_script("queue", "known_jobs"))
 
-    async def enqueue(self, batch: Sequence[Enqueued], *, free_slots: int = 0) -> QueueLengths:
-        """Make jobs of pending documents: each waits in its tenant's line, or is to be rejected.
+    async def enqueue(self, batch: Sequence[Enqueued], *, free_slots: int = 0) -> EnqueueResult:
+        """Make jobs and dead letters of pending documents: each job waits in its tenant's line, or is to be rejected.
 
         `free_slots`: what the worker of this process can start; for more, workers elsewhere are woken.
 
@@ -141,12 +147,12 @@ class JobQueue:
         more, and a job id that the queue already has is not added again.
         """
         now_ms = int(time.time() * 1000)
-        arguments: list[bytes | str | int] = [keys.JOB, free_slots, self.limits.store_a_day, keys.ACCEPTED]
+        arguments: list[bytes | str | int] = [keys.JOB, free_slots, self.limits.store_a_day, keys.ACCEPTED, MAX_LETTERS]
         for task in batch:
             job = write_job(task.function, task.payload, NEVER_STARTED, now_ms)
             refusal = write_job(REJECT, task.refusal, NEVER_STARTED, now_ms) if task.refusal else b""
-            arguments += [task.document, task.job_id, job, refusal]
-        jobs, tasks, rejects = await self._enqueue(
+            arguments += [task.document, task.job_id, job, refusal, task.letter.dump() if task.letter else ""]
+        jobs, tasks, rejects, letters_fit, lettered = await self._enqueue(
             keys=[
                 keys.PENDING,
                 keys.JOBS,
@@ -155,14 +161,11 @@ class JobQueue:
                 keys.RUNNING,
                 keys.CAPACITY_SUM,
                 keys.REFUNDS,
+                keys.DEAD_LETTERS,
             ],
             args=arguments,
         )
-        return QueueLengths(int(jobs), int(tasks), int(rejects))
-
-    async def drop(self, document: bytes) -> None:
-        """Forget a pending document that is to become nothing."""
-        await self._redis.lrem(keys.PENDING, 1, document)  # type: ignore[arg-type] # redis-py forgot bytes here
+        return EnqueueResult(int(jobs), int(tasks), int(rejects), bool(letters_fit), tuple(lettered))
 
     async def known(self, refs: Sequence[SessionRef]) -> set[str]:
         """The ids of those sessions that have a job: waiting, deferred or running."""

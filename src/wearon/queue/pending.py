@@ -7,11 +7,9 @@ travels, and all tasks behind it. What no task can be is cut there, and goes to 
 """
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
@@ -89,7 +87,7 @@ class PendingTasks:
             payload=_UNREADABLE.sub(b"?", start[head.end() :][:CUT_BYTES]).decode(),
         )
         lists = [keys.PENDING, keys.DEAD_LETTERS]
-        if not await self._cut(keys=lists, args=[MAX_LENIENT_BYTES, json.dumps(asdict(letter)), MAX_LETTERS]):
+        if not await self._cut(keys=lists, args=[MAX_LENIENT_BYTES, letter.dump(), MAX_LETTERS]):
             return False
         await self._dead_letters.announce(letter)
         return True

@@ -31,7 +31,7 @@ from wearon.queue import consumer as consumer_module
 from wearon.queue import keys, pending
 from wearon.queue import worker as job_worker
 from wearon.queue.consumer import Consumer
-from wearon.queue.jobs import Enqueued, JobQueue, QueueLengths
+from wearon.queue.jobs import Enqueued, EnqueueResult, JobQueue
 from wearon.queue.pending import CUT_BYTES, PendingTasks
 from wearon.queue.task import MAX_LENIENT_BYTES
 from wearon.queue.worker import JobEnded, JobWorker
@@ -171,7 +171,7 @@ async def test_a_hand_over_that_failed_is_made_good_at_once(
     hand_over = JobQueue.enqueue
     failed: list[Sequence[Enqueued]] = []
 
-    async def fail_once(self: JobQueue, batch: Sequence[Enqueued], *, free_slots: int = 0) -> QueueLengths:
+    async def fail_once(self: JobQueue, batch: Sequence[Enqueued], *, free_slots: int = 0) -> EnqueueResult:
         if not failed:
             failed.append(batch)
             if answer_lost:

@@ -24,7 +24,8 @@ from support.job_side import (
 from wearon.platform.base import Channel, SessionRef
 from wearon.queue import keys, pending
 from wearon.queue.consumer import Consumer
-from wearon.queue.jobs import GENERATE, Enqueued, JobQueue, QueueLengths
+from wearon.queue.dead_letters import DeadLetterAdded
+from wearon.queue.jobs import GENERATE, Enqueued, EnqueueResult, JobQueue
 
 pytestmark = pytest.mark.slow
 
@@ -143,7 +144,7 @@ async def test_a_document_that_another_process_has_handed_over_is_not_run_again(
     ref = some_session()
     queue = JobQueue(redis_client)
     lengths = await queue.enqueue([Enqueued(document(ref), job_id(ref), GENERATE, task_fields(ref))])
-    assert lengths == QueueLengths(jobs=0, tasks=0, rejects=0)
+    assert lengths == EnqueueResult(jobs=0, tasks=0, rejects=0)
     assert await queued_jobs(redis_client) == set()
     assert await redis_client.exists(f"arq:job:{job_id(ref)}") == 0
     assert await entries(redis_client, keys.WAKE) == []
@@ -204,6 +205,20 @@ async def test_a_bad_document_that_names_its_session_is_a_dead_letter_and_a_job_
         "request_id": "req_test",
         "reason": f"unusable task: {letter.reason}",
     }
+
+
+async def test_a_bad_document_is_one_dead_letter_however_many_look_at_it(redis_client: Redis) -> None:
+    bad = [document(some_session(), version=2), document(some_session(), version=2), b"[]", b"{"]
+    await lying_taken(redis_client, *bad)
+    consumers, told = [roomy_consumer(redis_client) for _ in range(3)], list[DeadLetterAdded]()
+    for consumer in consumers:
+        consumer._dead_letters._events.subscribe(DeadLetterAdded, told.append)
+    await asyncio.gather(*(consumer.recover() for consumer in consumers))
+    letters = await new_dead_letters(redis_client).list()
+    assert sorted(letter.id for letter in letters) == sorted({letter.id for letter in letters})
+    assert len(letters) == len(bad)
+    assert sorted(added.letter.id for added in told) == sorted(letter.id for letter in letters)
+    assert len(await queued_jobs(redis_client)) == 2
 
 
 async def test_a_bad_document_does_not_shadow_the_good_one_of_the_same_session(redis_client: Redis) -> None:

@@ -1,6 +1,9 @@
--- KEYS: pending, queue, wake, tasks, running, all slots of the fleet, refund outbox
+-- KEYS: pending, queue, wake, tasks, running, all slots of the fleet, refund outbox, dead letters
 -- ARGV: prefix of jobs, free slots beside the consumer, jobs of one store a day (0: no limit), prefix of their counts,
---       then for each document: itself, job id, job, the job that refuses it because of that limit
+--       most dead letters, then for each document: itself, job id or '', job, the job that refuses it because of that
+--       limit, its dead letter or ''
+-- Returns how many jobs, tasks and rejects there are, whether dead letters can be kept, and the places (from 0) of the
+-- documents whose letters are kept now.
 local wrong = wrong_type(KEYS[1], 'list') or wrong_type(KEYS[2], 'zset')
 if wrong then return redis.error_reply('WRONGTYPE ' .. wrong) end
 make_turns_sound()
@@ -31,13 +34,20 @@ local function enqueue(job, document, refusal)
   enter_line(job, tenant, since + added / 1024)
 end
 
-for i = 5, #ARGV, 4 do
+local letters_fit, kept = not wrong_type(KEYS[8], 'list'), {}
+for i = 6, #ARGV, 5 do
+  local letter = ARGV[i + 4]
   -- The oldest is at the right end. What is not there has been enqueued by another process.
-  if redis.call('LPOS', KEYS[1], ARGV[i], 'RANK', -1) then
-    enqueue(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+  if (letter == '' or letters_fit) and redis.call('LPOS', KEYS[1], ARGV[i], 'RANK', -1) then
+    if letter ~= '' then
+      redis.call('LPUSH', KEYS[8], letter)
+      kept[#kept + 1] = (i - 6) / 5
+    end
+    if ARGV[i + 1] ~= '' then enqueue(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
     redis.call('LREM', KEYS[1], -1, ARGV[i])
   end
 end
+if #kept > 0 then redis.call('LTRIM', KEYS[8], 0, ARGV[5] - 1) end
 local slots = redis.pcall('GET', KEYS[6])
 slots = type(slots) == 'string' and tonumber(string.match(slots, '^%d+')) or math.huge
 local running = redis.pcall('HLEN', KEYS[5])
@@ -48,4 +58,5 @@ if not wrong_type(KEYS[3], 'list') then
   redis.call('LTRIM', KEYS[3], 0, 99)
 end
 local tasks = redis.pcall('LLEN', KEYS[4])
-return {redis.call('ZCARD', KEYS[2]), type(tasks) == 'number' and tasks or 0, rejects}
+local jobs = redis.call('ZCARD', KEYS[2])
+return {jobs, type(tasks) == 'number' and tasks or 0, rejects, letters_fit and 1 or 0, kept}
