@@ -310,13 +310,13 @@ def test_a_foreign_folder_cannot_have_the_environment_filled_in(
 
 def test_what_lies_in_one_place_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-1\nOPENAI_BASE_URL=http://gateway/v1\nSUPABASE_URL=http://x\n")
-    assert foreign_uses(Path(".env")) == {}
+    assert foreign_uses() == {}
     # The environment wins over the file, so these are of one place, and a folder's own secret may go anywhere.
     for name, value in PRODUCTION.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://ours/v1")
-    assert foreign_uses(Path(".env")) == {}
+    assert foreign_uses() == {}
     settings, told = inspect_settings()
     assert (settings.openai_base_url, told) == ("http://ours/v1", [])
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -28,6 +28,9 @@ MAX_BODY_BYTES = 16 * 1024
 
 BODY_SECONDS = 5.0
 """Time for the whole body to arrive. The platform gives up after 5 s."""
+
+WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
+"""Methods whose requests may have a body."""
 
 OPEN_PATHS = {"/health", "/health/", "/health/live", "/health/live/"}
 """Open without a token, because load balancers have none."""
@@ -172,15 +175,8 @@ class BodyLimit:
     a proxy that reads the other one.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        methods: Collection[str] = ("POST", "PUT", "PATCH", "DELETE"),
-        uploads: Uploads | None = None,
-        passing: Callable[[Scope], bool] = lambda _scope: False,
-    ) -> None:
+    def __init__(self, app: ASGIApp, uploads: Uploads, passing: Callable[[Scope], bool]) -> None:
         self._app = app
-        self._methods = frozenset(methods)
         self._uploads = uploads
         self._passing = passing
         self._uploading = 0
@@ -193,11 +189,11 @@ class BodyLimit:
         if "content-length" in headers and "transfer-encoding" in headers:
             await _refuse(400, "Both Content-Length and Transfer-Encoding", close=True)(scope, receive, send)
             return
-        if scope["method"] not in self._methods or self._passing(scope):
+        if scope["method"] not in WITH_BODY or self._passing(scope):
             await self._app(scope, receive, send)
             return
         uploads = self._uploads
-        if uploads is None or scope["path"] not in uploads.max_bytes:
+        if scope["path"] not in uploads.max_bytes:
             await self._pass(MAX_BODY_BYTES, BODY_SECONDS, scope, receive, send)
             return
         if self._uploading >= uploads.at_once:

@@ -113,14 +113,14 @@ class Upload:
 
 
 class UploadMemory:
-    """At most `most_bytes` for all uploads.
+    """At most `MOST_BYTES` for all uploads.
 
     When one finds too little, those are given up that are slow or have stopped, and then those of the client that
     holds the most, if that is more than its own client would.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._free = most_bytes
+    def __init__(self) -> None:
+        self._free = MOST_BYTES
         self._uploads: dict[Upload, None] = {}
 
     @contextmanager

@@ -1,6 +1,5 @@
 """`wearon serve`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -29,7 +28,7 @@ def serve(
     """
     settings = settings_or_error()
     configure_logs(settings.log_level, settings.log_format, settings.secrets, for_good=True)
-    for problem in foreign_uses(Path(".env")).values():  # one may have meant it, but should know
+    for problem in foreign_uses().values():  # one may have meant it, but should know
         log.warning("a secret of the environment goes where .env says", problem=problem)
     with nothing_collected():  # imported here, because they take a second that `wearon --help` should not
         from wearon.app.serve import Addresses, Components, ServeError, run

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from wearon.operations.incident_model import Incident
 from wearon.operations.incidents.components import SEEN_HERE
+from wearon.operations.readable import read
 
 SHOWN = timedelta(minutes=15)
 """How long an incident that is over is shown as recovered."""
@@ -52,8 +51,8 @@ class Memory:
     @classmethod
     def read(cls, texts: Mapping[str, bytes]) -> "Memory":
         """The memory that Redis holds, without what cannot be read."""
-        read = {key: incident for key, text in texts.items() if (incident := _read(text)) is not None}
-        return cls(read, texts)
+        known = {key: incident for key, text in texts.items() if (incident := read(Incident, text)) is not None}
+        return cls(known, texts)
 
     def recall(self, found: Sequence[Incident], at: datetime) -> tuple[list[Incident], list[Incident]]:
         """The incidents that were found, each since it began, and those that are over since a short time."""
@@ -111,10 +110,3 @@ def _short(incident: Incident) -> Incident:
     """The incident as it is kept: bounded, and without what the rules add each time."""
     short = {"title": incident.title[:MAX_TEXT], "detail": incident.detail[:MAX_TEXT], "workers": incident.workers[:10]}
     return incident.model_copy(update=short)
-
-
-def _read(text: bytes) -> Incident | None:
-    try:
-        return Incident.model_validate_json(text)
-    except ValidationError:
-        return None

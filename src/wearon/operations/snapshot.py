@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import from_json
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from wearon.operations import counters
 from wearon.operations.audit.books import Books
-from wearon.operations.audit.store import SUMMARY, read_books
+from wearon.operations.audit.store import SUMMARY
 from wearon.operations.counters import Counts
 from wearon.operations.models import Minute, Queues, Report, Spend
+from wearon.operations.readable import read
 from wearon.operations.retention.rounds import Round
-from wearon.operations.retention.store import read_round
 from wearon.platform.session_rows import in_utc
 from wearon.queue import keys
 from wearon.queue.job_document import session_of_job
@@ -134,8 +133,8 @@ def _snapshot(found: Sequence[Any], hour: Mapping[datetime, Counts]) -> Snapshot
         durations=counters.durations_of(hour.values()),
         spend_today=counters.spend_of(_counts(day)),
         incidents={key.decode(errors="replace"): text for key, text in _pairs(incidents).items()},
-        books=read_books(books),
-        retention=read_round(retention),
+        books=read(Books, books),
+        retention=read(Round, retention),
         pauses=[read_pause(tenant.decode(errors="replace"), written) for tenant, written in _pairs(pauses).items()],
         near_cron=_near_cron(waiting, at),
         refused=_refused(refused),
@@ -156,7 +155,7 @@ def _processes(workers: Sequence[bytes], reports: Mapping[bytes, bytes], at: dat
     found = {}
     for worker_id, ends in sorted(_pairs(workers).items()):
         lease_left_s = float(ends) / 1000 - at.timestamp()
-        report = _report(reports.get(worker_id, b""))
+        report = read(Report, reports.get(worker_id))
         if lease_left_s > 0 and report is not None:
             report.worker = worker_id.decode(errors="replace")
             report.beat_age_s = round(max(0.0, LEASE_S - lease_left_s), 1)
@@ -173,13 +172,6 @@ def _refused(flat: Sequence[bytes]) -> dict[str, str]:
             error = ours(ResponseError(words), (command, key))
             refused[key] = error.words if isinstance(error, RedisUnavailable) else told(str(error))
     return refused
-
-
-def _report(text: bytes) -> Report | None:
-    try:
-        return Report.model_validate_json(text)
-    except ValidationError:
-        return None
 
 
 def _pushed_at(document: bytes) -> datetime | None:

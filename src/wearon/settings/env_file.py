@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+ENV_FILE = Path(".env")
+
 SENT_TO = (
     ("openai_api_key", "openai_base_url"),
     ("supabase_service_role_key", "supabase_url"),

@@ -3,11 +3,11 @@
 import difflib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 
 from dotenv import dotenv_values
 
 from wearon.settings import env_file as env_files
+from wearon.settings.env_file import ENV_FILE
 from wearon.settings.settings import Settings
 
 NEAR = 0.83
@@ -21,14 +21,14 @@ LONGEST = 64
 """Characters of a name that is looked at: twice as many as any setting has. Comparing takes their product."""
 
 
-def misspelt(env_file: Path | None = Path(".env")) -> Mapping[str, str]:
+def misspelt() -> Mapping[str, str]:
     """The names of variables, in the environment and `.env`, that look like a setting -> the setting.
 
     Only settings that are not set count: beside one that is, the variable is most likely another program's.
     """
     written: Iterable[str] = ()
-    if env_file is not None and env_files.problem_with(env_file) is None:
-        written = dotenv_values(env_file, interpolate=False, encoding="utf-8-sig")
+    if env_files.problem_with(ENV_FILE) is None:
+        written = dotenv_values(ENV_FILE, interpolate=False, encoding="utf-8-sig")
     return near_misses([*os.environ, *written], [name.upper() for name in Settings.model_fields])
 
 

@@ -29,6 +29,7 @@ from wearon.redis.url import parse_redis_url
 from wearon.resources.machine import MB, resources
 from wearon.settings import env_file as env_files
 from wearon.settings.access import AccessSettings, Key, access_problems
+from wearon.settings.env_file import ENV_FILE
 from wearon.settings.image_model import ImageSettings
 from wearon.settings.supabase_keys import is_public
 from wearon.settings.values import RetentionHours, Weight, Weights
@@ -161,7 +162,7 @@ class Settings(ImageSettings, AccessSettings):
 
     model_config = SettingsConfigDict(
         # "-sig": editors on Windows put a byte order mark in front.
-        env_file=".env",
+        env_file=ENV_FILE,
         env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         extra="ignore",
@@ -318,7 +319,7 @@ def _problem(details: Mapping[str, Any]) -> str:
     return f"{name}: {details['msg'].removeprefix('Value error, ')}"
 
 
-def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     """Read the environment and `.env`; raises SettingsError."""
     if env_file is not None and (problem := env_files.problem_with(env_file)):
         raise SettingsError([problem])
@@ -344,27 +345,27 @@ class _ReadableSettings(Settings):
         return settings
 
 
-def inspect_settings(env_file: Path | None = Path(".env")) -> tuple[Settings, Sequence[str]]:
+def inspect_settings() -> tuple[Settings, Sequence[str]]:
     """The settings as far as they can be read, and everything that is wrong with them. Only for looking into them:
     required ones may be absent.
 
     A `.env` lies in the current folder, and may come from anybody. What it could be used for to send
     secrets of the environment elsewhere counts as not set.
     """
-    unsafe = foreign_uses(env_file)
+    unsafe = foreign_uses()
     try:
-        settings, problems = load_settings(env_file), list[str]()
+        settings, problems = load_settings(), list[str]()
     except SettingsError as error:
-        readable = env_file if env_file is not None and env_files.problem_with(env_file) is None else None
+        readable = None if env_files.problem_with(ENV_FILE) else ENV_FILE
         settings, problems = _ReadableSettings(_env_file=readable), list(error.problems)
     if unsafe:
-        settings = _ReadableSettings(_env_file=env_file, **dict.fromkeys(unsafe))
+        settings = _ReadableSettings(_env_file=ENV_FILE, **dict.fromkeys(unsafe))
     return settings, [*unsafe.values(), *problems]
 
 
-def foreign_uses(env_file: Path | None) -> dict[str, str]:
+def foreign_uses() -> dict[str, str]:
     """Settings by which `.env` would get at secrets of the environment, with what is wrong about each."""
-    if env_file is None or env_files.problem_with(env_file):
+    if env_files.problem_with(ENV_FILE):
         return {}
-    uses = env_files.foreign_uses(env_file, [name for name, value in os.environ.items() if value])
+    uses = env_files.foreign_uses(ENV_FILE, [name for name, value in os.environ.items() if value])
     return {name: problem for name, problem in uses.items() if name in Settings.model_fields}

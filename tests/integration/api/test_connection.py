@@ -21,7 +21,7 @@ from wearon.api.app import create_app
 from wearon.api.connection import HEAD_BYTES, PIPELINED
 from wearon.api.crowd import Hurry, Pace
 from wearon.api.estimate import UNAVAILABLE
-from wearon.api.middleware import BodyLimit, RequestId
+from wearon.api.middleware import BodyLimit, RequestId, Uploads
 from wearon.api.observation import Observation
 from wearon.metrics import Metrics
 from wearon.observability.tracing import Tracing
@@ -131,7 +131,7 @@ async def test_honest_chunks_of_any_size_arrive() -> None:
 
 async def test_a_body_that_turns_unreadable_reaches_nobody() -> None:
     app = Echo()
-    async with asyncio.timeout(LIMIT_S), serving(BodyLimit(app)) as edge:
+    async with asyncio.timeout(LIMIT_S), serving(BodyLimit(app, Uploads({}, 1.0, 1), lambda _: False)) as edge:
         reader, writer = await edge.connect()
         writer.write(CHUNKED + b'7\r\n{"a":1}\r\n')
         await writer.drain()

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.staticfiles import StaticFiles
 from structlog.testing import capture_logs
 
-from wearon.api.middleware import BodyLimit, RequestId
+from wearon.api.middleware import BodyLimit, RequestId, Uploads
 from wearon.api.observation import Observation
 from wearon.metrics import LoopWatch, Metrics
 from wearon.observability.tracing import Tracing, outgoing_headers
@@ -46,7 +46,7 @@ async def client(metrics: Metrics, tmp_path: Any) -> AsyncIterator[httpx.AsyncCl
 
     (tmp_path / "a.css").write_text("")
     app.mount("/static", StaticFiles(directory=tmp_path))
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, uploads=Uploads({}, 1.0, 1), passing=lambda _: False)
     app.add_middleware(RequestId, observation=Observation(metrics, Tracing()))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:

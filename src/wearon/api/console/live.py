@@ -5,7 +5,7 @@ costs no Redis command. It reads the status every `EVERY_S`, and at once when th
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -151,8 +151,8 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: LiveFeed, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(headers={"X-Accel-Buffering": "no", **(headers or {})})
+    def __init__(self, feed: LiveFeed) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._feed = feed
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from wearon.operations.audit.books import Books, Finding
 from wearon.operations.entries import Entry, read_entry
+from wearon.operations.readable import read
 from wearon.queue import keys
 from wearon.redis.scripts import load_script
 
@@ -46,7 +47,7 @@ class BookStore:
         """The last audit and its findings; None: there is none that can be read."""
         found = await self._redis.hmget(keys.BOOKS, [SUMMARY, FINDINGS])
         summary, findings = cast("list[bytes | None]", found)
-        books = read_books(summary or b"")
+        books = read(Books, summary)
         with suppress(ValidationError):
             return books, _FINDINGS.validate_json(findings or b"[]") if books else []
         return books, []
@@ -64,11 +65,3 @@ class BookStore:
         """The history of each session, with one command for all of them."""
         found = await self._histories(keys=[keys.JOURNAL + session_id for session_id in session_ids])
         return [[entry for text in texts if (entry := read_entry(text)) is not None] for texts in found]
-
-
-def read_books(summary: bytes) -> Books | None:
-    """The summary as it is kept; None when it cannot be read."""
-    try:
-        return Books.model_validate_json(summary)
-    except ValidationError:
-        return None

@@ -1,11 +1,10 @@
 """How far the deletion of old pictures has come, in Redis, and whose turn it is to go on."""
 
-from contextlib import suppress
 from typing import cast
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from wearon.operations.readable import read
 from wearon.operations.retention.rounds import Round
 from wearon.queue import keys
 
@@ -34,16 +33,8 @@ class RoundStore:
 
     async def read(self) -> Round | None:
         """The newest round; None: there is none that can be read."""
-        found = cast("bytes | None", await self._redis.get(keys.RETENTION))
-        return read_round(found or b"")
+        return read(Round, cast("bytes | None", await self._redis.get(keys.RETENTION)))
 
     async def write(self, newest: Round) -> None:
         """Keep this round instead of the last one."""
         await self._redis.set(keys.RETENTION, newest.model_dump_json(), ex=REMEMBERED_S)
-
-
-def read_round(text: bytes) -> Round | None:
-    """The round as it is kept; None when it cannot be read."""
-    with suppress(ValidationError):
-        return Round.model_validate_json(text)
-    return None
