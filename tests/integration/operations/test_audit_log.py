@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +31,7 @@ from wearon.platform.base import Channel
 from wearon.queue import keys
 from wearon.queue.audit_log import BEGUN, MAX_NAMED, Action, Actor, AuditEntry, AuditLog, Facts, Via
 from wearon.queue.pauses import FEW_REFUSALS, Pauses
-from wearon.refunds.intents import dump, new_intent
+from wearon.refunds.intents import NeedsReview, dump, new_intent
 
 pytestmark = pytest.mark.slow
 
@@ -136,9 +137,10 @@ async def test_cancelling_is_written_down_unless_nothing_came_of_it(
 
 
 async def test_refunds_are_written_down_with_their_sessions(
-    redis_client: Redis, platform: FaultyPlatform, audit_log: AuditLog, tmp_path: Path
+    redis_client: Redis, platform: FaultyPlatform, audit_log: AuditLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actions = RefundActions(HistorySide(redis_client, platform, tmp_path).outbox, audit_log)
+    outbox = HistorySide(redis_client, platform, tmp_path).outbox
+    actions = RefundActions(outbox, audit_log)
     intents = [new_intent(some_session(Channel.B2B), f"req_{n}", "sorry", "a test") for n in range(MAX_NAMED + 1)]
     reviews = {
         intent.key: json.dumps({**json.loads(dump(intent)), "why": "an overage, for me@example.com"})
@@ -146,6 +148,14 @@ async def test_refunds_are_written_down_with_their_sessions(
     }
     await untyped(redis_client).hset(keys.REFUNDS_IN_REVIEW, mapping=reviews)
     (group,) = (await actions.list()).groups
+    both_have_read, read = asyncio.Barrier(2), outbox.in_review
+
+    async def in_review() -> Sequence[NeedsReview]:
+        found = await read()
+        await both_have_read.wait()
+        return found
+
+    monkeypatch.setattr(outbox, "in_review", in_review)
     done = await asyncio.gather(*(actions.resolve(by, group=group.id) for by in (ADA, OPERATOR)))
     assert sum(map(len, done)) == MAX_NAMED + 1, "each by one of the two"
     entries = await audit_log.read(9)
