@@ -88,11 +88,11 @@ class Grouping:
 
     def add(self, letter: DeadLetter) -> None:
         """Count one more."""
-        version = version_of(letter)
+        version, id_ = version_of(letter), group_of(letter)
         group = self._groups.setdefault(
-            group_of(letter),
+            id_,
             LetterGroup(
-                id=group_of(letter),
+                id=id_,
                 reason=letter.reason,
                 version=version,
                 first_at=letter.at,

@@ -13,7 +13,7 @@ from wearon.operations.words import duration
 from wearon.platform.base import Channel, Session, SessionRef, Status
 from wearon.queue import keys
 from wearon.queue.job_document import Job, read_job
-from wearon.queue.jobs import REJECTS
+from wearon.queue.jobs import REJECTS, job_id_of
 from wearon.queue.task import GenerationTask, check_task, session_id_of
 from wearon.queue.tenants import tenant_of
 from wearon.redis.scripts import load_script
@@ -80,7 +80,7 @@ class JobFinder:
 
     async def find(self, ref: SessionRef) -> Location:
         """One command, and up to eight more when it is in none of the queue's places. Raises redis errors."""
-        job = f"{ref.channel}:{ref.owner_id}:{ref.session_id}"
+        job = job_id_of(ref)
         tenant = tenant_of(ref.channel, ref.owner_id)
         worker, due, ahead, pending, paused, document, now_ms = await self._script(
             keys=[keys.RUNNING, keys.JOBS, keys.PENDING, keys.LINE + tenant, keys.PAUSES, keys.JOB + job],

@@ -1,8 +1,9 @@
 """A session's time line: what its row and its history say, in order. Pure rules."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from wearon.operations.entries import (
     MAX_ENTRIES,
@@ -15,7 +16,7 @@ from wearon.operations.models import HistoryEvent, RefundHistory, RefundState, R
 from wearon.platform.base import Session, Status
 from wearon.refunds.intents import Settled, Settlement
 from wearon.tryon.retry_policy import Reason
-from wearon.tryon.run import Outcome, Step, StepName
+from wearon.tryon.run import Outcome, StepName
 
 STEPS: Mapping[str, str] = {
     StepName.START: "Start the session",
@@ -65,11 +66,12 @@ def tell_events(
     """
     events = [HistoryEvent(at=session.created_at, kind="created", title="Session opened")]
     runs = [entry for entry in entries if isinstance(entry, RunEntry)]
-    running = underway.running if underway and underway.running and underway.running.began_at else None
+    running = underway.running if underway else None
+    began_at = running.began_at if running else None
     events += _before_the_runs(runs, underway or Underway())
     begun = [(run.attempt, run.began_at) for run in runs]
-    if running is not None and running.began_at is not None:
-        begun.append((running.attempt, running.began_at))
+    if running and began_at:
+        begun.append((running.attempt, began_at))
     lost = _runs_without_a_word(begun, before=_let_go(entries, runs))
     for entry in entries:
         match entry:
@@ -90,10 +92,10 @@ def tell_events(
                         worker=entry.worker or None,
                     )
                 )
-    if running is not None and running.began_at is not None:
+    if running and began_at:
         if running.attempt in lost:
             events.append(lost[running.attempt])
-        events += _of_running(running, running.began_at)
+        events += _of_running(running, began_at)
     events += _of_the_row(session, events, refund)
     return sorted(events, key=lambda event: event.at)
 
@@ -155,27 +157,25 @@ def _wait_after(run: RunEntry, begun: Sequence[tuple[int, datetime]], *, is_open
 
 def _of_running(job: RunningJob, began_at: datetime) -> Iterator[HistoryEvent]:
     """The attempt that is under way, as its worker reports it: a few seconds old at most."""
-    worker = job.worker or None
-    yield HistoryEvent(at=began_at, kind="started", title=f"Attempt {job.attempt}", worker=worker, attempt=job.attempt)
-    for name, after_s, seconds in job.steps:
-        yield HistoryEvent(
-            at=began_at + timedelta(seconds=after_s),
-            kind="step",
-            title=STEPS.get(name, name.replace("_", " ")),
-            step=name,
-            seconds=seconds,
-            worker=worker,
-            attempt=job.attempt,
-        )
+    steps = ((name, began_at + timedelta(seconds=after_s), seconds, True) for name, after_s, seconds in job.steps)
+    return _attempt(job.attempt, began_at, job.worker, steps)
+
+
+def _attempt(
+    number: int, began_at: datetime, worker: str, steps: Iterable[tuple[str, datetime, float | None, bool]]
+) -> Iterator[HistoryEvent]:
+    """The beginning of an attempt and its steps: name, when it began, how long it took, whether it succeeded."""
+    by: dict[str, Any] = {"worker": worker or None, "attempt": number}
+    yield HistoryEvent(at=began_at, kind="started", title=f"Attempt {number}", **by)
+    for name, at, seconds, ok in steps:
+        title = STEPS.get(name, name.replace("_", " "))
+        detail = None if ok else "it did not succeed"
+        yield HistoryEvent(at=at, kind="step", title=title, step=name, seconds=seconds, detail=detail, **by)
 
 
 def _of_run(run: RunEntry) -> Iterator[HistoryEvent]:
-    worker = run.worker or None
-    yield HistoryEvent(
-        at=run.began_at, kind="started", title=f"Attempt {run.attempt}", worker=worker, attempt=run.attempt
-    )
-    for step in run.steps:
-        yield _of_step(step, run)
+    steps = ((step.name.value, step.at, step.seconds, step.ok) for step in run.steps)
+    yield from _attempt(run.attempt, run.began_at, run.worker, steps)
     if run.refund is not None:
         yield _of_refund(run.at, run.refund, run.worker)
     kind, title = ENDS[run.outcome]
@@ -183,20 +183,8 @@ def _of_run(run: RunEntry) -> Iterator[HistoryEvent]:
         title = f"{title} in {run.delay_s:g} s"
     if run.category is not None:
         title = f"{title}: {run.category.value.replace('_', ' ')}"
+    worker = run.worker or None
     yield HistoryEvent(at=run.at, kind=kind, title=title, detail=run.reason or None, worker=worker, attempt=run.attempt)
-
-
-def _of_step(step: Step, run: RunEntry) -> HistoryEvent:
-    return HistoryEvent(
-        at=step.at,
-        kind="step",
-        title=STEPS[step.name],
-        step=step.name.value,
-        seconds=step.seconds,
-        detail=None if step.ok else "it did not succeed",
-        worker=run.worker or None,
-        attempt=run.attempt,
-    )
 
 
 def _of_refund(at: datetime, refund: Settlement, worker: str) -> HistoryEvent:
