@@ -110,10 +110,11 @@ def show(refunds: Refunds, limit: int = 100) -> None:
     if not refunds.outstanding:
         out.print("No refund is outstanding.")
     rows: list[Sequence[str]]
-    if len(refunds.groups) < len(refunds.outstanding) + len(refunds.by_hand):
+    groups = refunds.groups
+    if len(groups) < len(refunds.outstanding) + len(refunds.by_hand):
         rows = [
             (one.id, str(one.refunds), "needs review" if one.needs_review else "outstanding", one.cause or "-")
-            for one in refunds.groups
+            for one in groups
         ]
         print_table("Refunds by cause", ("group", "refunds", "state", "cause"), rows, texts=["cause"])
     if refunds.outstanding:

@@ -99,7 +99,8 @@ def _of_the_queues(queues: Queues | None) -> Iterator[tuple[str, str]]:
     if queues is None:
         return
     oldest = "" if queues.oldest_task_s is None else f" (the oldest for {duration(queues.oldest_task_s)})"
-    yield "waiting", f"{plural(queues.tasks, 'task')}{oldest}, {queues.taken} taken, {plural(queues.jobs, 'job')}"
+    jobs = plural(queues.waiting - queues.tasks, "job")
+    yield "waiting", f"{plural(queues.tasks, 'task')}{oldest}, {queues.taken} taken, {jobs}"
     if queues.longest_lines:
         lines = ", ".join(f"{tenant} {jobs}" for tenant, jobs in queues.longest_lines.items())
         yield "by tenant", plain(lines)

@@ -89,17 +89,15 @@ class Grouping:
     def add(self, letter: DeadLetter) -> None:
         """Count one more."""
         version, id_ = version_of(letter), group_of(letter)
-        group = self._groups.setdefault(
-            id_,
-            LetterGroup(
+        if (group := self._groups.get(id_)) is None:
+            group = self._groups[id_] = LetterGroup(
                 id=id_,
                 reason=letter.reason,
                 version=version,
                 first_at=letter.at,
                 last_at=letter.at,
                 advice=advise(Reason.TASK, _with_version(letter.reason, version)),
-            ),
-        )
+            )
         group.letters += 1
         group.usable += task_of(letter) is not None
         group.first_at = min(letter.at, group.first_at)

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from pydantic import BaseModel
@@ -71,10 +72,11 @@ class Refunds:
         found: dict[str, RefundGroup] = {}
         for intent, cause, needs_review in self._causes():
             key = _group(cause, needs_review=needs_review)
-            group = found.setdefault(
-                key,
-                RefundGroup(id=key, needs_review=needs_review, cause=cause, refunds=0, first_at=intent.completed_at),
-            )
+            if (group := found.get(key)) is None:
+                group = RefundGroup(
+                    id=key, needs_review=needs_review, cause=cause, refunds=0, first_at=intent.completed_at
+                )
+                found[key] = group
             group.refunds += 1
             group.late += intent.is_late and not needs_review
         return sorted(found.values(), key=lambda group: -group.refunds)
@@ -95,5 +97,6 @@ class Refunds:
         yield from ((case.intent, case.why, True) for case in self.by_hand)
 
 
+@lru_cache(maxsize=256)  # after an outage thousands of refunds have one cause
 def _group(cause: str, *, needs_review: bool) -> str:
     return hashlib.sha256(f"{needs_review} {_NUMBER.sub('#', cause)}".encode(errors="replace")).hexdigest()[:8]

@@ -70,7 +70,7 @@ def test_a_busy_fleet() -> None:
     text = shown(a_fleet())
     for expected in (
         "production mode, ok, 2026-11-24 12:00:00 UTC",
-        "12 tasks (the oldest for 90 s), 1 taken, 4 jobs",
+        "12 tasks (the oldest for 90 s), 1 taken, 1 job",
         "1 outstanding (the oldest for 7 s), 0 need review",
         "60 in the last hour",
         "1 in the last hour (moderation 4, picture 1)",
