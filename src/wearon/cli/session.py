@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import AsJson, CommandError, out, plain, print_json, say
 from wearon.cli.tables import print_table
-from wearon.operations.words import plural
+from wearon.operations.words import plural, took
 
 if TYPE_CHECKING:
     from wearon.operations.models import HistoryEvent, RefundHistory, SessionHistory, SessionSummary
@@ -131,15 +131,10 @@ def _time_line(events: "Sequence[HistoryEvent]") -> Table:
             f"{event.at:%H:%M:%S}",
             f"{(event.at - began).total_seconds():.1f} s",
             plain(event.title) + attempt,
-            "-" if event.seconds is None else _took(event.seconds),
+            "-" if event.seconds is None else took(event.seconds),
             plain(" ".join(part for part in (event.detail, where) if part) or "-"),
         )
     return table
-
-
-def _took(seconds: float) -> str:
-    """What is short in milliseconds: 0.0 s would say nothing."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 0.05 else f"{seconds:.1f} s"
 
 
 def _line(name: str, value: str) -> None:

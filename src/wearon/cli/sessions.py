@@ -7,6 +7,7 @@ import typer
 
 from wearon.cli.connections import Connections, run_connected
 from wearon.cli.output import AsJson, CommandError, errors, out, plain, print_json, say
+from wearon.operations.words import took
 
 if TYPE_CHECKING:
     from wearon.operations.session_index import SessionLine, SessionPage, SessionQuery
@@ -105,15 +106,11 @@ def _line(line: "SessionLine", *, whole: bool) -> str:
     text += f" {line.at:%m-%d %H:%M:%S}"
     if whole:
         cost = "-" if line.cost_usd is None else f"{line.cost_usd}"
-        took = "-" if line.took_s is None else _took(line.took_s)
+        lasted = "-" if line.took_s is None else took(line.took_s).replace(" ", "")
         causes = ",".join(line.causes) or "-"
-        more = (line.owner_id, line.request_id or "-", line.model or "-", cost, took, line.refund or "-", causes)
+        more = (line.owner_id, line.request_id or "-", line.model or "-", cost, lasted, line.refund or "-", causes)
         text += "".join(f" {plain(one)}" for one in more)
     return text
-
-
-def _took(seconds: float) -> str:
-    return f"{seconds * 1000:.0f}ms" if seconds < 0.05 else f"{seconds:.1f}s"
 
 
 def _status(status: str) -> str:

@@ -14,6 +14,11 @@ def group_in_words(group: str | None) -> str:
     return "all" if group is None else f"group {group}"
 
 
+def took(seconds: float) -> str:
+    """`31.2 s`, and what is short in milliseconds: 0.0 s would say nothing."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.05 else f"{seconds:.1f} s"
+
+
 def plural(number: int, noun: str) -> str:
     """`1 task`, `2 tasks`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

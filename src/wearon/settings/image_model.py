@@ -1,13 +1,14 @@
 """The settings that say which image model makes the pictures and what it is asked for: a part of `wearon.settings`."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
 )
@@ -42,20 +43,8 @@ ModelName = Annotated[str, AfterValidator(_check_model)]
 ModelNames = Annotated[tuple[ModelName, ...], NoDecode, BeforeValidator(_split_names)]
 
 
-class _ChosenEmpty(EnvSettingsSource):
-    """Settings whose emptiness is a choice, in the environment."""
-
-    NAMES = ("openai_fallback_models",)
-
-    def __call__(self) -> dict[str, Any]:
-        return {name: () for name in self.NAMES if self.env_vars.get(name) == ""}
-
-
-class _ChosenEmptyInFile(DotEnvSettingsSource):
-    """Settings whose emptiness is a choice, in `.env`."""
-
-    def __call__(self) -> dict[str, Any]:
-        return {name: () for name in _ChosenEmpty.NAMES if self.env_vars.get(name) == ""}
+CHOSEN_EMPTY = ("openai_fallback_models",)
+"""Settings whose emptiness is a choice."""
 
 
 class ImageSettings(BaseSettings):
@@ -80,14 +69,14 @@ class ImageSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Empty means "not set", but no fallback models are a choice."""
         assert isinstance(dotenv_settings, DotEnvSettingsSource)
-        return (
-            init_settings,
-            _ChosenEmpty(settings_cls, env_ignore_empty=False),
-            env_settings,
-            _ChosenEmptyInFile(settings_cls, env_file=dotenv_settings.env_file, env_ignore_empty=False),
-            dotenv_settings,
-            file_secret_settings,
+        chosen, chosen_in_file = (
+            InitSettingsSource(settings_cls, {name: () for name in CHOSEN_EMPTY if source.env_vars.get(name) == ""})
+            for source in (
+                EnvSettingsSource(settings_cls, env_ignore_empty=False),
+                DotEnvSettingsSource(settings_cls, env_file=dotenv_settings.env_file, env_ignore_empty=False),
+            )
         )
+        return (init_settings, chosen, env_settings, chosen_in_file, dotenv_settings, file_secret_settings)
 
     @field_validator("openai_image_size")
     @classmethod
