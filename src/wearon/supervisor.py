@@ -110,8 +110,10 @@ class Supervisor:
                 await supervised.run()
                 component.error = "ended by itself"
             except asyncio.CancelledError:
-                component.state = ComponentState.STOPPED
-                raise
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    component.state = ComponentState.STOPPED
+                    raise
+                component.error = "something that it waited for was cancelled"
             except Exception as error:
                 component.error = f"{type(error).__name__}: {error}"
                 log.exception("part died", part=component.name)

@@ -43,6 +43,19 @@ async def test_a_part_that_ends_by_itself_has_died_too() -> None:
         await parts.wait_until_one_gives_up()
 
 
+async def test_a_part_whose_own_work_was_cancelled_has_died_too() -> None:
+    parts = Supervisor()
+
+    async def waits_in_vain() -> None:
+        never = asyncio.get_running_loop().create_future()
+        never.cancel()
+        await never
+
+    parts.start("lost", waits_in_vain)
+    with pytest.raises(ComponentGaveUp, match="lost: something that it waited for was cancelled"):
+        await asyncio.wait_for(parts.wait_until_one_gives_up(), 5.0)
+
+
 async def test_a_part_that_cannot_come_back_is_given_up() -> None:
     tries = 0
     parts = Supervisor()
