@@ -8,7 +8,7 @@ from wearon.pictures.bare import Bare, Damaged, TooMuchWork
 from wearon.pictures.jpeg_scans import Scan, Scans, read_scan
 from wearon.pictures.metadata import MAX_PROFILE_BYTES, checked_profile, orientation_in
 
-START = b"\xff\xd8"
+JPEG = b"\xff\xd8"
 
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 """What ends a scan's data, or what stands between two segments (fill bytes, anything): not a 0xFF that is data, nor a
@@ -57,8 +57,8 @@ measured at 20 and 49 megapixels, shrunk as they are read."""
 class _Found:
     """What has been seen of a file so far."""
 
-    kept: list[bytes] = field(default_factory=lambda: [START])
-    length: int = len(START)
+    kept: list[bytes] = field(default_factory=lambda: [JPEG])
+    length: int = len(JPEG)
     frame: bytes = b""
     is_progressive: bool = False
     scans: list[Scan] = field(default_factory=list)
@@ -94,7 +94,7 @@ def bare_jpeg(data: bytes) -> Bare:
 
 
 def _walk(data: bytes, found: _Found) -> None:
-    at, read = len(START), 0
+    at, read = len(JPEG), 0
     for _ in range(_MAX_SEGMENTS):
         while (marker := _MARKER.search(data, at)) and marker[1][0] in _METADATA:
             start, at = marker.end(), _end(data, marker.end())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from wearon.pictures.bare import Bare, Damaged
 from wearon.pictures.metadata import orientation_in, unpacked_profile
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG = b"\x89PNG\r\n\x1a\n"
 
 _HEAD = struct.Struct(">I4s")
 """Before a chunk's content: its length and kind. Behind it is a checksum of 4 bytes."""
@@ -55,7 +55,7 @@ def bare_png(data: bytes) -> Bare:
     if b"tRNS" in found:
         kept += _chunk(b"tRNS", found[b"tRNS"])
     return Bare(
-        data=SIGNATURE + kept + _pixels(pixels, ended=ended),
+        data=PNG + kept + _pixels(pixels, ended=ended),
         size=(width, height),
         work_s=_work_s(width, height, bits, colour_type, transparent=b"tRNS" in found),
         orientation=orientation_in(found.get(b"eXIf", b"")),
@@ -69,7 +69,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
     Where something else stands than the name of a chunk, there are no more. 10 MB have room for 870,000 of them.
     """
-    at, read_head = len(SIGNATURE), _HEAD.unpack_from
+    at, read_head = len(PNG), _HEAD.unpack_from
     last = len(data) - _HEAD.size
     while at <= last:
         length, kind = read_head(data, at)

@@ -12,8 +12,8 @@ from time import process_time
 from PIL import Image, ImageFile
 
 from wearon.pictures.bare import Bare
+from wearon.pictures.bare_jpeg import JPEG
 
-_JPEG = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 """Of several scans libjpeg shows nothing before it has seen this; of a single one Pillow's decoder is not shown it."""
 
@@ -66,7 +66,7 @@ class _WorkLimit:
 
 def _load_over(data: bytes, open_picture: Open, once_more: _WorkLimit) -> tuple[Image.Image, Image.Image]:
     """Let the decoder paint over zeros, then over ones, and keep that where it ran out of data."""
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG):
         data += _JPEG_END
     one = _painted_over(0, open_picture(data))
     once_more()

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from wearon.pictures.bare import Bare, Damaged, TooMuchWork
-from wearon.pictures.bare_jpeg import MAX_SCANS, bare_jpeg
-from wearon.pictures.bare_png import bare_png
+from wearon.pictures.bare_jpeg import JPEG, MAX_SCANS, bare_jpeg
+from wearon.pictures.bare_png import PNG, bare_png
 from wearon.pictures.bare_webp import bare_webp
 from wearon.pictures.cut_off import MAX_WORK_S, TooMuchMissing, load_cut_off
 from wearon.pictures.jpeg_scans import Scans
@@ -34,12 +34,9 @@ FORMATS = (
 )
 """What the bucket and the image model take. Naming the plug-ins spares Pillow loading all forty to find them."""
 
-_JPEG = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 _JPEG_PADDING = bytes(16)
 """libjpeg's bit buffer reads up to 8 bytes ahead of the last pixel."""
-
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 """Brands of its file type box (ISO/IEC 23008-12, annex B)."""
@@ -127,7 +124,7 @@ def ensure_jpeg(data: bytes) -> bytes:
     """
     with _decoding():
         bare = _bare(data)
-        if data.startswith(_JPEG) and _JPEG_END in data and len(data) <= STORED_BYTES:
+        if data.startswith(JPEG) and _JPEG_END in data and len(data) <= STORED_BYTES:
             image = _open(bare)
             image.draft("L", (1, 1))  # all of it is read; drawing it small and grey takes a third of the time
             image.load()
@@ -216,12 +213,12 @@ def _bare(data: bytes) -> Bare:
 
 
 def _walked(data: bytes) -> Bare:
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG):
         try:
             return bare_jpeg(data)
         except TooMuchWork:
             raise PictureError(f"is a JPEG in more than {MAX_SCANS} scans, or in countless segments") from None
-    if data.startswith(_PNG):
+    if data.startswith(PNG):
         return bare_png(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return bare_webp(data)
