@@ -193,14 +193,20 @@ class RefundOutbox(RefundIntents):
         return sorted(found.values(), key=lambda intent: intent.completed_at)
 
     async def settle_due(self) -> None:
-        """Try every intent whose pause is over. Raises redis errors."""
+        """Try the intents whose pause is over, as far as the platform takes some of them. Raises redis errors."""
         now = time.monotonic()
         due = [intent for intent in await self.known() if now >= self._not_before.get(intent.key, 0.0)]
-        for intent in due:
-            if intent.is_late:
-                log.error("refund is late", age_s=round(intent.age_s), **_names(intent))
+        # Those that cannot be settled come last, else the oldest first.
+        due.sort(key=lambda intent: self._tries.get(intent.key, 0))
         for start in range(0, len(due), AT_ONCE):
-            await asyncio.gather(*(self.settle(intent) for intent in due[start : start + AT_ONCE]))
+            some = due[start : start + AT_ONCE]
+            for intent in some:
+                if intent.is_late:
+                    log.error("refund is late", age_s=round(intent.age_s), **_names(intent))
+            became = await asyncio.gather(*(self.settle(intent) for intent in some))
+            if all(settled is Settled.POSTPONED for settled in became):
+                # The platform is away. Thousands may wait then, and a try at each costs Redis six commands.
+                break
 
     async def settle(self, intent: Intent) -> Settled | None:
         """Take one intent as far as it goes; what cannot be done now stays in the outbox. Raises redis errors.

@@ -26,7 +26,7 @@ from wearon.platform.base import Channel, PlatformRefused, SessionRef
 from wearon.queue import keys
 from wearon.queue.worker_files import WorkerFiles
 from wearon.refunds import outbox as refunds
-from wearon.refunds.intents import Intent, new_intent
+from wearon.refunds.intents import Intent, dump, new_intent
 from wearon.refunds.outbox import LOCK_S, RefundOutbox
 
 pytestmark = pytest.mark.slow
@@ -443,6 +443,43 @@ async def test_one_intent_that_cannot_be_settled_does_not_keep_the_others(
 
 
 _ODD = asdict(new_intent(SessionRef(Channel.B2C, "", ""), "", "", ""))
+
+
+async def test_while_the_platform_is_away_few_of_many_intents_are_tried(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refunds, "AT_ONCE", 2)
+    bought = [await buyer.buy() for _ in range(5)]
+    for ref in bought:
+        intent = new_intent(ref, "", MESSAGE, "a test")
+        await untyped(redis_client).hset(keys.REFUNDS, intent.key, dump(intent))
+    outbox = new_outbox(redis_client, platform)
+    platform.break_next("fail_session", times=4)
+    for tried in (2, 4):
+        await outbox.settle_due()
+        assert platform.calls.count("fail_session") == tried
+    await outbox.settle_due()
+    assert shop.status(bought[-1]) == "failed", "the fifth, which had its first try"
+    outbox._not_before.clear()
+    await outbox.settle_due()
+    assert await buyer.balance() == DEMO_CREDITS
+
+
+async def test_intents_that_cannot_be_settled_keep_no_later_one(
+    redis_client: Redis, shop: LocalShop, platform: FaultyPlatform, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refunds, "AT_ONCE", 2)
+    outbox = new_outbox(redis_client, platform)
+    for ref in [await buyer.buy() for _ in range(4)]:
+        shop.set_row(ref, credits_used=-1)
+        await fail(outbox, ref)
+    later = new_intent(await buyer.buy(), "", MESSAGE, "a test")
+    await untyped(redis_client).hset(keys.REFUNDS, later.key, dump(later))
+    outbox._not_before.clear()
+    await outbox.settle_due()
+    assert shop.status(later.ref) == "failed"
+    assert later.key not in {intent.key for intent in await outbox.pending()}
+
 
 UNREADABLE: Sequence[bytes] = [
     b"",
