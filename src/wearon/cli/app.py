@@ -1,5 +1,6 @@
 """The list of all commands, and what they share: errors in one line, exit statuses, an output that is closed."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -32,6 +33,8 @@ COMMANDS = {
     "retention": "Delete results and uploads that are older than RETENTION_HOURS, from the whole storage.",
 }
 """Each with the first sentence of its help."""
+
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 app = typer.Typer(
     cls=lazy_group(COMMANDS),
@@ -66,8 +69,8 @@ def main(
 def run() -> None:
     """Run the command line.
 
-    A failure that we understand is one line on stderr and status 1. When the reader of our output is gone
-    (`| head -1`), the command ends silently.
+    A failure that we understand is one line on stderr and status 1, and so is a disk that takes no output. When the
+    reader of our output is gone (`| head -1`), the command ends silently.
     """
     try:
         try:
@@ -78,7 +81,11 @@ def run() -> None:
         finally:
             if sys.stdout is not None:  # as it is in a process that was started without one
                 sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and error.errno not in NOT_WRITTEN:
+            raise
         # What is still to be written goes nowhere, so that Python does not complain of it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            errors.print(f"[bold red]Error:[/] the output cannot be written: {error.strerror}")
         sys.exit(1)

@@ -96,14 +96,14 @@ def list_charts(
         if as_json:
             print_json({"stores": dict(stores)})
         else:
-            print_table("", ["store", "charts"], [[name, str(count)] for name, count in stores.items()], texts=[])
+            _list(["store", "charts"], [[name, str(count)] for name, count in stores.items()])
         return
     summaries: Sequence[ChartSummary] = _ask(lambda charts, _by: charts.list(store))
     if as_json:
         print_json({"charts": [summary.model_dump(mode="json") for summary in summaries]})
         return
     rows = [[s.name, str(s.version), f"{s.stored_at:%Y-%m-%d %H:%M:%S}Z", str(s.size_bytes)] for s in summaries]
-    print_table("", ["chart", "version", "since", "bytes"], rows, texts=[])
+    _list(["chart", "version", "since", "bytes"], rows)
 
 
 @app.command()
@@ -166,6 +166,13 @@ def delete(
         print_json({"chart": chart, "deleted": True})
     else:
         say(f"{plain(chart)} is forgotten")
+
+
+def _list(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if rows:
+        print_table("", headings, rows, texts=[])
+    else:
+        say("There are no charts.")
 
 
 def _reference(text: str) -> ChartReference:

@@ -1,6 +1,7 @@
 """Draws the status of the fleet for a terminal: incidents first, then what waits, what ended, and who works on what."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
@@ -23,7 +24,7 @@ def draw(fleet: FleetStatus) -> RenderableType:
     """The status for a terminal."""
     return Group(
         _headline(fleet),
-        *(line for incident in fleet.incidents for line in _incident(incident)),
+        *(line for incident in fleet.incidents for line in _incident(incident, fleet.at)),
         *(Text(visible(_recovered(incident)), style="green") for incident in fleet.recovered),
         _facts(fleet),
         *([_processes(fleet.processes)] if fleet.processes else []),
@@ -49,13 +50,14 @@ def _headline(fleet: FleetStatus) -> Text:
     )
 
 
-def _incident(incident: Incident) -> Iterator[Text]:
+def _incident(incident: Incident, at: datetime) -> Iterator[Text]:
     """What it is, how much is affected since when, and what to do."""
     style = "bold red" if incident.severity is Severity.CRITICAL else "bold yellow"
     yield Text(f"  ! {visible(incident.title)}", style=style)
     cost = incident.cost
+    day = "" if incident.since.date() == at.date() else f"{incident.since:%Y-%m-%d} "
     facts = [
-        f"{incident.code}, since {incident.since:%H:%M:%S}",
+        f"{incident.code}, since {day}{incident.since:%H:%M:%S}",
         incident.detail,
         "" if incident.affected is None else f"{_of_how_many(incident)} {incident.what}",
         f"{plural(cost.failed, 'session')} failed, {cost.refunded} refunded" if cost.failed else "",

@@ -64,3 +64,4 @@ def test_what_the_check_calls_wrong_is_not_kept(document: str, said: str, chart:
     assert put.exit_code == 1
     assert said in put.stderr + str(put.exception)
     assert json.loads(chart("list", "--json").stdout) == {"stores": {}}
+    assert chart("list").stdout == chart("list", "acme").stdout == "There are no charts.\n"

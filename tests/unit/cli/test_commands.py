@@ -175,6 +175,16 @@ def test_a_reader_that_goes_away_hears_no_complaint(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (1, ""), arguments
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is Linux'")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "wearon", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["Error: the output cannot be written: No space left on device"]
+
+
 def test_no_output_at_all_is_no_error(tmp_path: Path) -> None:
     program = shlex.join([sys.executable, "-m", "wearon", "--version"])
     done = subprocess.run(["sh", "-c", f"{program} >&-"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60)

@@ -126,6 +126,11 @@ def test_incidents_come_first() -> None:
     ]
 
 
+def test_an_incident_of_another_day_tells_the_day() -> None:
+    late = KINDS["refunds_late"].incident("Late.", AT - timedelta(days=3))
+    assert "since 2026-11-21 12:00:00" in shown(a_fleet(incidents=[late]))
+
+
 def test_without_redis_there_is_only_what_is_known() -> None:
     nothing: dict[str, Any] = dict.fromkeys(("queues", "openai", "spend_today"))
     text = shown(FleetStatus(at=AT, mode="local", status="degraded", **nothing))
