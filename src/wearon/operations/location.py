@@ -129,12 +129,14 @@ def tell_location(
 ) -> str:
     """One sentence: where the session is, or how it ended and why. `last`: its last attempt that has ended."""
     if location is None:
-        return "Completed." if session.status is Status.COMPLETED else f"Failed: {reason or _shopper_read(session)}"
+        why = reason or session.error_message or "no reason is known"
+        return "Completed." if session.status is Status.COMPLETED else f"Failed: {why}"
     match location.place:
         case Place.RUNNING:
             return _tell_running(location, running)
         case Place.LINE:
-            stands = f"Waiting for its turn, with {location.ahead} of the same {_kind(session)} before it"
+            kind = "store" if session.ref.channel is Channel.B2B else "channel"
+            stands = f"Waiting for its turn, with {location.ahead} of the same {kind} before it"
             return f"{stands}; it is paused." if location.paused else f"{stands}."
         case Place.QUEUED:
             return "In the queue, and paused." if location.paused else "In the queue, about to be started."
@@ -163,11 +165,3 @@ def _why(reason: str | None, last: RunEntry | None) -> str:
     if last is not None and last.category is Reason.RATE_LIMIT:
         return " because of the image model's rate limit"
     return f" after an error ({reason})" if reason else ""
-
-
-def _shopper_read(session: Session) -> str:
-    return session.error_message or "no reason is known"
-
-
-def _kind(session: Session) -> str:
-    return "store" if session.ref.channel is Channel.B2B else "channel"

@@ -86,7 +86,8 @@ class SessionHistories:
         location = await self._jobs.find(session.ref) if is_open else None
         running = await self._running(session.ref) if is_open else None
         refund = await self._refund(session)
-        last_run = next((entry for entry in reversed(entries) if isinstance(entry, RunEntry)), None)
+        runs = [entry for entry in entries if isinstance(entry, RunEntry)]
+        last_run = runs[-1] if runs else None
         reason = _reason(session, last_run)
         summary = self.summary(session)
         if summary.request_id is None:  # b2c: the table has none
@@ -98,15 +99,13 @@ class SessionHistories:
             input_tokens=session.input_tokens,
             output_tokens=session.output_tokens,
             estimated_cost_usd=session.estimated_cost_usd,
-            model=next(
-                (entry.model for entry in reversed(entries) if isinstance(entry, RunEntry) and entry.model), None
-            ),
+            model=next((run.model for run in reversed(runs) if run.model), None),
             where=tell_location(session, location, reason, running, last_run),
             reason=reason,
             advice=_advice(session, last_run, refund),
             events=tell_events(session, entries, refund, _underway(location, running)),
             refund=refund,
-            log=[line for entry in entries if isinstance(entry, RunEntry) for line in entry.lines],
+            log=[line for run in runs for line in run.lines],
             pictures=self._pictures(session, entries, location),
         )
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from operator import attrgetter
 
 import structlog
 from redis.exceptions import RedisError
@@ -25,7 +26,7 @@ from wearon.operations.session_index import (
 )
 from wearon.operations.status import StatusReader
 from wearon.operations.waiting_sessions import WaitingSessions
-from wearon.platform.base import PlatformError, Session
+from wearon.platform.base import PlatformError
 from wearon.platform.session_rows import as_uuid
 
 log = structlog.get_logger()
@@ -114,7 +115,9 @@ class SessionSearch:
         if not found and before is None:
             return None
         # The ids share a cursor: what one of them has too many of must not be older than what another one shows.
-        newest = sorted({session.ref: session for session in found}.values(), key=_created_at, reverse=True)[:limit]
+        newest = sorted(
+            {session.ref: session for session in found}.values(), key=attrgetter("created_at"), reverse=True
+        )[:limit]
         try:
             lines = await self._index.lines(session.ref for session in newest)
         except RedisError:
@@ -138,10 +141,6 @@ class SessionSearch:
             if query.takes(line):
                 page.sessions.append(line)
         return page
-
-
-def _created_at(session: Session) -> datetime:
-    return session.created_at
 
 
 def _line_of_job(job: RunningJob) -> SessionLine:

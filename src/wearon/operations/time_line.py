@@ -72,7 +72,8 @@ def tell_events(
     begun = [(run.attempt, run.began_at) for run in runs]
     if running and began_at:
         begun.append((running.attempt, began_at))
-    lost = _runs_without_a_word(begun, before=_let_go(entries, runs))
+    let_go = runs[0].attempt - 1 if runs and len(entries) >= MAX_ENTRIES else 0
+    lost = _runs_without_a_word(begun, before=let_go)
     for entry in entries:
         match entry:
             case RunEntry():
@@ -98,10 +99,6 @@ def tell_events(
         events += _of_running(running, began_at)
     events += _of_the_row(session, events, refund)
     return sorted(events, key=lambda event: event.at)
-
-
-def _let_go(entries: Sequence[Entry], runs: Sequence[RunEntry]) -> int:
-    return runs[0].attempt - 1 if runs and len(entries) >= MAX_ENTRIES else 0
 
 
 def _before_the_runs(runs: Sequence[RunEntry], underway: Underway) -> Iterator[HistoryEvent]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from heapq import nlargest
 from itertools import chain
+from operator import attrgetter
 from typing import cast
 
 from redis.asyncio import Redis
@@ -70,7 +71,7 @@ class WaitingSessions:
                 await asyncio.sleep(0)
             if line is not None and query.takes(line) and (has_any(line, ids) or not text):
                 wanted[line.session_id] = line
-        found = nlargest(end + 1, wanted.values(), key=_moment)
+        found = nlargest(end + 1, wanted.values(), key=attrgetter("at"))
         return SessionPage(
             sessions=found[begin:end],
             cursor=str(end) if begin < end < len(found) else "",
@@ -97,10 +98,6 @@ def _tenants(query: SessionQuery) -> list[str]:
         store = tenant_of(Channel.B2B, query.owner_id)
         return [store] if query.channel else [store, B2C]
     return []
-
-
-def _moment(line: SessionLine) -> datetime:
-    return line.at
 
 
 def _of_task(document: bytes) -> SessionLine | None:

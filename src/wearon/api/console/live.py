@@ -58,17 +58,13 @@ class LiveFeed:
         self._watchers: set[Watcher] = set()
         self._gathering: asyncio.Task[None] | None = None
         self._latest: bytes | None = None
-        self._closed = False
+        self.is_closed = False
+        """Whether the API is closing."""
 
     @property
     def is_full(self) -> bool:
         """Whether no watcher can join, because there are too many or the API is closing."""
-        return self._closed or len(self._watchers) >= MAX_WATCHERS
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the API is closing."""
-        return self._closed
+        return self.is_closed or len(self._watchers) >= MAX_WATCHERS
 
     @property
     def watchers(self) -> int:
@@ -92,7 +88,7 @@ class LiveFeed:
 
     def close(self) -> None:
         """End all streams and accept no new ones, because the API is closing."""
-        self._closed = True
+        self.is_closed = True
         for watcher in self._watchers:
             watcher.end()
 
