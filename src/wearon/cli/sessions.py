@@ -27,7 +27,7 @@ def sessions(
     owner: Annotated[str, typer.Option(help="A store's or a user's id.")] = "",
     worker: Annotated[str, typer.Option(help="The worker of its last attempt.")] = "",
     cause: Annotated[str, typer.Option(help="How one begins: failed:openai., retried: (more than one attempt).")] = "",
-    since: Annotated[str, typer.Option(help="60m, 2h, 1d, or a point in time.")] = "",
+    since: Annotated[str, typer.Option(help="60m, 2h, 1d, or a point in time (in UTC, if it names no zone).")] = "",
     until: Annotated[
         str, typer.Option(help="60m, 2h, 1d, or a point in time; sessions of that moment are left out.")
     ] = "",
