@@ -29,6 +29,8 @@ class Figure:
     """Of the picture's width."""
     hem: float = 0.0
     """How far a top's hem stands off the hips, each side."""
+    crotch: float = 0.56
+    """How far down the legs part."""
 
     def draw(self) -> tuple[Pose, NDArray[np.uint8]]:
         """The pose, and the picture (height, width, 3) it is in."""
@@ -63,7 +65,7 @@ class Figure:
         cv2.ellipse(canvas, centre, (self._thick(0.05), self._thick(0.075)), 0, 0, 360, (255,), -1)
         neck = [(-0.03, 0.1), (0.03, 0.1), (0.035, 0.16), (0.1, 0.175), (half, 0.25)]
         side = [(half, 0.4), (hip, 0.49), (half, 0.495), (half, 0.53), (half * 0.95, 0.7), (0.06, 0.99)]
-        foot = [(0.02, 1.0), (0.015, 0.56)]
+        foot = [(0.02, 1.0), (0.015, self.crotch)]
         right = [*neck[2:], *side, *foot]
         outline = [neck[0], neck[1], *right, *[(-x, y) for x, y in reversed(right)]]
         cv2.fillPoly(canvas, [self._pixels(np.array(outline))], (255,))

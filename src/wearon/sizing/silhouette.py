@@ -38,6 +38,11 @@ hip best (0.1 cm better than no limit); below 0.015 it cuts into real bodies, wh
 _UNEVEN_BETWEEN = (0.3, 1.15)
 """Levels that tell how far the body is off the axis: below the armpits, above the legs' parting."""
 
+BETWEEN_LEGS = (1.03, 1.17)
+LEGS_APART = 0.15
+"""Levels at which hips and seat are measured though the legs may have parted there, and how far from the axis their
+inner sides are at most, of the trunk's length: the body goes on beyond that gap. Further down the trunk ends in it."""
+
 _ARMS = (
     (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_INDEX),
     (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.RIGHT_INDEX),
@@ -133,6 +138,7 @@ def profile(pose: Pose, pixels: Pixels, axis: Axis, levels: Array) -> Profile:
     """Follow the silhouette along the axis, and sharpen its edges with those of the picture itself."""
     offsets = np.arange(0.0, min(MAX_REACH * axis.length, _farthest(pose, axis, levels) + 2))
     values = sample(pose.mask, axis.places(levels, offsets))
+    _close_legs(values, levels, int(LEGS_APART * axis.length))
     outer = first_below(values, np.full(values.shape[:2], INSIDE))
     bones = _arm_offsets(pose, axis, levels)
     joined = (outer > 0) & (outer >= bones)  # False where there is no arm: bones is NaN
@@ -156,6 +162,15 @@ def _farthest(pose: Pose, axis: Axis, levels: Array) -> float:
         return 0.0
     corners = [(x, y) for x in (int(columns[0]), int(columns[-1]) + 1) for y in (top, bottom)]
     return float(np.abs((np.array(corners) - axis.start) @ axis.across).max())
+
+
+def _close_legs(values: NDArray[np.float32], levels: Array, apart: int) -> None:
+    """Fill the gap between the legs on the lines (2, levels, offsets) that hips and seat are measured on."""
+    parting = (levels >= BETWEEN_LEGS[0] - 1e-6) & (levels <= BETWEEN_LEGS[1] + 1e-6)
+    if apart >= values.shape[-1]:
+        return
+    parting = parting & (values[..., apart] >= INSIDE)
+    values[parting, :apart] = np.maximum(values[parting, :apart], INSIDE)
 
 
 def _without_arms(

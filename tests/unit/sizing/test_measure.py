@@ -9,7 +9,7 @@ import pytest
 from support.figures import Figure
 from wearon.pose import Pose
 from wearon.sizing.coach import inspect
-from wearon.sizing.features import LEVELS, Frame, Sighting, features, look
+from wearon.sizing.features import BANDS, LEVELS, Frame, Sighting, features, look
 from wearon.sizing.measure import MEASURES, Measured, combine, read_front
 from wearon.sizing.reader import readers
 from wearon.sizing.request import EstimateRequest
@@ -72,6 +72,17 @@ def test_background_that_is_taken_for_body_on_one_side_counts_little() -> None:
     blank = np.full_like(picture, 128)  # or the picture's own edge would mend it
     outline = profile(dataclasses.replace(pose, mask=leak), blank, trunk_axis(pose), LEVELS)
     assert outline.breadth(0.5, 0.6) == pytest.approx(figure.trunk * figure.pixels, abs=5)
+
+
+@pytest.mark.parametrize("crotch", [0.51, 0.525])
+def test_legs_that_part_high_leave_hips_and_seat_as_broad(crotch: float) -> None:
+    # The axis then runs through the gap between them, which is no end of the body.
+    pose, picture = Figure(crotch=crotch).draw()
+    apart = look(pose, picture)
+    assert apart.profile.breadth(*BANDS["seat"]) == pytest.approx(Figure().trunk * Figure().pixels, abs=2)
+    read = read_front(features(apart, Frame.FULL, 170.0), Frame.FULL)
+    assert read.strangeness < 2
+    assert combine(read, None, REQUEST).mean == pytest.approx(_measure(Figure()).mean, rel=0.03)
 
 
 def test_a_body_beside_its_axis_keeps_its_breadth() -> None:
