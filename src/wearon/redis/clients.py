@@ -19,7 +19,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnecti
 from redis.asyncio.connection import AbstractConnection
 from redis.backoff import EqualJitterBackoff
 
-from wearon.redis.connection import ConnectRetry, OnCommand, bounded_parser, reporting
+from wearon.redis.connection import OnCommand, bounded_parser, reporting
 from wearon.redis.health import RedisHealth
 from wearon.redis.url import BadRedisUrl, RedisUrl, parse_redis_url
 
@@ -85,7 +85,8 @@ def connect(
     health = health or RedisHealth()
     pool = connection_pool(url, name=name, blocking=blocking)
     # Afterwards, because the URL has decided between plain and TLS connections by now.
-    pool.connection_class = reporting(pool.connection_class, health, on_command, _connect_retry())
+    pauses = EqualJitterBackoff(base=CONNECT_BACKOFF_S[0], cap=CONNECT_BACKOFF_S[1])
+    pool.connection_class = reporting(pool.connection_class, health, on_command, CONNECT_RETRIES, pauses)
     if blocking:
         health.hang_up_when_broken(pool)
     return Redis.from_pool(pool)
@@ -125,10 +126,6 @@ def without_password(url: str) -> str:
         return parse_redis_url(url).shown
     except BadRedisUrl:
         return "an unreadable Redis URL"
-
-
-def _connect_retry() -> ConnectRetry:
-    return ConnectRetry(CONNECT_RETRIES, EqualJitterBackoff(base=CONNECT_BACKOFF_S[0], cap=CONNECT_BACKOFF_S[1]))
 
 
 def _tls_options(parts: RedisUrl) -> dict[str, Any]:

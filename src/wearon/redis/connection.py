@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -33,20 +32,19 @@ else:
     _Plain = object
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectRetry:
-    """How often a server that cannot be connected to is tried again, and after which pauses."""
-
-    retries: int
-    pauses: AbstractBackoff
-
-
 def reporting(
-    plain: type[AbstractConnection], health: RedisHealth, on_command: OnCommand | None, connect_retry: ConnectRetry
+    plain: type[AbstractConnection],
+    health: RedisHealth,
+    on_command: OnCommand | None,
+    retries: int,
+    pauses: AbstractBackoff,
 ) -> Any:
-    """A connection class that reports each command to `health` and `on_command`, and whose errors are ours."""
+    """A connection class that reports each command to `health` and `on_command`, and whose errors are ours.
+
+    A server that cannot be connected to is tried again, `retries` times.
+    """
     heard = {"health": health, "on_command": None if on_command is None else staticmethod(on_command)}
-    return type("ReportingConnection", (_Reporting, plain), {**heard, "connect_retry": connect_retry})
+    return type("ReportingConnection", (_Reporting, plain), {**heard, "retries": retries, "pauses": pauses})
 
 
 class _Counted:
@@ -97,7 +95,8 @@ class _Reporting(_Plain):
 
     health: RedisHealth
     on_command: OnCommand | None
-    connect_retry: ConnectRetry
+    retries: int
+    pauses: AbstractBackoff
     _opened_at: float | None = None
     _greeting = False
 
@@ -173,9 +172,9 @@ class _Reporting(_Plain):
             except RedisUnavailable:  # of the greeting
                 raise
             except (RedisConnectionError, RedisTimeoutError, OSError):
-                if attempt > self.connect_retry.retries:
+                if attempt > self.retries:
                     raise
-                await asyncio.sleep(self.connect_retry.pauses.compute(attempt))
+                await asyncio.sleep(self.pauses.compute(attempt))
             else:
                 return
 
