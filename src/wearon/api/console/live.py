@@ -42,6 +42,9 @@ HELLO = b"retry: 2000\n\n"
 
 HEARTBEAT = b": still here\n\n"
 
+RENEW = b"event: renew\ndata: connect again\n\n"
+"""Tells a page that the stream's time is over, which is no fault either."""
+
 BYE = b"event: bye\ndata: stopping\n\n"
 """Tells a page that the process was stopped in order, which is no fault."""
 
@@ -97,17 +100,20 @@ class LiveFeed:
             heed_cancellation()
             change = asyncio.create_task(self._wait_for_change())
             try:
-                fleet = await self._status.read()
-                self._latest = b"event: now\ndata: " + fleet.model_dump_json(exclude=LEFT_OUT).encode() + b"\n\n"
-                for watcher in self._watchers:
-                    watcher.tell(self._latest)
-            except Exception:
-                log.exception("the console's overview could not be gathered")
-            try:
+                await self._tell_status()
                 await asyncio.sleep(PAUSE_S)
                 await asyncio.wait({change}, timeout=EVERY_S - PAUSE_S)
             finally:
                 change.cancel()
+
+    async def _tell_status(self) -> None:
+        try:
+            fleet = await self._status.read()
+            self._latest = b"event: now\ndata: " + fleet.model_dump_json(exclude=LEFT_OUT).encode() + b"\n\n"
+            for watcher in self._watchers:
+                watcher.tell(self._latest)
+        except Exception:
+            log.exception("the console's overview could not be gathered")
 
 
 class Watcher:
@@ -174,8 +180,8 @@ class EventStream(Response):
             news = await watcher.news()
             if not watcher.ended:
                 await _send_soon(send, {"type": "http.response.body", "body": news, "more_body": True})
-        bye = BYE if self._feed.is_closed else b""
-        await _send_soon(send, {"type": "http.response.body", "body": bye, "more_body": False})
+        last = BYE if self._feed.is_closed else RENEW
+        await _send_soon(send, {"type": "http.response.body", "body": last, "more_body": False})
 
 
 async def _send_soon(send: Send, message: Message) -> None:

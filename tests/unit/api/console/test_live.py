@@ -99,6 +99,25 @@ async def test_the_gatherer_ends_although_redis_py_swallows_its_cancellation(mon
     assert status.gathered == 1
 
 
+async def test_a_gatherer_that_ends_while_it_reads_leaves_no_task_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = HandMadeStatus()
+    asked = asyncio.Event()
+
+    async def slow() -> FleetStatus:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(status, "read", slow)
+    before = asyncio.all_tasks()
+    feed = feed_of(status)
+    watcher = feed.join()
+    await asked.wait()
+    feed.leave(watcher)
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == before
+
+
 async def test_many_watchers_cost_as_much_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     status = HandMadeStatus()
     feed = feed_of(status)
@@ -158,9 +177,11 @@ async def test_a_watcher_that_does_not_read_is_let_go(monkeypatch: pytest.Monkey
 
 async def test_a_stream_ends_after_a_while_so_that_the_login_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "STREAM_S", 0.05)
-    async with watching(feed_of(HandMadeStatus())) as (_, task):
+    async with watching(feed_of(HandMadeStatus())) as (browser, task):
         async with asyncio.timeout(10):
             await task
+        last = [browser.sent.get_nowait() for _ in range(browser.sent.qsize())][-1]
+        assert (last["body"], last["more_body"]) == (live.RENEW, False)  # not taken for a broken line
 
 
 async def test_the_number_of_watchers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
