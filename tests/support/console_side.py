@@ -157,6 +157,9 @@ class HandMadeRefunds:
         self.refunds = Refunds([], self.refunds.by_hand)
         return settled, self.refunds
 
+    async def in_review(self, session: str | None = None, group: str | None = None) -> Sequence[NeedsReview]:
+        return self.refunds.by_hand
+
     async def resolve(self, by: Actor, session: str | None = None, group: str | None = None) -> Sequence[Intent]:
         if session not in (None, SESSION):
             raise NotThere(f"no charge of session {session} waits for a person")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from wearon.api.console.deadlines import ReadDeadlineRoute
 from wearon.api.dependencies import Services, TheActor
+from wearon.operations.actions.errors import NotPossible
 from wearon.operations.dead_letter_groups import BulkStep, LetterGroups, task_of
 from wearon.operations.refund_groups import RefundCase, RefundGroup, Refunds
 from wearon.queue.audit_log import AuditEntry
@@ -186,8 +187,19 @@ async def retry_refunds(
 
 
 @router.post("/refunds/resolve")
-async def resolve_refunds(services: Services, by: TheActor, group: Group, limit: Limit = None) -> RefundCases:
-    """Close the reviews of a group of refunds, because a person has settled them."""
+async def resolve_refunds(
+    services: Services,
+    by: TheActor,
+    group: Group,
+    limit: Limit = None,
+    seen: Annotated[int | None, Query(ge=1)] = None,
+) -> RefundCases:
+    """Close the reviews of a group of refunds, because a person has settled them.
+
+    `seen`: so many was the person told of. When there are more, none is closed: nobody has settled the others.
+    """
+    if seen is not None and (there := len(await services.refunds.in_review(None, group))) > seen:
+        raise NotPossible(f"{there} refunds of this cause need review now, not {seen}: look at them again")
     resolved = await services.refunds.resolve(by, group=group)
     log.info("console: charges put right by hand", group=group, sessions=[intent.session_id for intent in resolved])
     return _cases(await services.refunds.list(), limit)

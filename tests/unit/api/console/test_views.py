@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from support.console_side import HOSTILE, SESSION, HandMadeConsole
+from wearon.operations.refund_groups import Refunds
 from wearon.pictures.decode import PictureError
 from wearon.platform.base import PlatformRefused, PlatformUnavailable
 from wearon.pose.pool import PoseBusy, PoseUnavailable
@@ -185,6 +186,15 @@ async def test_refunds_are_listed_retried_and_put_right(side: Side) -> None:
     ]
     retried = (await side.client.post("/console/api/refunds/retry", params={"session": SESSION})).json()
     assert (retried["settled"], retried["outstanding"]) == ([SESSION], [])
+    group = {"group": cases["groups"][1]["id"], "seen": 1}
+    (case,) = side.console.refunds.refunds.by_hand
+    side.console.refunds.refunds = Refunds([], [case, case])
+    more = await side.client.post("/console/api/refunds/resolve", params=group)
+    assert more.status_code == 409
+    assert more.json()["detail"].startswith("2 refunds of this cause need review now, not 1")
+    side.console.refunds.refunds = Refunds([], [case])
+    assert (await side.client.post("/console/api/refunds/resolve", params=group)).json()["by_hand"] == []
+    side.console.refunds.refunds = Refunds([], [case])
     resolved = (await side.client.post(f"/console/api/refunds/{SESSION}/resolve")).json()
     assert resolved["by_hand"] == []
     assert (await side.client.post("/console/api/refunds/unknown/resolve")).status_code == 404
