@@ -195,13 +195,14 @@ function measures({ measurements, standard_errors }) {
       {},
       rows.map(([name, value]) => {
         const error = standard_errors[name];
+        const off = Math.min(error, SPREAD_CM);
         return h(
           "tr",
           {},
           h("th", { scope: "row" }, title(name.replace("_cm", ""))),
           h("td", { class: "right" }, h("strong", {}, value.toFixed(1))),
           h("td", { class: "muted" }, error.toFixed(1)),
-          h("td", {}, h("div", { class: "spread", "aria-hidden": "true", title: `The bar is ±${SPREAD_CM} cm wide` }, h("i", { style: { left: place(-error), width: `${(error / SPREAD_CM) * 100}%` } }), h("b", { style: { left: place(0) } }))),
+          h("td", {}, h("div", { class: "spread", "aria-hidden": "true", title: `The bar is ±${SPREAD_CM} cm wide` }, h("i", { style: { left: place(-off), width: `${(off / SPREAD_CM) * 100}%` } }), h("b", { style: { left: place(0) } }))),
         );
       }),
     ),
@@ -211,7 +212,7 @@ function measures({ measurements, standard_errors }) {
 function sits({ fit, recommended_size }) {
   if (!fit.length) return null;
   const columns = [...new Set(fit.flatMap((size) => size.columns.map((one) => one.column)))];
-  return h(
+  const table = h(
     "table",
     { class: "sits" },
     h("caption", {}, "How it sits"),
@@ -222,6 +223,7 @@ function sits({ fit, recommended_size }) {
       fit.map((size) => h("tr", { class: size.size === recommended_size ? "chosen" : "" }, h("th", { scope: "row" }, size.size), columns.map((column) => h("td", {}, sitting(size.columns.find((one) => one.column === column)))))),
     ),
   );
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "How it sits" }, table);
 }
 
 function sitting(one) {
