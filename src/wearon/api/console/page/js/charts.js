@@ -31,7 +31,7 @@ class MinuteChart {
     this.plot.addEventListener("focus", () => this.#choose(this.#minutes.length - 1));
     if (open) {
       this.plot.title = "A click, or Enter: the sessions of that minute";
-      this.plot.addEventListener("click", () => this.#open());
+      this.plot.addEventListener("click", (event) => this.#onClick(event));
     }
     this.plot.addEventListener("keydown", (event) => this.#onKey(event));
     new ResizeObserver(() => this.#draw()).observe(this.plot);
@@ -76,6 +76,12 @@ class MinuteChart {
     const box = this.plot.getBoundingClientRect();
     const index = Math.floor(((event.clientX - box.left - LEFT) / (box.width - LEFT)) * this.#minutes.length);
     this.#choose(index >= 0 && index < this.#minutes.length ? index : null);
+  }
+
+  /** A finger does not move before it taps, and the focus that it brings stands on the last minute. */
+  #onClick(event) {
+    this.#point(event);
+    this.#open();
   }
 
   #onKey(event) {
