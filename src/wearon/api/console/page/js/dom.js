@@ -79,6 +79,24 @@ export function show(element, ...children) {
   return put(element, ...children);
 }
 
+/**
+ * Replace all children by what they are now: what had the focus has it again, and what was open is open. A line's button
+ * is known by its line, so that the focus never lands on another's.
+ */
+export function redraw(element, ...children) {
+  const focused = element.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  const open = [...element.querySelectorAll("details[open] > summary")].map(nameOf);
+  show(element, ...children);
+  for (const summary of element.querySelectorAll("details > summary")) summary.parentElement.open ||= open.includes(nameOf(summary));
+  if (focused) [...element.querySelectorAll("a, button, summary")].find((one) => nameOf(one) === focused)?.focus({ preventScroll: true });
+}
+
+function nameOf(element) {
+  const line = element.closest("li");
+  const words = element.textContent.replace(/\d+/g, ""); // a number counts on
+  return JSON.stringify([line && { ...line.dataset }, element.tagName, element.getAttribute("href"), element.getAttribute("aria-label"), words]);
+}
+
 /** Set a text only when it has changed, so that selections and screen readers are left in peace. */
 export function say(element, text) {
   if (element.textContent !== unbroken(text)) element.textContent = unbroken(text);

@@ -4,15 +4,20 @@ import { h, say } from "./dom.js";
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-let ahead = 0; // the worker's clock minus this machine's, ms
+let ahead = null; // the worker's clock minus this machine's, ms
 
 /** What the worker's clock said just now: ages are counted by it. */
 export function setClock(iso) {
   ahead = new Date(iso).getTime() - Date.now();
 }
 
+/** What an answer's head says, in whole seconds: serves until the live view tells it better. */
+export function noteClock(date) {
+  if (ahead === null && date) setClock(date);
+}
+
 export function now() {
-  return Date.now() + ahead;
+  return Date.now() + (ahead ?? 0);
 }
 
 export function count(number) {
@@ -82,7 +87,8 @@ function relative(iso) {
 
 /** A time that goes on counting. */
 export function ago(iso) {
-  return h("time", { datetime: iso, title: absolute(iso), "data-ago": iso }, relative(iso));
+  // Off: within a region that is announced, each second would be.
+  return h("time", { datetime: iso, title: absolute(iso), "data-ago": iso, "aria-live": "off" }, relative(iso));
 }
 
 /** An age in seconds that goes on counting from now. */

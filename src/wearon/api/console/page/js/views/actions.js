@@ -1,9 +1,9 @@
 // Dead letters and refunds: what needs an operator. Same functions as `wearon dead-letters` and `wearon refunds`.
 
 import { acting, mayAct, READ_ONLY } from "../acting.js";
-import { get, post, segment } from "../api.js";
+import { get, inTurn, post, segment } from "../api.js";
 import { auditLogCard } from "../audit_log.js";
-import { h, icon, keep, say, show } from "../dom.js";
+import { h, icon, keep, redraw, say, show } from "../dom.js";
 import { absolute, age, ago, clock, count, plural } from "../format.js";
 import { busy, card, confirm, copyButton, empty, facts, failure, pill, skeleton, toast } from "../ui.js";
 
@@ -16,7 +16,10 @@ export class ActionsView {
   #gone = false;
   #seen = null;
   #acted = false;
-  #reading = false;
+  #failed = { letters: false, refunds: false };
+  // Counting thousands takes the worker a second or more: it is asked again only when it has answered.
+  #loadLetters = inTurn(() => this.#readLetters());
+  #loadRefunds = inTurn(() => this.#readRefunds());
 
   constructor({ main }) {
     this.main = main;
@@ -29,47 +32,56 @@ export class ActionsView {
     this.#loadRefunds();
   }
 
-  /** Lists are read anew when their lengths have changed, not every two seconds. */
+  /** Lists are read anew when their lengths have changed, or could not be read, not every two seconds. */
   update({ queues }) {
     if (!queues) return;
     const seen = [queues.dead_letters, queues.refunds, queues.refunds_by_hand];
     const before = this.#seen;
     this.#seen = seen;
     if (!before) return;
-    if (seen[0] !== before[0]) this.#loadLetters();
-    if (seen[1] !== before[1] || seen[2] !== before[2]) this.#loadRefunds();
+    if (seen[0] !== before[0] || this.#failed.letters) this.#loadLetters();
+    if (seen[1] !== before[1] || seen[2] !== before[2] || this.#failed.refunds) this.#loadRefunds();
   }
 
   destroy() {
     this.#gone = true;
   }
 
-  /** Counting thousands takes the worker a second or more: it is asked again only when it has answered. */
-  async #loadLetters() {
-    if (this.#reading) {
-      this.again = true;
-      return;
-    }
-    this.#reading = true;
+  async #readLetters() {
+    if (this.#gone) return;
     try {
-      do {
-        this.again = false;
-        const groups = await get("dead-letters/groups");
-        if (!this.#gone) this.#showGroups(groups);
-      } while (this.again && !this.#gone);
+      const groups = await get("dead-letters/groups");
+      this.#failed.letters = false;
+      if (!this.#gone) this.#showGroups(groups);
     } catch (error) {
-      if (!this.#gone) show(this.letters, card("Dead letters", null, failure(error, () => this.#loadLetters())));
-    } finally {
-      this.#reading = false;
+      this.#failed.letters = true;
+      if (!this.#gone) redraw(this.letters, card("Dead letters", null, failure(error, () => this.#loadLetters())));
     }
   }
 
-  async #loadRefunds() {
+  async #readRefunds() {
+    if (this.#gone) return;
     try {
-      this.#showRefunds(await get("refunds", { limit: REFUNDS }));
+      const cases = await get("refunds", { limit: REFUNDS });
+      this.#failed.refunds = false;
+      this.#showRefunds(cases);
     } catch (error) {
-      if (!this.#gone) show(this.refunds, card("Refunds", null, failure(error, () => this.#loadRefunds())));
+      this.#failed.refunds = true;
+      if (!this.#gone) redraw(this.refunds, card("Refunds", null, failure(error, () => this.#loadRefunds())));
     }
+  }
+
+  /** What is refused was done elsewhere, or half of it here: the lists are old. */
+  #act(button, work) {
+    return busy(button, async () => {
+      try {
+        await work();
+      } catch (error) {
+        this.#loadLetters();
+        this.#loadRefunds();
+        throw error;
+      }
+    });
   }
 
   #showGroups({ letters, usable, groups }) {
@@ -104,8 +116,8 @@ export class ActionsView {
     const letters = new LetterPage(group.id, (letter) => this.#letter(letter));
     const details = h("details", { open }, h("summary", {}, "Read them"), letters.element);
     details.addEventListener("toggle", () => details.open && letters.load());
-    const again = h("button", { class: "button", type: "button", onclick: () => busy(again, () => this.#retryGroup(group)) }, "Retry");
-    const drop = h("button", { class: "button danger", type: "button", onclick: () => busy(drop, () => this.#discardGroup(group)) }, "Discard all");
+    const again = h("button", { class: "button", type: "button", onclick: () => this.#act(again, () => this.#retryGroup(group)) }, "Retry");
+    const drop = h("button", { class: "button danger", type: "button", onclick: () => this.#act(drop, () => this.#discardGroup(group)) }, "Discard all");
     const element = h(
       "li",
       { "data-group": group.id },
@@ -131,8 +143,8 @@ export class ActionsView {
     const document = h("div");
     const details = h("details", {}, h("summary", {}, "Read the document"), document);
     details.addEventListener("toggle", () => details.open && !document.firstChild && this.#read(letter.id, document));
-    const again = letter.usable && h("button", { class: "button small", type: "button", "aria-label": `Retry ${letter.id}`, onclick: () => busy(again, () => this.#retry(letter)) }, "Retry");
-    const drop = h("button", { class: "button small danger", type: "button", "aria-label": `Discard ${letter.id}`, onclick: () => busy(drop, () => this.#discard(letter)) }, "Discard");
+    const again = letter.usable && h("button", { class: "button small", type: "button", "aria-label": `Retry ${letter.id}`, onclick: () => this.#act(again, () => this.#retry(letter)) }, "Retry");
+    const drop = h("button", { class: "button small danger", type: "button", "aria-label": `Discard ${letter.id}`, onclick: () => this.#act(drop, () => this.#discard(letter)) }, "Discard");
     return h(
       "li",
       { "data-letter": letter.id },
@@ -199,7 +211,7 @@ export class ActionsView {
 
   #showRefunds({ outstanding, by_hand, groups }) {
     if (this.#gone) return;
-    show(
+    redraw(
       this.refunds,
       h(
         "div",
@@ -224,12 +236,12 @@ export class ActionsView {
 
   #refundGroup(group) {
     const act = () => (group.needs_review ? this.#resolveGroup(group) : this.#settle({ group: group.id }));
-    const button = h("button", { class: "button", type: "button", onclick: () => busy(button, act) }, group.needs_review ? `Put right, all ${count(group.refunds)}` : `Retry ${count(group.refunds)} now`);
+    const button = h("button", { class: "button", type: "button", onclick: () => this.#act(button, act) }, group.needs_review ? `Put right, all ${count(group.refunds)}` : `Retry ${count(group.refunds)} now`);
     return h("li", { "data-refund-group": group.id }, h("div", { class: "case-head" }, h("div", {}, h("strong", {}, `${count(group.refunds)} x ${group.cause || "not tried yet"}`), h("div", { class: "data" }, h("span", {}, "first at ", clockTime(group.first_at)), group.late > 0 && h("span", {}, `${count(group.late)} late`))), h("div", { class: "buttons" }, acting(button))));
   }
 
   #outstanding(one) {
-    const again = h("button", { class: "button", type: "button", onclick: () => busy(again, () => this.#settle({ session: one.session_id })) }, "Retry now");
+    const again = h("button", { class: "button", type: "button", onclick: () => this.#act(again, () => this.#settle({ session: one.session_id })) }, "Retry now");
     return h(
       "li",
       { "data-refund": one.session_id },
@@ -240,7 +252,7 @@ export class ActionsView {
   }
 
   #byHand(one) {
-    const done = h("button", { class: "button", type: "button", onclick: () => busy(done, () => this.#resolve(one)) }, icon("check"), "Put right");
+    const done = h("button", { class: "button", type: "button", onclick: () => this.#act(done, () => this.#resolve(one)) }, icon("check"), "Put right");
     return h("li", { "data-by-hand": one.session_id }, h("div", { class: "case-head" }, h("div", {}, h("strong", {}, one.why), refundData(one, h("span", {}, one.reason))), h("div", { class: "buttons" }, acting(done))));
   }
 
@@ -269,7 +281,7 @@ export class ActionsView {
     const sure = await confirm({ heading: `Have these ${count(group.refunds)} charges been put right?`, text: `${group.cause}. They are not listed any more afterwards.`, action: "Yes, all are put right", danger: false });
     if (!sure) return;
     this.#acted = true;
-    this.#showRefunds(await post("refunds/resolve", { query: { group: group.id, limit: REFUNDS } }));
+    this.#showRefunds(await post("refunds/resolve", { query: { group: group.id, seen: group.refunds, limit: REFUNDS } }));
     toast("Noted as put right.");
   }
 }
@@ -277,6 +289,7 @@ export class ActionsView {
 /** The letters of one group, page by page. */
 class LetterPage {
   #skip = 0;
+  load = inTurn(() => this.#read());
 
   constructor(group, make) {
     this.group = group;
@@ -293,11 +306,14 @@ class LetterPage {
     return this.load();
   }
 
-  async load() {
+  async #read() {
     try {
       // One more than is shown says whether there are older ones.
       const found = await get("dead-letters", { group: this.group, skip: this.#skip, limit: PAGE + 1 });
-      if (!found.length && this.#skip) return await this.#turn(-PAGE);
+      if (!found.length && this.#skip) {
+        this.#skip = Math.max(0, this.#skip - PAGE);
+        return await this.#read();
+      }
       keep(this.list, found.slice(0, PAGE), (letter) => `${letter.id} ${letter.at}`, this.make);
       this.newer.disabled = this.#skip === 0;
       this.older.disabled = found.length <= PAGE;

@@ -1,7 +1,7 @@
 // Sessions: find one, and read why it ended as it did and where its credit is.
 
-import { get, post, segment } from "../api.js";
-import { h, icon, show } from "../dom.js";
+import { get, inTurn, post, segment } from "../api.js";
+import { h, icon, redraw, say, show } from "../dom.js";
 import { absolute, ago, clock, count, dollars, duration, now, plural, title } from "../format.js";
 import { whatHappened } from "../reason.js";
 import { SessionList, listAddress } from "../session_list.js";
@@ -23,13 +23,15 @@ const REFUNDS = {
 };
 
 export class SessionsView {
-  #asked = 0;
+  #gone = false;
+  #tell = inTurn(() => this.#read()); // a slow line must not be overtaken by the next change
 
   constructor({ main, rest, query, setTitle }) {
     this.setTitle = setTitle;
     const [what, term] = rest;
     this.main = main;
     this.content = h("div", { class: "results" });
+    this.trouble = h("p", { class: "notice warn", role: "status", hidden: true });
     this.input = h("input", { type: "search", id: "term", name: "term", autocomplete: "off", spellcheck: "false", placeholder: "An id, a part of one, or the text around it" });
     const form = h(
       "form",
@@ -37,7 +39,7 @@ export class SessionsView {
       h("div", { class: "field" }, h("label", { for: "term" }, "Session, request, user or store id"), this.input),
       h("button", { class: "button primary", type: "submit" }, icon("sessions"), "Find"),
     );
-    show(main, h("div", { class: "headline" }, h("h1", {}, "Sessions"), h("p", {}, "Why did this one fail, and was the credit refunded?")), form, this.content);
+    show(main, h("div", { class: "headline" }, h("h1", {}, "Sessions"), h("p", {}, "Why did this one fail, and was the credit refunded?")), form, this.trouble, this.content);
     if (what === "find" && term) {
       location.replace(listAddress({ text: term })); // as older links have it
     } else if (what) {
@@ -64,7 +66,7 @@ export class SessionsView {
   }
 
   destroy() {
-    this.#asked += 1;
+    this.#gone = true;
     this.list?.destroy();
   }
 
@@ -76,12 +78,13 @@ export class SessionsView {
     else location.hash = to;
   }
 
-  async #tell() {
-    const asked = ++this.#asked;
+  async #read() {
+    if (this.#gone) return;
     if (!this.history) show(this.content, card("Session", null, skeleton(6)));
     try {
       const history = await get(`sessions/${segment(this.id)}`);
-      if (asked !== this.#asked) return;
+      if (this.#gone) return;
+      this.trouble.hidden = true;
       const text = JSON.stringify(history);
       if (text === this.shown) return;
       this.shown = text;
@@ -89,9 +92,14 @@ export class SessionsView {
       this.history = history;
       this.pictures = signed ?? new PictureShelf(history.session.session_id);
       this.setTitle(`${history.session.session_id.slice(0, 8)} ${history.session.status}`);
-      show(this.content, historyOf(history, this.pictures));
+      redraw(this.content, historyOf(history, this.pictures));
     } catch (error) {
-      if (asked !== this.#asked || this.history) return;
+      if (this.#gone) return;
+      if (this.history) {
+        this.trouble.hidden = false;
+        say(this.trouble, `What is shown may be old: ${error.message}`);
+        return;
+      }
       show(this.content, error.status === 404 ? card("Session", null, empty("sessions", "There is no such session", "It may be another environment's. Try to find it by its request, user or store id.")) : failure(error, () => this.#tell()));
     }
   }
@@ -155,6 +163,13 @@ function logLines(lines) {
   );
 }
 
+/** Put one in the place of the other, with its focus. */
+function swap(old, fresh) {
+  const hadFocus = document.activeElement === old;
+  old.replaceWith(fresh);
+  if (hadFocus) fresh.focus();
+}
+
 /** Pictures that stay in place while the history around them is drawn anew. */
 class PictureShelf {
   #tiles = new Map();
@@ -181,11 +196,13 @@ class PictureShelf {
     const reveal = async () => {
       const { url } = await post(`sessions/${segment(this.session)}/pictures/${ref.name.split("/").map(segment).join("/")}`);
       const picture = h("img", { src: url, alt: ref.label });
-      picture.addEventListener("error", () => show(frame, "The picture could not be loaded."));
-      show(frame, picture);
       const link = h("a", { class: "button", href: url, target: "_blank", rel: "noreferrer" }, "Open in full size");
-      button.replaceWith(link);
-      link.focus();
+      picture.addEventListener("error", () => {
+        show(frame, "The picture could not be loaded.");
+        swap(link, button); // a new address may do better: this one has expired, or the line broke
+      });
+      show(frame, picture);
+      swap(button, link);
     };
     return h("figure", { class: "picture" }, h("figcaption", {}, h("strong", {}, ref.label)), frame, ref.available && button);
   }

@@ -1,6 +1,6 @@
 // Local mode's try-on studio: a real session, a real task, its steps as they happen, the result beside the original.
 
-import { get, post, segment, whenFree } from "../api.js";
+import { get, inTurn, post, segment, whenFree } from "../api.js";
 import { h, icon, show } from "../dom.js";
 import { duration } from "../format.js";
 import { PictureField, card, empty, failure, notice, statusPill } from "../ui.js";
@@ -15,7 +15,7 @@ const STEPS = ["Queue", "Start", "Photos", "Generate", "Upload", "Complete"];
 
 export class TryOnView {
   #gone = false;
-  #reading = false;
+  #read = inTurn(() => this.#look());
 
   constructor({ main, hello }) {
     const garments = hello.garments.map((file) => ({ file, label: GARMENT_NAMES[file.replace(".jpg", "")] ?? "a garment" }));
@@ -93,26 +93,19 @@ export class TryOnView {
     this.#paintSteps([], null);
   }
 
-  async #read() {
-    if (this.#reading) {
-      this.readAgain = true;
-      return;
-    }
-    this.#reading = true;
+  /** One look that fails ends nothing: the session goes on, and the next change is another look. */
+  async #look() {
+    if (this.final || this.#gone) return;
     try {
-      do {
-        this.readAgain = false;
-        await this.#tell(await get(`sessions/${segment(this.session)}`));
-      } while (this.readAgain && !this.final && !this.#gone);
+      await this.#tell(await get(`sessions/${segment(this.session)}`));
     } catch (error) {
-      if (!this.#gone) this.#end(failure(error, () => this.#read()));
-    } finally {
-      this.#reading = false;
+      if (!this.#gone) show(this.message, failure(error, () => this.#read()));
     }
   }
 
   async #tell(history) {
     if (this.#gone) return;
+    show(this.message);
     const { status } = history.session;
     show(this.status, statusPill(status));
     // The row says so moments before the history does, which knows the step.
