@@ -3,7 +3,7 @@
 import { get, segment } from "./api.js";
 import { h, icon, put, show } from "./dom.js";
 import { absolute, ago, clock, count, dollars, plural, precise, title } from "./format.js";
-import { REASONS, card, empty, failure, pill, skeleton, statusPill } from "./ui.js";
+import { REASONS, busy, card, empty, failure, pill, skeleton, statusPill } from "./ui.js";
 
 const STATUSES = ["waiting", "running", "retried", "completed", "failed", "stopped", "dead_letter", "ended_elsewhere"];
 const SPANS = [["15m", "Last 15 minutes"], ["60m", "Last hour"], ["6h", "Last 6 hours"], ["1d", "Last day"]];
@@ -106,6 +106,7 @@ export class SessionList {
     return get("session-list", { ...this.query, cursor });
   }
 
+  /** Show the page, and those behind it until there are fifty more. What is shown stays when one of them fails. */
   async #add(first) {
     let page = first;
     let added = 0;
@@ -115,18 +116,26 @@ export class SessionList {
       show(this.note, page.kept ? `${plural(page.kept, "session")} ${kept(this.query, page)}` : "", this.query.cause?.startsWith("retried:") && " · each once, however often it was retried");
       if (!page.cursor || added >= 50) break;
       show(this.foot, h("p", { class: "muted", role: "status" }, page.searched_to ? `Looked through back to ${clock(page.searched_to, true)} …` : "Looking …"));
-      page = await this.#page(page.cursor);
+      const { cursor } = page;
+      try {
+        page = await this.#page(cursor);
+      } catch (error) {
+        show(this.foot, failure(error, () => this.#more(cursor)));
+        return;
+      }
       if (this.#gone) return;
     }
     const { cursor } = page;
-    const more = h("button", { class: "button", type: "button", onclick: () => this.#more(cursor) }, "Show more");
+    const more = h("button", { class: "button", type: "button", onclick: () => busy(more, () => this.#more(cursor)) }, "Show more");
     show(this.foot, cursor && more, !this.rows.firstChild && this.#nothing());
   }
 
   async #more(cursor) {
     const last = this.rows.lastElementChild;
     try {
-      await this.#add(await this.#page(cursor));
+      const page = await this.#page(cursor);
+      if (this.#gone) return;
+      await this.#add(page);
       last?.nextElementSibling?.querySelector("a")?.focus();
     } catch (error) {
       show(this.foot, failure(error, () => this.#more(cursor)));

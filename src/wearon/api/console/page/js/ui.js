@@ -60,7 +60,8 @@ export function notice(kind, ...content) {
 export function failure(error, again) {
   if (!(error instanceof ApiError)) console.error(error);
   const message = error instanceof ApiError ? error.message : "The page met something unexpected.";
-  return notice("bad", h("p", {}, message), again && h("button", { class: "button", type: "button", onclick: again }, "Try again"));
+  const button = again && h("button", { class: "button", type: "button", onclick: () => busy(button, again) }, "Try again");
+  return notice("bad", h("p", {}, message), button);
 }
 
 export function toast(text, mark = "check") {
@@ -102,6 +103,11 @@ export async function busy(button, work) {
   } finally {
     button.removeAttribute("aria-busy");
   }
+}
+
+/** What was asked on one view, or before the login ended, is not asked on the next. */
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close("");
 }
 
 /** Ask before something that cannot be taken back; resolves to whether it was confirmed. */
@@ -164,6 +170,7 @@ export class PictureField {
 
   set(blob) {
     this.error.textContent = "";
+    if (blob !== this.input.files[0]) this.input.value = ""; // else choosing its file again would change nothing
     if (blob.size > MAX_BYTES) {
       this.error.textContent = "This picture is larger than 10 MB.";
       return;
@@ -207,12 +214,12 @@ export class PictureField {
   #sampleButton(sample, label) {
     const address = `/console/samples/${sample.file}`;
     const pick = async () => {
-      const answer = await fetch(address);
-      this.set(await answer.blob());
+      const blob = await load(address);
+      this.set(blob);
       button.setAttribute("aria-pressed", "true");
       sample.onpick?.();
     };
-    const button = h("button", { type: "button", "aria-label": label, "aria-pressed": "false", title: sample.label, onclick: pick }, h("img", { src: address, alt: "", loading: "lazy" }));
+    const button = h("button", { type: "button", "aria-label": label, "aria-pressed": "false", title: sample.label, onclick: () => busy(button, pick) }, h("img", { src: address, alt: "", loading: "lazy" }));
     return button;
   }
 
@@ -221,6 +228,16 @@ export class PictureField {
     this.drop.classList.toggle("over", event.type === "dragover");
     if (event.type === "drop" && event.dataTransfer.files[0]) this.set(event.dataTransfer.files[0]);
   }
+}
+
+async function load(address) {
+  try {
+    const answer = await fetch(address);
+    if (answer.ok) return await answer.blob();
+  } catch {
+    // Said below.
+  }
+  throw new ApiError(0, "The sample could not be loaded.");
 }
 
 /** A picture that opens in its full size. */
