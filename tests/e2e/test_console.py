@@ -298,7 +298,7 @@ def test_sessions_are_listed_filtered_paged_and_found_by_a_part_of_an_id(local: 
     expect(tab.page).to_have_title("Sessions failed · WearOn local")
     expect(rows).to_have_count(50)
     expect(rows.first).to_contain_text("Refunded")
-    tab.page.get_by_role("button", name="Show more").click()
+    tab.page.get_by_role("button", name="Show more").dblclick()  # the same page is not shown twice
     expect(rows).to_have_count(70)
     shown = rows.locator(".mono").all_inner_texts()
     assert shown == sorted(others, key=lambda one: -others[one])
@@ -421,8 +421,11 @@ def _follow_every_number(tab: Tab, now: str, session: str, waits: str, fails: st
     page.go_back()
     box = plot.bounding_box()
     assert box
-    plot.click(position={"x": box["width"] - 2, "y": box["height"] / 2})
+    plot.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
     page.wait_for_url(leads_to_minute)
+    since = parse_qs(urlsplit(page.url).fragment.partition("?")[2])["since"][0]
+    # The minute that was pressed, although focus begins at the last one.
+    assert datetime.now(UTC) - datetime.fromisoformat(since) > timedelta(minutes=20)
 
 
 def test_a_running_session_tells_its_story(local: Local, tab: Tab) -> None:
@@ -450,6 +453,17 @@ def test_a_running_session_tells_its_story(local: Local, tab: Tab) -> None:
     expect(steps.filter(has_text="Start the session")).to_contain_text("12 ms")
     expect(steps.filter(has_text="Make the picture")).to_have_class(re.compile("open"))
     expect(tab.page.locator(".timeline li", has_text="Attempt 1")).to_contain_text("on elsewhere")
+
+    # A line that is slower than the changes: what changes is shown nevertheless, and the focus stays where it was.
+    slow = "const f = fetch; window.fetch = async (...a) => (await new Promise((go) => setTimeout(go, 2600)), f(...a))"
+    tab.page.evaluate(f"() => {{ {slow} }}")
+    cancel = tab.page.get_by_role("button", name="Cancel the session")
+    cancel.focus()
+    job["steps"] = [*job["steps"][:2], ["generate", 1.5, 20.0], ["upload", 21.5, None]]  # type: ignore[index]
+    job["step"] = "upload"
+    local.redis.hset("wearon:reports", worker, json.dumps(report))
+    expect(steps.filter(has_text="Upload and sign")).to_have_class(re.compile("open"))
+    expect(cancel).to_be_focused()
     local.redis.hdel("wearon:running", f"b2c:{DEMO_USER_ID}:{session_id}")
     local.redis.zrem("wearon:workers", worker)
 
@@ -672,6 +686,16 @@ def test_the_size_studio_takes_a_shop_s_chart_and_says_how_its_sizes_sit(local: 
     expect(tab.page.get_by_role("row", name="eins regular")).to_be_visible()
     expect(tab.page.locator("[title='size_name_refused']")).to_contain_text("eins, zwei")
     assert tab.accessibility_findings() == []
+    tab.page.set_viewport_size({"width": 320, "height": 640})
+    sizes = [
+        {"name": f"W{inch}/L34", "waist": {"min": inch * 2.54, "max": (inch + 1) * 2.54}} for inch in range(24, 40)
+    ]
+    for size in sizes:
+        size.update({"chest": size["waist"], "hip": size["waist"]})
+    chart.fill(json.dumps({"sizes": sizes}))
+    tab.page.get_by_role("button", name="Measure").click()
+    expect(tab.page.locator(".size-bar li")).to_have_count(16)
+    assert tab.overflow() == 0
     chart.fill('{"sizes": [{"name": "S", "waist": {"min": 20, "max": 30}}]}')
     tab.page.get_by_role("button", name="Measure").click()
     expect(tab.page.get_by_role("heading", name="No size of this chart")).to_be_visible()
@@ -814,6 +838,9 @@ def test_everything_is_reached_by_keyboard(local: Local, session: str, tab: Tab)
 
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    assert page.url == f"{local.url}/console#/now"
     tab_to(".plot")
     now = page.evaluate("document.activeElement.getAttribute('aria-valuetext')")
     page.keyboard.press("ArrowLeft")

@@ -7,6 +7,7 @@ import { clock } from "./format.js";
 const OF_REDIS = ["queues", "running", "processes", "last_hour", "failures_by_reason", "openai", "spend_today"];
 
 const WHY = {
+  connecting: "Connecting again",
   stale: "The worker has said nothing for some seconds",
   lost: "The worker does not answer",
   stopped: "The worker was stopped",

@@ -5,6 +5,7 @@ import { setClock } from "./format.js";
 
 const STALE_MS = 7000; // the worker speaks every 2 s
 const PAUSES_MS = [1000, 2000, 4000, 8000];
+const HELLO_MS = 10_000; // a line that lets a request hang must not end the tries
 const HIDDEN_MS = 60_000; // a page in the background costs the worker nothing after that
 
 export class Live extends EventTarget {
@@ -13,6 +14,7 @@ export class Live extends EventTarget {
   #source = null;
   #heard = 0;
   #tries = 0;
+  #turn = 0; // which connection this is
   #again = 0;
   #watch = 0;
   #hide = 0;
@@ -48,6 +50,7 @@ export class Live extends EventTarget {
       this.#become("live");
       this.dispatchEvent(new Event("now"));
     });
+    source.addEventListener("renew", () => this.#open()); // no fault: a stream lasts ten minutes
     source.addEventListener("bye", () => this.#become("stopped"));
     source.onerror = () => {
       if (this.state !== "stopped") this.#become("lost"); // one that was stopped in order is not a fault
@@ -57,6 +60,7 @@ export class Live extends EventTarget {
   }
 
   #close() {
+    this.#turn += 1;
     clearTimeout(this.#again);
     this.#source?.close();
     this.#source = null;
@@ -64,9 +68,11 @@ export class Live extends EventTarget {
 
   async #openLater() {
     this.#close();
+    const turn = this.#turn;
     const pause = PAUSES_MS[Math.min(this.#tries++, PAUSES_MS.length - 1)];
     // EventSource does not tell why: an expired login must lead to the form, not to endless tries.
-    const answer = await fetch("/console/api/hello", { headers: { "X-WearOn-Console": "1" } }).catch(() => null);
+    const answer = await fetch("/console/api/hello", { headers: { "X-WearOn-Console": "1" }, signal: AbortSignal.timeout(HELLO_MS) }).catch(() => null);
+    if (turn !== this.#turn) return; // stopped, or opened anew meanwhile
     if (answer?.status === 401) window.dispatchEvent(new Event("login-needed"));
     else this.#again = setTimeout(() => this.#open(), pause);
   }

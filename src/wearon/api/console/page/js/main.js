@@ -6,7 +6,7 @@ import { Blindness } from "./blind.js";
 import { h, icon, put, say, show } from "./dom.js";
 import { Live } from "./live.js";
 import { Scroll } from "./scroll.js";
-import { failure, pill } from "./ui.js";
+import { busy, closeDialogs, failure, pill } from "./ui.js";
 import { ActionsView } from "./views/actions.js";
 import { NowView } from "./views/now.js";
 import { SessionsView } from "./views/sessions.js";
@@ -34,6 +34,14 @@ async function begin() {
     else show(app, h("main", { class: "gate", id: "main" }, h("div", { class: "card" }, brand("h1"), failure(error, begin))));
   }
 }
+
+// Followed as a link it would change the address, which says what is shown.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  const main = document.getElementById("main");
+  main?.setAttribute("tabindex", "-1");
+  main?.focus();
+});
 
 window.addEventListener("login-needed", () => {
   if (!document.querySelector(".gate")) openGate();
@@ -89,7 +97,7 @@ function openShell(hello) {
     health,
     liveness,
     themeButton(),
-    hello.logged_in && h("button", { class: "button plain", type: "button", title: "Log out", "aria-label": "Log out", onclick: logOut }, icon("out")),
+    hello.logged_in && logOutButton(),
   );
   const blindness = new Blindness(main);
   show(app, h("div", { class: "shell" }, rail, h("div", { class: "stage" }, topbar, blindness.element, main)));
@@ -102,6 +110,7 @@ function openShell(hello) {
     const [path, ...rest] = address.split("/").map(decode);
     const chosen = views.find((one) => one.path === path) ?? views[0];
     current?.destroy?.();
+    closeDialogs();
     for (const link of rail.querySelectorAll("nav a")) {
       if (link.dataset.path === chosen.path) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
@@ -144,6 +153,7 @@ function openShell(hello) {
       paused: ["", "Paused"],
     }[live.state];
     show(liveness, pill(kind, text));
+    health.hidden = live.state !== "live"; // "All is well" is said of now, or not at all
     blindness.tell(live);
   };
   live.addEventListener("state", showLiveness);
@@ -152,6 +162,7 @@ function openShell(hello) {
   end = () => {
     live.stop();
     scroll.stop();
+    closeDialogs();
     current?.destroy?.();
     window.removeEventListener("hashchange", route);
   };
@@ -173,9 +184,14 @@ function decode(text) {
   }
 }
 
-async function logOut() {
-  await post("logout").catch(() => null);
-  openGate();
+/** While the worker does not answer nobody is logged out, and the page does not look as if. */
+function logOutButton() {
+  const logOut = async () => {
+    await post("logout");
+    openGate();
+  };
+  const button = h("button", { class: "button plain", type: "button", title: "Log out", "aria-label": "Log out", onclick: () => busy(button, logOut) }, icon("out"));
+  return button;
 }
 
 function brand(tag) {
