@@ -67,17 +67,25 @@ export function dollars(amount) {
   return `$${value.toFixed(value !== 0 && Math.abs(value) < 1 ? 4 : 2)}`;
 }
 
+/** An entry that is no dead letter has no time, and must not hide the others. */
+function isTime(iso) {
+  return !Number.isNaN(new Date(iso).getTime());
+}
+
 export function clock(iso, seconds = false) {
+  if (!isTime(iso)) return "–";
   const parts = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   if (seconds) parts.second = "2-digit";
   return new Intl.DateTimeFormat("en", parts).format(new Date(iso));
 }
 
 export function absolute(iso) {
+  if (!isTime(iso)) return "not known";
   return new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" }).format(new Date(iso));
 }
 
 function relative(iso) {
+  if (!isTime(iso)) return "–";
   const seconds = (now() - new Date(iso).getTime()) / 1000;
   if (seconds < -2) return `in ${whole(-seconds)}`;
   if (seconds < 2) return "just now";

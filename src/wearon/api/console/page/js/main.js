@@ -3,7 +3,7 @@
 import { mayAct, READ_ONLY, setMayAct } from "./acting.js";
 import { ApiError, get, post } from "./api.js";
 import { Blindness } from "./blind.js";
-import { h, icon, put, say, show } from "./dom.js";
+import { h, icon, put, say, show, visible } from "./dom.js";
 import { Live } from "./live.js";
 import { Scroll } from "./scroll.js";
 import { busy, closeDialogs, failure, pill } from "./ui.js";
@@ -116,7 +116,7 @@ function openShell(hello) {
       else link.removeAttribute("aria-current");
     }
     // Tabs of several sessions, and of several installations, are told apart.
-    const setTitle = (text) => (document.title = `${text} · WearOn ${hello.mode === "local" ? "local" : location.host}`);
+    const setTitle = (text) => (document.title = `${visible(text)} · WearOn ${hello.mode === "local" ? "local" : location.host}`);
     setTitle(chosen.name);
     scroll.leave();
     show(main);

@@ -80,12 +80,18 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
   } catch {
     // Browsers have no clipboard for pages that came by plain http.
+    const button = document.activeElement;
     const field = h("textarea", { class: "hidden-visually" });
     field.value = text;
     document.body.append(field);
     field.select();
-    document.execCommand("copy");
+    const copied = document.execCommand("copy");
     field.remove();
+    button?.focus();
+    if (!copied) {
+      toast("The browser did not let it be copied.", "warn");
+      return;
+    }
   }
   toast("Copied.");
 }
