@@ -523,7 +523,7 @@ def test_discarding_asks_first_and_hostile_text_stays_text(local: Local, tab: Ta
     assert "taken over" not in tab.page.title()
 
     local.redis.lpush("wearon:dead-letters", "{}")  # it has no time, and hides no other
-    expect(tab.page.locator("[data-group]", has_text="this entry is no dead letter")).to_contain_text("first seen –")
+    expect(tab.page.locator("[data-group]", has_text="this entry is no dead letter")).to_be_visible()
     local.redis.lrem("wearon:dead-letters", 1, "{}")
     case.get_by_role("button", name="Discard").click()
     tab.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
