@@ -13,7 +13,17 @@ from PIL import Image, ImageChops, ImageOps
 from support import picture_zoo as zoo
 from support.examples import examples
 from support.odd_pictures import odd_but_good
-from wearon.pictures.decode import MAX_PIXELS, ORDINARY_BYTES, PictureError, decode, ensure_jpeg, prepare, to_jpeg
+from wearon.pictures.decode import (
+    MAX_PIXELS,
+    ORDINARY_BYTES,
+    STORED_BYTES,
+    PictureError,
+    decode,
+    ensure_jpeg,
+    prepare,
+    to_jpeg,
+)
+from wearon.platform.base import MAX_PICTURE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -141,6 +151,10 @@ def test_a_paid_picture_is_made_small_enough_for_the_bucket(kind: str, monkeypat
     assert len(made) <= 400_000 < len(data)
     assert Image.open(io.BytesIO(made)).size == (700, 700)
     assert ensure_jpeg(made) == made
+
+
+def test_a_paid_picture_is_made_as_small_as_the_platform_takes() -> None:
+    assert STORED_BYTES <= MAX_PICTURE_BYTES
 
 
 @pytest.mark.parametrize("specimen", zoo.hopeless(), ids=lambda specimen: specimen.name)

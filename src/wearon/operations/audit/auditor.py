@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from redis.asyncio import Redis
@@ -178,7 +179,8 @@ class Auditor:
             suspects=frozenset(finding.session_id for finding in known if finding.kind == Kind.REFUND_OF_ANOTHER),
         )
         for channel in Channel:
-            for oldest in await self._page(channel, OPEN_STATUSES, now, 1):
+            first_open = partial(self._platform.list_sessions, channel, OPEN_STATUSES, now, 1)
+            for oldest in await through_outages(first_open):
                 audited.hold(oldest.created_at)
         async for batch in self._ended(audited.created_from, now):
             await self._look_at(batch, audited)
@@ -205,25 +207,13 @@ class Auditor:
         """All of both channels, in batches whose ledgers can be asked for at once; in the order of creation."""
         for channel in Channel:
             after: Session | None = None
-            while page := await self._page(channel, FINAL_STATUSES, created_before, PAGE, created_from, after):
+            ended = partial(
+                self._platform.list_sessions, channel, FINAL_STATUSES, created_before, PAGE, created_from=created_from
+            )
+            while page := await through_outages(partial(ended, after=after)):
                 after = page[-1]
                 for start in range(0, len(page), LEDGERS_AT_ONCE):
                     yield page[start : start + LEDGERS_AT_ONCE]
-
-    async def _page(
-        self,
-        channel: Channel,
-        statuses: Sequence[Status],
-        created_before: datetime,
-        limit: int,
-        created_from: datetime | None = None,
-        after: Session | None = None,
-    ) -> Sequence[Session]:
-        return await through_outages(
-            lambda: self._platform.list_sessions(
-                channel, statuses, created_before, limit, created_from=created_from, after=after
-            )
-        )
 
     async def _look_at(self, batch: Sequence[Session], audited: Audited) -> None:
         """Judge ended sessions of one channel."""
